@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_EVLOOP_H
+#define BASE_EVLOOP_H
+
+/*
+ * An event loop on epoll. Sources, timers and posts are embedded in their
+ * owners (container_of gives the owner back). All calls but evloop_post,
+ * evloop_call and evloop_stop belong to the loop's own thread, or to any
+ * thread while the loop does not run yet. A source that was removed is never
+ * called again, even when its event was already fetched: its memory may be
+ * freed at once.
+ */
+
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/compiler.h"
+
+struct evloop;
+
+struct evsource {
+	int fd; /* borrowed; -1: not added */
+	uint32_t events;
+	struct evloop *loop;
+	void (*ready)(struct evsource *src, uint32_t revents);
+};
+
+struct evtimer {
+	struct evsource src; /* a timerfd that the timer owns */
+	void (*expired)(struct evtimer *timer);
+};
+
+struct evpost {
+	struct evpost *next;
+	void (*run)(struct evpost *post);
+};
+
+struct evloop *evloop_new(void);	/* NULL: errno is set */
+void evloop_free(struct evloop *loop); /* NULL is fine */
+
+/* Runs until evloop_stop. 0, or -errno of epoll_wait. */
+int evloop_run(struct evloop *loop);
+/* Waits at most timeout_ms (-1: no limit), runs what is ready once. */
+int evloop_once(struct evloop *loop, int timeout_ms);
+void evloop_stop(struct evloop *loop);
+
+/* The source must not be added already. 0 or -errno. */
+int evsource_add(struct evloop *loop, struct evsource *src, int fd,
+		 uint32_t events,
+		 void (*ready)(struct evsource *, uint32_t)) MUST_CHECK;
+int evsource_modify(struct evsource *src, uint32_t events) MUST_CHECK;
+/* Does not close fd. No effect on a zeroed or already removed source. */
+void evsource_del(struct evsource *src);
+
+int evtimer_init(struct evloop *loop, struct evtimer *timer,
+		 void (*expired)(struct evtimer *)) MUST_CHECK;
+/* One shot after `ms` (0 is rounded up to "as soon as possible"). */
+void evtimer_start(struct evtimer *timer, uint64_t ms);
+void evtimer_stop(struct evtimer *timer);
+void evtimer_release(struct evtimer *timer);
+
+/* From any thread: `run` is called once, on the loop's thread, in order. */
+void evloop_post(struct evloop *loop, struct evpost *post);
+/*
+ * From any thread: runs fn(arg) on the loop's thread and waits for it. Called
+ * on the loop's thread, or while the loop is not running, it is a plain call.
+ */
+void evloop_call(struct evloop *loop, void (*fn)(void *arg), void *arg);
+
+#endif
