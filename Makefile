@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#	make            build everything that ships
+#	make run        build, then run a container in a sandbox
+#	make check      all tests
+#	make lint       format, static analysis, layers
+#	make bench      benchmarks, with ratios
+#	make install    DESTDIR and PREFIX as usual
+#
+# V picks the variant: release (default), san (ASan and UBSan), tsan, fuzz.
+
+V ?= release
+B := build/$(V)
+GEN := build/gen
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+
+CC := gcc
+PKGS := yajl libseccomp libcap-ng libnl-3.0 libnl-route-3.0 libprotobuf-c
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wimplicit-fallthrough \
+	-Wcast-align=strict -Wwrite-strings -Wundef -Wno-unused-parameter
+CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+CFLAGS.san := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer -fPIE
+CFLAGS.tsan := -O1 -g -fsanitize=thread -fPIE
+CFLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fPIE \
+	-fno-sanitize-recover=all
+LDFLAGS.release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LDFLAGS.san := -pie -fsanitize=address,undefined
+LDFLAGS.tsan := -pie -fsanitize=thread
+LDFLAGS.fuzz := -fsanitize=address,undefined
+ifeq ($(V),fuzz)
+CC := clang
+WARN := -Wall -Wextra -Werror -Wno-unused-parameter
+endif
+
+CPPFLAGS := -I. -I$(GEN) -D_GNU_SOURCE -DNACRE_VERSION='"$(VERSION)"'
+CFLAGS = -std=gnu11 -pthread $(WARN) $(CFLAGS.$(V))
+LDFLAGS = -pthread $(LDFLAGS.$(V))
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+Q := $(if $(VERBOSE),,@)
+say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- base ------------------------------------------------------------------
+BASE := err log evloop json jsonw file fdpass
+
+# --- agent-proto -----------------------------------------------------------
+PROTOS :=
+PROTO :=
+
+# --- netns -----------------------------------------------------------------
+NETNS :=
+
+# --- vmm -------------------------------------------------------------------
+VMM :=
+
+# --- virtiofs --------------------------------------------------------------
+VIRTIOFS :=
+
+# --- runtime ---------------------------------------------------------------
+RUNTIME :=
+
+# --- guest/agent (static, release flags in every variant) ------------------
+AGENT :=
+
+# --- tests: the path below tests/unit and tests/fuzz, without .c -----------
+TESTS_base := base/test_err
+TESTS_proto :=
+TESTS_netns :=
+TESTS_vmm :=
+TESTS_virtiofs :=
+TESTS_runtime :=
+TESTS_agent :=
+# Run under TSan as well.
+TESTS_threaded :=
+FUZZERS :=
+
+objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
+
+LIB_base := $(B)/libbase.a
+LIB_proto := $(B)/libproto.a
+LIB_netns := $(B)/libnetns.a
+LIB_vmm := $(B)/libvmm.a
+LIB_virtiofs := $(B)/libvirtiofs.a
+LIB_runtime := $(B)/libruntime.a
+LIB_agent := $(B)/libagent.a
+
+# What the tests of a layer link with: itself and what is below it.
+LINK_base := $(LIB_base)
+LINK_proto := $(LIB_proto) $(LIB_base)
+LINK_netns := $(LIB_netns) $(LIB_base)
+LINK_vmm := $(LIB_vmm) $(LIB_base)
+LINK_virtiofs := $(LIB_virtiofs) $(LIB_vmm) $(LIB_base)
+LINK_agent := $(LIB_agent) $(LIB_proto) $(LIB_base)
+LINK_runtime := $(LIB_runtime) $(LIB_virtiofs) $(LIB_vmm) $(LIB_netns) \
+	$(LIB_proto) $(LIB_base)
+
+PB_OBJS := $(patsubst %,$(B)/gen/agent-proto/%.pb-c.o,$(PROTOS))
+
+$(LIB_base): $(call objs,base,$(BASE))
+$(LIB_proto): $(call objs,agent-proto,$(PROTO)) $(PB_OBJS)
+$(LIB_netns): $(call objs,netns,$(NETNS))
+$(LIB_vmm): $(call objs,vmm,$(VMM))
+$(LIB_virtiofs): $(call objs,virtiofs,$(VIRTIOFS))
+$(LIB_runtime): $(call objs,runtime,$(RUNTIME))
+$(LIB_agent): $(call objs,guest/agent,$(AGENT))
+
+$(B)/lib%.a:
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+# Generated headers come before everything that may include them.
+PB_HEADERS := $(patsubst %,$(GEN)/agent-proto/%.pb-c.h,$(PROTOS))
+
+$(GEN)/agent-proto/%.pb-c.c $(GEN)/agent-proto/%.pb-c.h: agent-proto/%.proto
+	$(call say,PROTOC,$<)
+	@mkdir -p $(GEN)
+	$(Q)protoc --c_out=$(GEN) -I. $<
+
+# What protoc writes is not held to our warnings.
+$(B)/gen/%.o: $(GEN)/%.c | $(PB_HEADERS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -Wno-shadow \
+		-Wno-strict-prototypes -MMD -c -o $@ $<
+
+$(B)/%.o: %.c | $(PB_HEADERS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -c -o $@ $<
+
+# --- binaries --------------------------------------------------------------
+.PHONY: all
+all: $(B)/nacre $(B)/nacre-agent
+
+$(B)/nacre: $(B)/runtime/main.o $(LINK_runtime)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The guest has no libraries: static, and small rather than fast.
+AGENT_LDLIBS = $(shell pkg-config --static --libs libprotobuf-c libseccomp \
+	libcap-ng libnl-3.0 libnl-route-3.0 2>/dev/null)
+$(B)/nacre-agent: $(B)/guest/agent/main.o $(LINK_agent)
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -pthread -Wl,--gc-sections -o $@ $^ $(AGENT_LDLIBS)
+
+# --- tests -----------------------------------------------------------------
+LAYERS := base proto netns vmm virtiofs agent runtime
+UNIT_BINS :=
+
+define layer_tests
+$(patsubst %,$(B)/unit/%,$(TESTS_$(1))): $(B)/unit/%: \
+		$(B)/tests/unit/%.o $(LINK_$(1))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+UNIT_BINS += $(patsubst %,$(B)/unit/%,$(TESTS_$(1)))
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_tests,$(l))))
+
+.PHONY: unit unit-bins tsan-bins
+unit-bins: $(UNIT_BINS)
+tsan-bins: $(patsubst %,$(B)/unit/%,$(TESTS_threaded))
+
+FUZZ_BINS := $(patsubst %,$(B)/fuzz/%,$(FUZZERS))
+$(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LINK_runtime) $(LIB_agent)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+.PHONY: fuzz-bins
+fuzz-bins: $(FUZZ_BINS)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
