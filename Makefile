@@ -59,7 +59,7 @@ PROTO :=
 NETNS :=
 
 # --- vmm -------------------------------------------------------------------
-VMM :=
+VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS :=

@@ -44,11 +44,11 @@ static inline void cleanup_dir(DIR **d)
 /* AUTO(fn): fn takes a pointer to the variable. */
 #define AUTO(fn) __attribute__((cleanup(fn)))
 
-#define steal_ptr(pp)                                                          \
-	__extension__({                                                        \
-		__typeof__(*(pp)) stolen_ = *(pp);                             \
-		*(pp) = NULL;                                                  \
-		stolen_;                                                       \
+#define steal_ptr(pp)                              \
+	__extension__({                            \
+		__typeof__(*(pp)) stolen_ = *(pp); \
+		*(pp) = NULL;                      \
+		stolen_;                           \
 	})
 
 static inline int steal_fd(int *fd)

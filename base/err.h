@@ -34,10 +34,10 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 
 /* A defect of our own: says where and aborts. */
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
-#define BUG_ON(cond)                                                           \
-	do {                                                                   \
-		if (cond)                                                      \
-			BUG("%s", #cond);                                      \
+#define BUG_ON(cond)                      \
+	do {                              \
+		if (cond)                 \
+			BUG("%s", #cond); \
 	} while (0)
 void bug_at(const char *file, int line, const char *fmt, ...) NORETURN
 	PRINTF(3, 4);

@@ -35,7 +35,7 @@ struct evpost {
 	void (*run)(struct evpost *post);
 };
 
-struct evloop *evloop_new(void);	/* NULL: errno is set */
+struct evloop *evloop_new(void);       /* NULL: errno is set */
 void evloop_free(struct evloop *loop); /* NULL is fine */
 
 /* Runs until evloop_stop. 0, or -errno of epoll_wait. */

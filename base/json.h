@@ -80,14 +80,13 @@ int json_array_opt(const struct json *obj, const char *key,
 int json_object_opt(const struct json *obj, const char *key,
 		    const struct json **out, struct err *err) MUST_CHECK;
 /* A new NULL-terminated vector of borrowed strings (free the vector only). */
-int json_strings_opt(const struct json *obj, const char *key,
-		     const char ***out, size_t *count,
-		     struct err *err) MUST_CHECK;
+int json_strings_opt(const struct json *obj, const char *key, const char ***out,
+		     size_t *count, struct err *err) MUST_CHECK;
 /* The value of a node itself; -EINVAL with a message when it is another. */
 int json_as_string(const struct json *node, const char **out,
 		   struct err *err) MUST_CHECK;
-int json_as_int(const struct json *node, int64_t min, int64_t max,
-		int64_t *out, struct err *err) MUST_CHECK;
+int json_as_int(const struct json *node, int64_t min, int64_t max, int64_t *out,
+		struct err *err) MUST_CHECK;
 
 /* The member of `names` (NULL-terminated) nearest to word, or NULL if far. */
 const char *json_nearest(const char *const *names, const char *word);

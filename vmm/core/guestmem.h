@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_CORE_GUESTMEM_H
+#define VMM_CORE_GUESTMEM_H
+
+/*
+ * Guest physical memory: a few non-overlapping regions, each one mapping of a
+ * memfd. One function translates (address, length): it subtracts before it
+ * compares, never wraps, and a span never crosses a region. No pointer leaves
+ * this file without its length.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define GUESTMEM_REGIONS_MAX 8
+
+struct guestmem_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint8_t *host;
+	int fd;		 /* owned; for vhost-user and snapshots */
+	uint64_t offset; /* of `host` in fd */
+};
+
+struct guestmem {
+	unsigned count;
+	struct guestmem_region regions[GUESTMEM_REGIONS_MAX];
+};
+
+void guestmem_init(struct guestmem *mem);
+/* Takes fd in every case and maps it shared. size: multiple of the page. */
+int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
+		 uint64_t offset, struct err *err) MUST_CHECK;
+/* A new sealed memfd of that size, then guestmem_add. */
+int guestmem_add_new(struct guestmem *mem, uint64_t gpa, uint64_t size,
+		     struct err *err) MUST_CHECK;
+/* Borrows memory that the caller mapped (tests, fuzzers). */
+int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
+			  uint64_t size) MUST_CHECK;
+void guestmem_release(struct guestmem *mem);
+
+/* -EFAULT unless [gpa, gpa+len) lies in one region. len 0 is -EFAULT. */
+int guestmem_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
+		 struct iovec *iov) MUST_CHECK;
+int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *dst,
+		  size_t len) MUST_CHECK;
+int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *src,
+		   size_t len) MUST_CHECK;
+
+#endif

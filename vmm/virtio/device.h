@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_VIRTIO_DEVICE_H
+#define VMM_VIRTIO_DEVICE_H
+
+/*
+ * A virtio device (virtio 1.2, 2.1 to 2.4), independent of its transport. The
+ * device embeds struct virtio_device and fills `ops`; the transport fills
+ * `transport` and drives it by the virtio_device_* functions below, which
+ * hold the rules about status bits, features and frozen queues.
+ *
+ * Threads: the register block (status, features, queue registers) is guarded
+ * by `lock` and may be used from vCPU threads. activate, kick and reset run
+ * on `loop`. config_read and config_write run on any thread, one at a time.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/evloop.h"
+#include "base/log.h"
+#include "vmm/core/guestmem.h"
+#include "vmm/virtio/queue.h"
+
+#define VIRTIO_QUEUES_MAX 16u
+
+enum virtio_id {
+	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_BLOCK = 2,
+	VIRTIO_ID_CONSOLE = 3,
+	VIRTIO_ID_RNG = 4,
+	VIRTIO_ID_VSOCK = 19,
+	VIRTIO_ID_FS = 26,
+};
+
+enum virtio_status {
+	VIRTIO_ACKNOWLEDGE = 1,
+	VIRTIO_DRIVER = 2,
+	VIRTIO_DRIVER_OK = 4,
+	VIRTIO_FEATURES_OK = 8,
+	VIRTIO_NEEDS_RESET = 64,
+	VIRTIO_FAILED = 128,
+};
+
+#define VIRTIO_RING_F_INDIRECT_DESC (1ull << 28)
+#define VIRTIO_RING_F_EVENT_IDX (1ull << 29)
+#define VIRTIO_F_VERSION_1 (1ull << 32)
+
+struct virtio_device;
+
+struct virtio_device_ops {
+	const char *name; /* for messages: "vsock" */
+	uint16_t id;	  /* enum virtio_id */
+	size_t config_len;
+	/* Queues start: they are checked, features are negotiated. 0 or
+	 * -errno (the device then needs a reset). */
+	int (*activate)(struct virtio_device *dev);
+	/* The driver made buffers available in queue q. */
+	void (*kick)(struct virtio_device *dev, unsigned q);
+	/* Returns when nothing is in flight any more. */
+	void (*reset)(struct virtio_device *dev);
+	/* Range already checked against config_len. */
+	void (*config_read)(struct virtio_device *dev, size_t off, void *dst,
+			    size_t len);
+	/* NULL: config space is read-only. */
+	void (*config_write)(struct virtio_device *dev, size_t off,
+			     const void *src, size_t len);
+	void (*destroy)(struct virtio_device *dev);
+};
+
+/* What the transport does for a device. Thread-safe. */
+struct virtio_transport_ops {
+	void (*signal_queue)(struct virtio_device *dev, unsigned q);
+	void (*signal_config)(struct virtio_device *dev);
+};
+
+struct virtio_device {
+	const struct virtio_device_ops *ops;
+	const struct virtio_transport_ops *transport;
+	uint64_t offered;		       /* features, set by the device */
+	unsigned nqueues;		       /* set by the device */
+	uint16_t queue_max[VIRTIO_QUEUES_MAX]; /* set by the device */
+
+	/* Set when the device is plugged into a vm. */
+	struct evloop *loop;
+	const struct guestmem *mem;
+
+	pthread_mutex_t lock; /* guards the fields below */
+	uint8_t status;
+	uint64_t features; /* accepted by the driver */
+	bool active;	   /* between activate and reset */
+	struct virtq queues[VIRTIO_QUEUES_MAX];
+
+	struct log_limit faults;
+};
+
+/* offered gets VERSION_1 added; queue_max must be powers of two. */
+void virtio_device_init(struct virtio_device *dev,
+			const struct virtio_device_ops *ops, uint64_t offered,
+			unsigned nqueues, uint16_t queue_max);
+void virtio_device_release(struct virtio_device *dev);
+
+/* Transport side. ------------------------------------------------------- */
+
+/* Status bits only advance; 0 resets. Queues freeze at DRIVER_OK. */
+void virtio_device_set_status(struct virtio_device *dev, uint8_t status);
+uint8_t virtio_device_status(struct virtio_device *dev);
+/* Low (sel 0) or high (sel 1) half of the driver's features; ignored after
+ * FEATURES_OK. Bits not offered keep FEATURES_OK from being set. */
+void virtio_device_set_features(struct virtio_device *dev, unsigned sel,
+				uint32_t value);
+/* A queue register may change: true before DRIVER_OK, with q in range. */
+bool virtio_device_queue_open(struct virtio_device *dev, unsigned q);
+void virtio_device_config_read(struct virtio_device *dev, uint64_t off,
+			       void *dst, size_t len);
+void virtio_device_config_write(struct virtio_device *dev, uint64_t off,
+				const void *src, size_t len);
+/* On the loop: passes a kick to an active device, drops it otherwise. */
+void virtio_device_kick(struct virtio_device *dev, unsigned q);
+
+/* Device side. ---------------------------------------------------------- */
+
+/* Interrupts the driver if it asked for it. */
+void virtio_device_signal(struct virtio_device *dev, unsigned q);
+/*
+ * The guest broke a rule: one rate-limited line, NEEDS_RESET, a config
+ * interrupt; nothing more is processed until the driver resets the device.
+ */
+void vdev_fault(struct virtio_device *dev, const char *fmt, ...) PRINTF(2, 3);
+static inline bool virtio_has(const struct virtio_device *dev, uint64_t bit)
+{
+	return (dev->features & bit) != 0;
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_VIRTIO_QUEUE_H
+#define VMM_VIRTIO_QUEUE_H
+
+/*
+ * Split virtqueues, device side (virtio 1.2, 2.7). The one place that reads
+ * rings, whatever the transport.
+ *
+ *	descriptor table   16 bytes each, 16-aligned   driver writes
+ *	avail ring         6 + 2 * size, 2-aligned     driver writes
+ *	used ring          6 + 8 * size, 4-aligned     device writes
+ *
+ * Rules, each enforced here and nowhere else: the size is a power of two and
+ * the rings lie each in one RAM region, frozen by virtq_start; avail.idx runs
+ * at most `size` ahead; a chain has at most `size` descriptors, readable ones
+ * first; every guest field is read once; a span that is not RAM is refused.
+ * A broken rule is -EPROTO: the caller faults its device.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+#include "vmm/core/guestmem.h"
+
+#define VIRTQ_SIZE_MAX 1024u
+/* Segments of one request; longer chains are refused with -EPROTO. */
+#define VIRTQ_SEGS_MAX 1024u
+
+struct virtq {
+	/* Registers, written by the transport before virtq_start. */
+	uint16_t size;
+	bool enabled;
+	uint64_t desc_gpa;
+	uint64_t avail_gpa;
+	uint64_t used_gpa;
+
+	/* Set by virtq_start. */
+	bool started;
+	bool indirect;
+	bool event_idx;
+	const struct guestmem *mem;
+	void *desc;
+	void *avail;
+	void *used;
+	uint16_t next_avail;
+	uint16_t next_used;
+	uint16_t signalled_used;
+	bool signalled_valid;
+};
+
+/*
+ * One popped request: nread readable segments, then nwrite writable ones, in
+ * iov[]. Lengths are the sums. The segments stay valid until the device is
+ * reset.
+ */
+struct virtq_chain {
+	uint16_t head;
+	unsigned nread;
+	unsigned nwrite;
+	size_t read_len;
+	size_t write_len;
+	struct iovec iov[VIRTQ_SEGS_MAX];
+};
+
+/* Checks and freezes the registers. features: VIRTIO_F_* as negotiated.
+ * -EINVAL: registers that break a rule. */
+int virtq_start(struct virtq *q, const struct guestmem *mem,
+		uint64_t features) MUST_CHECK;
+void virtq_stop(struct virtq *q); /* back to reset values but size_max */
+
+/* 1: a chain; 0: empty; -EPROTO: the driver broke a rule. */
+int virtq_pop(struct virtq *q, struct virtq_chain *chain) MUST_CHECK;
+/* Gives back the chain last popped, not processed (no buffer yet). */
+void virtq_unpop(struct virtq *q);
+/* Completes a chain; len is the number of bytes written to it. */
+void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
+/* Whether the driver wants an interrupt for what was pushed since the last
+ * true. Call once after a batch of pushes. */
+bool virtq_wants_signal(struct virtq *q);
+/*
+ * Notification of the device by the driver. Before sleeping: enable, then
+ * look again (returns true when there is already something to pop).
+ */
+bool virtq_enable_kick(struct virtq *q);
+void virtq_disable_kick(struct virtq *q);
+
+/* Helpers over a chain's segments: bytes copied (may be short). */
+size_t virtq_chain_read(const struct virtq_chain *chain, size_t offset,
+			void *dst, size_t len);
+size_t virtq_chain_write(const struct virtq_chain *chain, size_t offset,
+			 const void *src, size_t len);
+
+#endif
