@@ -52,8 +52,8 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 BASE := err log evloop json jsonw file fdpass
 
 # --- agent-proto -----------------------------------------------------------
-PROTOS :=
-PROTO :=
+PROTOS := ttrpc oci agent task
+PROTO := ttrpc_frame ttrpc_server ttrpc_client ttrpc_wait hybrid
 
 # --- netns -----------------------------------------------------------------
 NETNS :=
