@@ -54,14 +54,17 @@ struct virtio_device_ops {
 	const char *name; /* for messages: "vsock" */
 	uint16_t id;	  /* enum virtio_id */
 	size_t config_len;
-	/* Queues start: they are checked, features are negotiated. 0 or
-	 * -errno (the device then needs a reset). */
+	/* Queues that the driver enabled were started, features are
+	 * negotiated. 0, or -errno with nothing left behind: the device then
+	 * needs a reset, and no reset callback comes. */
 	int (*activate)(struct virtio_device *dev);
 	/* The driver made buffers available in queue q. */
 	void (*kick)(struct virtio_device *dev, unsigned q);
-	/* Returns when nothing is in flight any more. */
+	/* After activate: returns when nothing is in flight any more. Queues
+	 * are still started; they stop right after. */
 	void (*reset)(struct virtio_device *dev);
-	/* Range already checked against config_len. */
+	/* Range already checked against config_len. May be NULL when that is
+	 * 0. */
 	void (*config_read)(struct virtio_device *dev, size_t off, void *dst,
 			    size_t len);
 	/* NULL: config space is read-only. */
@@ -87,12 +90,15 @@ struct virtio_device {
 	struct evloop *loop;
 	const struct guestmem *mem;
 
-	pthread_mutex_t lock; /* guards the fields below */
+	pthread_mutex_t config_lock; /* one config access at a time */
+
+	/* Guards the fields below; never held across a callback. */
+	pthread_mutex_t lock;
 	uint8_t status;
 	uint64_t features; /* accepted by the driver */
 	bool active;	   /* between activate and reset */
+	/* Registers of each under `lock`; the rest belongs to the device. */
 	struct virtq queues[VIRTIO_QUEUES_MAX];
-
 	struct log_limit faults;
 };
 
@@ -101,6 +107,8 @@ void virtio_device_init(struct virtio_device *dev,
 			const struct virtio_device_ops *ops, uint64_t offered,
 			unsigned nqueues, uint16_t queue_max);
 void virtio_device_release(struct virtio_device *dev);
+/* On the loop: resets the device if it is active, then ops->destroy. */
+void virtio_device_free(struct virtio_device *dev);
 
 /* Transport side. ------------------------------------------------------- */
 
@@ -111,7 +119,10 @@ uint8_t virtio_device_status(struct virtio_device *dev);
  * FEATURES_OK. Bits not offered keep FEATURES_OK from being set. */
 void virtio_device_set_features(struct virtio_device *dev, unsigned sel,
 				uint32_t value);
-/* A queue register may change: true before DRIVER_OK, with q in range. */
+/*
+ * A queue register may change: true before DRIVER_OK, with q in range. The
+ * caller holds dev->lock from here until it has written the register.
+ */
 bool virtio_device_queue_open(struct virtio_device *dev, unsigned q);
 void virtio_device_config_read(struct virtio_device *dev, uint64_t off,
 			       void *dst, size_t len);
@@ -122,11 +133,14 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q);
 
 /* Device side. ---------------------------------------------------------- */
 
-/* Interrupts the driver if it asked for it. */
+/* Whether to process anything: active, and not at fault. Any thread. */
+bool virtio_device_running(struct virtio_device *dev);
+/* Interrupts the driver if it asked for it (virtq_wants_signal). */
 void virtio_device_signal(struct virtio_device *dev, unsigned q);
 /*
  * The guest broke a rule: one rate-limited line, NEEDS_RESET, a config
  * interrupt; nothing more is processed until the driver resets the device.
+ * From any thread.
  */
 void vdev_fault(struct virtio_device *dev, const char *fmt, ...) PRINTF(2, 3);
 static inline bool virtio_has(const struct virtio_device *dev, uint64_t bit)

@@ -15,6 +15,9 @@
  * at most `size` ahead; a chain has at most `size` descriptors, readable ones
  * first; every guest field is read once; a span that is not RAM is refused.
  * A broken rule is -EPROTO: the caller faults its device.
+ *
+ * A queue has no lock: a device that uses one from several threads guards it
+ * with a mutex of its own.
  */
 
 #include <stdbool.h>
@@ -36,6 +39,10 @@ struct virtq {
 	uint64_t desc_gpa;
 	uint64_t avail_gpa;
 	uint64_t used_gpa;
+	/* A queue that goes on where another device stopped (vhost-user): base
+	 * is the next avail index, the used index is read from the ring. */
+	bool resume;
+	uint16_t base;
 
 	/* Set by virtq_start. */
 	bool started;
@@ -48,6 +55,7 @@ struct virtq {
 	uint16_t next_avail;
 	uint16_t next_used;
 	uint16_t signalled_used;
+	uint16_t inflight; /* popped, not yet pushed: at most size */
 	bool signalled_valid;
 };
 
@@ -69,13 +77,15 @@ struct virtq_chain {
  * -EINVAL: registers that break a rule. */
 int virtq_start(struct virtq *q, const struct guestmem *mem,
 		uint64_t features) MUST_CHECK;
-void virtq_stop(struct virtq *q); /* back to reset values but size_max */
+/* Back to reset values: all zero. */
+void virtq_stop(struct virtq *q);
 
 /* 1: a chain; 0: empty; -EPROTO: the driver broke a rule. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain) MUST_CHECK;
 /* Gives back the chain last popped, not processed (no buffer yet). */
 void virtq_unpop(struct virtq *q);
-/* Completes a chain; len is the number of bytes written to it. */
+/* Completes a chain; len is the number of bytes written to it, at most its
+ * write_len. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 /* Whether the driver wants an interrupt for what was pushed since the last
  * true. Call once after a batch of pushes. */

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/core/guestmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+void guestmem_init(struct guestmem *mem)
+{
+	memset(mem, 0, sizeof(*mem));
+}
+
+static bool overlaps(const struct guestmem *mem, uint64_t gpa, uint64_t size)
+{
+	unsigned i;
+
+	for (i = 0; i < mem->count; i++) {
+		const struct guestmem_region *r = &mem->regions[i];
+
+		/* Both ends were checked not to wrap. */
+		if (gpa < r->gpa + r->size && r->gpa < gpa + size)
+			return true;
+	}
+	return false;
+}
+
+/* 0, -EINVAL, -EEXIST or -ENOSPC: may this region be added? */
+static int check_region(const struct guestmem *mem, uint64_t gpa, uint64_t size)
+{
+	if (size == 0 || size > SIZE_MAX || gpa > UINT64_MAX - size)
+		return -EINVAL;
+	if (overlaps(mem, gpa, size))
+		return -EEXIST;
+	if (mem->count == GUESTMEM_REGIONS_MAX)
+		return -ENOSPC;
+	return 0;
+}
+
+/* The file must hold the whole region: a page beyond its end is a SIGBUS. */
+static int check_file(int fd, uint64_t offset, uint64_t size, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "guest memory: fstat");
+	if (st.st_size < 0 || (uint64_t)st.st_size < offset ||
+	    (uint64_t)st.st_size - offset < size)
+		return err_set(err, EINVAL,
+			       "guest memory: file of %lld bytes is too short",
+			       (long long)st.st_size);
+	return 0;
+}
+
+int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
+		 uint64_t offset, struct err *err)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	AUTO_FD int owned = fd;
+	void *host;
+	int rc;
+
+	rc = check_region(mem, gpa, size);
+	if (rc < 0)
+		return err_ret(
+			err, rc, "guest memory: region 0x%llx, 0x%llx bytes",
+			(unsigned long long)gpa, (unsigned long long)size);
+	if (size % page || offset % page || offset > INT64_MAX)
+		return err_set(err, EINVAL,
+			       "guest memory: 0x%llx bytes at offset 0x%llx: "
+			       "not in whole pages",
+			       (unsigned long long)size,
+			       (unsigned long long)offset);
+	rc = check_file(owned, offset, size, err);
+	if (rc < 0)
+		return rc;
+	host = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_NORESERVE, owned, (off_t)offset);
+	if (host == MAP_FAILED)
+		return err_sys(err, "guest memory: mmap of 0x%llx bytes",
+			       (unsigned long long)size);
+	/* A core dump of this process is no place for a guest's secrets. */
+	(void)madvise(host, (size_t)size, MADV_DONTDUMP);
+	mem->regions[mem->count++] = (struct guestmem_region){
+		.gpa = gpa,
+		.size = size,
+		.host = host,
+		.fd = steal_fd(&owned),
+		.offset = offset,
+	};
+	return 0;
+}
+
+int guestmem_add_new(struct guestmem *mem, uint64_t gpa, uint64_t size,
+		     struct err *err)
+{
+	AUTO_FD int fd =
+		memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return err_sys(err, "guest memory: memfd_create");
+	if (size > INT64_MAX)
+		return err_set(err, EINVAL, "guest memory: size too large");
+	if (ftruncate(fd, (off_t)size) < 0)
+		return err_sys(err, "guest memory: ftruncate to 0x%llx",
+			       (unsigned long long)size);
+	/* Who shares the memory can no longer pull it from under us. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) <
+	    0)
+		return err_sys(err, "guest memory: sealing");
+	return guestmem_add(mem, gpa, size, steal_fd(&fd), 0, err);
+}
+
+int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
+			  uint64_t size)
+{
+	int rc = check_region(mem, gpa, size);
+
+	if (rc < 0)
+		return rc;
+	mem->regions[mem->count++] = (struct guestmem_region){
+		.gpa = gpa,
+		.size = size,
+		.host = host,
+		.fd = -1,
+	};
+	return 0;
+}
+
+void guestmem_release(struct guestmem *mem)
+{
+	unsigned i;
+
+	for (i = 0; i < mem->count; i++) {
+		struct guestmem_region *r = &mem->regions[i];
+
+		if (r->fd < 0) /* borrowed */
+			continue;
+		munmap(r->host, (size_t)r->size);
+		close(r->fd);
+	}
+	memset(mem, 0, sizeof(*mem));
+}
+
+int guestmem_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
+		 struct iovec *iov)
+{
+	unsigned i;
+
+	if (len == 0)
+		return -EFAULT;
+	for (i = 0; i < mem->count; i++) {
+		const struct guestmem_region *r = &mem->regions[i];
+		uint64_t off;
+
+		if (gpa < r->gpa)
+			continue;
+		off = gpa - r->gpa;
+		if (off >= r->size)
+			continue;
+		/* Regions do not overlap: no other one can hold gpa. */
+		if (len > r->size - off)
+			return -EFAULT;
+		iov->iov_base = r->host + off;
+		iov->iov_len = (size_t)len;
+		return 0;
+	}
+	return -EFAULT;
+}
+
+int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *dst,
+		  size_t len)
+{
+	struct iovec iov;
+	int rc = guestmem_iov(mem, gpa, len, &iov);
+
+	if (rc < 0)
+		return rc;
+	memcpy(dst, iov.iov_base, len);
+	return 0;
+}
+
+int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *src,
+		   size_t len)
+{
+	struct iovec iov;
+	int rc = guestmem_iov(mem, gpa, len, &iov);
+
+	if (rc < 0)
+		return rc;
+	memcpy(iov.iov_base, src, len);
+	return 0;
+}
