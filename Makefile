@@ -53,7 +53,7 @@ BASE := err log evloop json jsonw file fdpass
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
-PROTO := ttrpc_frame ttrpc_server ttrpc_client ttrpc_wait hybrid
+PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait hybrid
 
 # --- netns -----------------------------------------------------------------
 NETNS :=
