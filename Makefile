@@ -72,7 +72,7 @@ AGENT :=
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err
-TESTS_proto :=
+TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns :=
 TESTS_vmm :=
 TESTS_virtiofs :=
