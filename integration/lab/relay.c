@@ -52,8 +52,8 @@ struct frame {
 #define QUIET_MS 500
 #define LINGER_MS 5000
 
-__attribute__((noreturn, format(printf, 1, 2))) static void
-die(const char *fmt, ...)
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt,
+								...)
 {
 	va_list ap;
 
@@ -81,7 +81,7 @@ static int write_all(int fd, const void *data, size_t len)
 		ssize_t n = write(fd, p, len);
 
 		if (n < 0 && errno == EAGAIN) {
-			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1,
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1,
 			     -1);
 			continue;
 		}
@@ -100,9 +100,9 @@ static int write_all(int fd, const void *data, size_t len)
 struct job {
 	int port;
 	pid_t pid;
-	int status;	 /* once pid is 0 */
-	int64_t quiet;	 /* the time from which no byte has come */
-	int64_t ended;	 /* the command's exit */
+	int status;	      /* once pid is 0 */
+	int64_t quiet;	      /* the time from which no byte has come */
+	int64_t ended;	      /* the command's exit */
 	struct pollfd fds[3]; /* stdout, stderr, SIGCHLD */
 };
 
@@ -112,7 +112,7 @@ static void send_frame(int port, enum frame_kind kind, const void *data,
 	struct {
 		struct frame head;
 		char data[CHUNK];
-	} out = { .head = { htole32(kind), htole32((uint32_t)len) } };
+	} out = {.head = {htole32(kind), htole32((uint32_t)len)}};
 
 	if (data)
 		memcpy(out.data, data, len);
@@ -179,8 +179,8 @@ static void start_command(struct job *job, const char *dir)
 		exec_command(dir, out[1], err[1]);
 	close(out[1]);
 	close(err[1]);
-	job->fds[0] = (struct pollfd){ .fd = out[0], .events = POLLIN };
-	job->fds[1] = (struct pollfd){ .fd = err[0], .events = POLLIN };
+	job->fds[0] = (struct pollfd){.fd = out[0], .events = POLLIN};
+	job->fds[1] = (struct pollfd){.fd = err[0], .events = POLLIN};
 }
 
 static void reap(struct job *job)
@@ -195,8 +195,8 @@ static void reap(struct job *job)
 		if (pid != job->pid)
 			continue;
 		job->pid = 0;
-		job->status = WIFEXITED(status) ? WEXITSTATUS(status) :
-						  128 + WTERMSIG(status);
+		job->status = WIFEXITED(status) ? WEXITSTATUS(status)
+						: 128 + WTERMSIG(status);
 		job->ended = job->quiet = now_ms();
 	}
 }
@@ -245,7 +245,7 @@ static void follow(struct job *job)
 __attribute__((noreturn)) static void run(const char *port, const char *dir,
 					  const char *keep)
 {
-	struct job job = { .port = open(port, O_WRONLY | O_CLOEXEC) };
+	struct job job = {.port = open(port, O_WRONLY | O_CLOEXEC)};
 	int keep_fd = open(keep, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sigset_t child;
 
@@ -295,7 +295,7 @@ static void take(struct stream *s, void *data, size_t len)
 
 	while (len > 0) {
 		int64_t left = s->deadline - now_ms();
-		struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+		struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 		ssize_t n;
 
 		if (left <= 0)
@@ -342,8 +342,8 @@ __attribute__((noreturn)) static void show(const char *seconds,
 		    len > sizeof(data))
 			conclude(&s, "garbled", kind);
 		take(&s, data, len);
-		if (write_all(kind == FRAME_STDOUT ? STDOUT_FILENO :
-						     STDERR_FILENO,
+		if (write_all(kind == FRAME_STDOUT ? STDOUT_FILENO
+						   : STDERR_FILENO,
 			      data, len))
 			die("cannot pass on the command's output");
 	}
@@ -351,7 +351,7 @@ __attribute__((noreturn)) static void show(const char *seconds,
 
 __attribute__((noreturn)) static void listen_then(const char *path, char **cmd)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	if (strlen(path) >= sizeof(addr.sun_path)) {
