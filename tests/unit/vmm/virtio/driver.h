@@ -272,7 +272,7 @@ static inline void test_driver_start(struct test_driver *d, uint64_t features,
 	if (!test_negotiate(d, features))
 		BUG("features refused");
 	for (q = 0; q < d->dev->nqueues; q++)
-		test_ring_make(d, q, MIN(size, d->dev->queue_max[q]));
+		test_ring_make(d, q, (uint16_t)MIN(size, d->dev->queue_max[q]));
 	if (test_driver_ok(d) & VIRTIO_NEEDS_RESET)
 		BUG("device does not start");
 }
