@@ -65,7 +65,7 @@ VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
 VIRTIOFS :=
 
 # --- runtime ---------------------------------------------------------------
-RUNTIME :=
+RUNTIME := oci/convert oci/spec oci/role
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT :=
@@ -75,6 +75,8 @@ TESTS_base := base/test_err
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns :=
 TESTS_vmm :=
+TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
+	vmm/virtio/test_device
 TESTS_virtiofs :=
 TESTS_runtime :=
 TESTS_agent :=
