@@ -49,7 +49,7 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 .SECONDARY:
 
 # --- base ------------------------------------------------------------------
-BASE := err log evloop json jsonw file fdpass
+BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task

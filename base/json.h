@@ -47,6 +47,7 @@ static inline void json_cleanup(struct json **p)
 
 enum json_type json_type(const struct json *node);
 unsigned json_line(const struct json *node);
+bool json_true(const struct json *node); /* the literal true */
 /* Members or elements of a container, 0 for the rest. */
 size_t json_count(const struct json *node);
 const struct json *json_at(const struct json *node, size_t i);
@@ -85,6 +86,8 @@ int json_strings_opt(const struct json *obj, const char *key, const char ***out,
 /* The value of a node itself; -EINVAL with a message when it is another. */
 int json_as_string(const struct json *node, const char **out,
 		   struct err *err) MUST_CHECK;
+int json_as_u64(const struct json *node, uint64_t *out,
+		struct err *err) MUST_CHECK;
 int json_as_int(const struct json *node, int64_t min, int64_t max, int64_t *out,
 		struct err *err) MUST_CHECK;
 
