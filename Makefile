@@ -36,7 +36,8 @@ CC := clang
 WARN := -Wall -Wextra -Werror -Wno-unused-parameter
 endif
 
-CPPFLAGS := -I. -I$(GEN) -D_GNU_SOURCE -DNACRE_VERSION='"$(VERSION)"'
+CPPFLAGS := -I. -I$(GEN) -D_GNU_SOURCE -DNACRE_VERSION='"$(VERSION)"' \
+	-DNACRE_PREFIX='"$(PREFIX)"'
 CFLAGS = -std=gnu11 -pthread $(WARN) $(CFLAGS.$(V))
 LDFLAGS = -pthread $(LDFLAGS.$(V))
 LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -65,7 +66,7 @@ VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
 VIRTIOFS :=
 
 # --- runtime ---------------------------------------------------------------
-RUNTIME := oci/convert oci/spec oci/role
+RUNTIME := oci/convert oci/spec oci/role config state
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT :=
