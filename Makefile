@@ -40,7 +40,7 @@ CPPFLAGS := -I. -I$(GEN) -D_GNU_SOURCE -DNACRE_VERSION='"$(VERSION)"' \
 	-DNACRE_PREFIX='"$(PREFIX)"'
 CFLAGS = -std=gnu11 -pthread $(WARN) $(CFLAGS.$(V))
 LDFLAGS = -pthread $(LDFLAGS.$(V))
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 Q := $(if $(VERBOSE),,@)
 say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)

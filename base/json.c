@@ -25,6 +25,11 @@ unsigned json_line(const struct json *node)
 	return node->line;
 }
 
+bool json_true(const struct json *node)
+{
+	return node && node->type == JSON_BOOL && node->truth;
+}
+
 size_t json_count(const struct json *node)
 {
 	return node ? node->count : 0;
@@ -174,6 +179,21 @@ int json_as_int(const struct json *node, int64_t min, int64_t max, int64_t *out,
 	return 0;
 }
 
+int json_as_u64(const struct json *node, uint64_t *out, struct err *err)
+{
+	unsigned long long value;
+
+	/* strtoull would take "-1" for the largest value. */
+	if (!is_integer(node) || *node->text == '-')
+		return json_fail(node, err, "expected an unsigned integer");
+	errno = 0;
+	value = strtoull(node->text, NULL, 10);
+	if (errno)
+		return json_fail(node, err, "%s is too large", node->text);
+	*out = value;
+	return 0;
+}
+
 int json_string(const struct json *obj, const char *key, const char **out,
 		struct err *err)
 {
@@ -214,20 +234,9 @@ int json_u64_opt(const struct json *obj, const char *key, uint64_t *out,
 		 struct err *err)
 {
 	const struct json *node;
-	unsigned long long value;
 	int rc = member(obj, key, &node, err);
 
-	if (rc < 0 || !node)
-		return rc;
-	/* strtoull would take "-1" for the largest value. */
-	if (!is_integer(node) || *node->text == '-')
-		return json_fail(node, err, "expected an unsigned integer");
-	errno = 0;
-	value = strtoull(node->text, NULL, 10);
-	if (errno)
-		return json_fail(node, err, "%s is too large", node->text);
-	*out = value;
-	return 0;
+	return rc < 0 || !node ? rc : json_as_u64(node, out, err);
 }
 
 int json_bool_opt(const struct json *obj, const char *key, bool *out,

@@ -11,10 +11,12 @@
 #include "base/cleanup.h"
 #include "base/utf8.h"
 
+#define DEPTH_MAX 64
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 struct jsonw {
 	yajl_gen gen;
+	bool object[DEPTH_MAX]; /* of the open containers: not an array */
 	unsigned depth;
 	bool written; /* something, so that there is a value */
 	bool failed;
@@ -59,44 +61,51 @@ void jsonw_free(struct jsonw *w)
 	free(w);
 }
 
-void jsonw_object(struct jsonw *w)
+static void open_container(struct jsonw *w, bool object)
 {
 	if (!usable(w))
 		return;
-	note(w, yajl_gen_map_open(w->gen));
-	w->depth++;
+	if (w->depth == DEPTH_MAX) {
+		w->failed = true;
+		return;
+	}
+	w->object[w->depth++] = object;
+	note(w,
+	     object ? yajl_gen_map_open(w->gen) : yajl_gen_array_open(w->gen));
+}
+
+/* yajl 2.1 closes whatever is open, or nothing. */
+static void close_container(struct jsonw *w, bool object)
+{
+	if (!usable(w))
+		return;
+	if (w->depth == 0 || w->object[w->depth - 1] != object) {
+		w->failed = true;
+		return;
+	}
+	w->depth--;
+	note(w, object ? yajl_gen_map_close(w->gen)
+		       : yajl_gen_array_close(w->gen));
+}
+
+void jsonw_object(struct jsonw *w)
+{
+	open_container(w, true);
 }
 
 void jsonw_array(struct jsonw *w)
 {
-	if (!usable(w))
-		return;
-	note(w, yajl_gen_array_open(w->gen));
-	w->depth++;
-}
-
-/* yajl 2.1 does not check what is closed at depth 0. */
-static bool may_close(struct jsonw *w)
-{
-	if (!usable(w))
-		return false;
-	if (w->depth == 0)
-		w->failed = true;
-	else
-		w->depth--;
-	return !w->failed;
+	open_container(w, false);
 }
 
 void jsonw_end_object(struct jsonw *w)
 {
-	if (may_close(w))
-		note(w, yajl_gen_map_close(w->gen));
+	close_container(w, true);
 }
 
 void jsonw_end_array(struct jsonw *w)
 {
-	if (may_close(w))
-		note(w, yajl_gen_array_close(w->gen));
+	close_container(w, false);
 }
 
 static void put_string(struct jsonw *w, const char *s, size_t len)
