@@ -39,26 +39,6 @@ struct call {
 	bool done; /* loop->lock */
 };
 
-static struct evpost *take_posts(struct evloop *loop)
-{
-	struct evpost *list = loop->posts;
-
-	loop->posts = NULL;
-	loop->posts_end = &loop->posts;
-	return list;
-}
-
-static void run_posts(struct evpost *list)
-{
-	while (list) {
-		struct evpost *post = list;
-
-		/* The post may be freed, or posted again, by its run. */
-		list = post->next;
-		post->run(post);
-	}
-}
-
 static void wake(struct evloop *loop)
 {
 	const uint64_t one = 1;
@@ -68,18 +48,51 @@ static void wake(struct evloop *loop)
 		;
 }
 
+static struct evpost *take_post(struct evloop *loop)
+{
+	struct evpost *post;
+
+	pthread_mutex_lock(&loop->lock);
+	post = loop->posts;
+	if (post)
+		loop->posts = post->next;
+	if (!loop->posts)
+		loop->posts_end = &loop->posts;
+	pthread_mutex_unlock(&loop->lock);
+	return post;
+}
+
+/*
+ * Takes them one by one: a post may call evloop_run_posts itself, which must
+ * find those behind it. Those that are added meanwhile wait for another turn,
+ * so that a post which posts itself starves nobody.
+ */
+void evloop_run_posts(struct evloop *loop)
+{
+	struct evpost *post;
+	size_t n = 0;
+
+	pthread_mutex_lock(&loop->lock);
+	for (post = loop->posts; post; post = post->next)
+		n++;
+	pthread_mutex_unlock(&loop->lock);
+	/* The post may be freed, or posted again, by its run. */
+	while (n-- > 0 && (post = take_post(loop)) != NULL)
+		post->run(post);
+	pthread_mutex_lock(&loop->lock);
+	if (loop->posts)
+		wake(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
 static void woken(struct evsource *src, uint32_t revents)
 {
 	struct evloop *loop = container_of(src, struct evloop, wake);
-	struct evpost *list;
 	uint64_t count;
 
 	while (read(src->fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
-	pthread_mutex_lock(&loop->lock);
-	list = take_posts(loop);
-	pthread_mutex_unlock(&loop->lock);
-	run_posts(list);
+	evloop_run_posts(loop);
 }
 
 struct evloop *evloop_new(void)
@@ -143,13 +156,10 @@ static void enter(struct evloop *loop)
  */
 static void leave(struct evloop *loop)
 {
-	struct evpost *list;
-
 	pthread_mutex_lock(&loop->lock);
-	list = take_posts(loop);
 	loop->running = false;
 	pthread_mutex_unlock(&loop->lock);
-	run_posts(list);
+	evloop_run_posts(loop);
 }
 
 static int wait_and_dispatch(struct evloop *loop, int timeout_ms)

@@ -38,9 +38,11 @@ struct evpost {
 struct evloop *evloop_new(void);       /* NULL: errno is set */
 void evloop_free(struct evloop *loop); /* NULL is fine */
 
-/* Runs until evloop_stop. 0, or -errno of epoll_wait. */
+/* Runs until evloop_stop (also one that came before). 0, or -errno of
+ * epoll_wait. A loop does not run twice at a time, nor within itself. */
 int evloop_run(struct evloop *loop);
-/* Waits at most timeout_ms (-1: no limit), runs what is ready once. */
+/* Waits at most timeout_ms (-1: no limit), runs what is ready once. 0 (also
+ * when nothing was ready, or a signal came), or -errno of epoll_wait. */
 int evloop_once(struct evloop *loop, int timeout_ms);
 void evloop_stop(struct evloop *loop);
 
@@ -64,7 +66,15 @@ void evloop_post(struct evloop *loop, struct evpost *post);
 /*
  * From any thread: runs fn(arg) on the loop's thread and waits for it. Called
  * on the loop's thread, or while the loop is not running, it is a plain call.
+ * The latter runs on the caller's thread: who stops the loop, or did not start
+ * it yet, sees to it that nobody calls meanwhile, or that fn is safe there.
+ * Calls that wait when the loop stops are served before evloop_run returns.
  */
 void evloop_call(struct evloop *loop, void (*fn)(void *arg), void *arg);
+/*
+ * On the loop's thread: runs the posts and calls that are queued now, and no
+ * source. For whoever waits there for a thread that may be in evloop_call.
+ */
+void evloop_run_posts(struct evloop *loop);
 
 #endif
