@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_PCI_HOST_H
+#define VMM_PCI_HOST_H
+
+/*
+ * The PCI host bridge: bus 0 with up to 31 functions beside the bridge itself
+ * (device 0), reached by memory-mapped configuration (ECAM). It hands out BAR
+ * addresses, and stands between functions and the machine for interrupts and
+ * doorbells.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "vmm/core/iobus.h"
+#include "vmm/pci/function.h"
+
+#define PCI_DEVICES 32u
+
+/* Where a GSI leads: a message, or nowhere. */
+struct msi_route {
+	uint32_t gsi;
+	bool valid;
+	uint32_t address_low;
+	uint32_t address_high;
+	uint32_t data;
+};
+
+struct pci_host;
+
+/* What the machine does for PCI. */
+struct pci_host_ops {
+	/* Before the vCPUs run: a GSI that fires when eventfd is written. */
+	int (*gsi_add)(struct pci_host *host, int eventfd, uint32_t *gsi);
+	/* From any thread: changes routes, all at once. 0 or -errno. */
+	int (*routes_set)(struct pci_host *host, const struct msi_route *routes,
+			  unsigned n);
+	/* Before the vCPUs run: a guest's write to gpa writes eventfd. */
+	int (*doorbell_add)(struct pci_host *host, uint64_t gpa, int eventfd);
+};
+
+struct pci_host {
+	const struct pci_host_ops *ops;
+	struct iobus *mmio; /* borrowed */
+	struct iodev ecam;
+	struct pci_function bridge;
+	struct pci_function *functions[PCI_DEVICES]; /* borrowed */
+	uint64_t window_next;
+	uint64_t window_end;
+};
+
+struct pci_window {
+	uint64_t ecam;
+	uint64_t base;
+	uint64_t size;
+};
+
+int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
+		  struct iobus *mmio, const struct pci_window *window,
+		  struct err *err) MUST_CHECK;
+void pci_host_release(struct pci_host *host);
+
+/* An address for a BAR, naturally aligned; 0: the window is full. */
+uint64_t pci_host_window_take(struct pci_host *host, uint64_t size);
+/*
+ * Gives the function the lowest free device number and maps bar at its BAR's
+ * address. Nothing is kept on failure. -ENOSPC: the bus is full.
+ */
+int pci_host_plug(struct pci_host *host, struct pci_function *fn,
+		  struct iodev *bar) MUST_CHECK;
+
+#endif
