@@ -61,6 +61,10 @@ NETNS :=
 
 # --- vmm -------------------------------------------------------------------
 VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
+VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
+	virtio/vsock_stream
+
+VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS :=
@@ -72,18 +76,20 @@ RUNTIME := oci/convert oci/spec oci/role config state
 AGENT :=
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
-TESTS_base := base/test_err
+TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
+	base/test_jsonw base/test_file base/test_fdpass base/test_utf8
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns :=
 TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
-	vmm/virtio/test_device
+	vmm/virtio/test_queue_race vmm/virtio/test_device
+TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream
 TESTS_virtiofs :=
 TESTS_runtime :=
 TESTS_agent :=
 # Run under TSan as well.
-TESTS_threaded :=
-FUZZERS :=
+TESTS_threaded := base/test_evloop
+FUZZERS := fuzz_json
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 

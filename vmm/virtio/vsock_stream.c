@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio/vsock_stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "vmm/virtio/vsock_host.h"
+
+/* The socket's side. ------------------------------------------------------ */
+
+/* Both directions ended on the host's side: the guest confirms by a reset. */
+static void conn_linger(struct vsock_conn *conn)
+{
+	vsock_conn_close_socket(conn);
+	conn->shut = VSOCK_SHUT_BOTH;
+	vsock_conn_set_state(conn, VSOCK_LINGER);
+	vsock_conn_owe(conn, VSOCK_OWES_SHUTDOWN);
+}
+
+static void conn_host_eof(struct vsock_conn *conn)
+{
+	conn->eof = true;
+	conn->readable = false;
+	conn->shut |= VSOCK_SHUT_SEND;
+	if (conn->shut == VSOCK_SHUT_BOTH)
+		conn_linger(conn);
+	else
+		vsock_conn_owe(conn, VSOCK_OWES_SHUTDOWN);
+}
+
+/* The host reads no more; it may have written something that is unread. */
+static void conn_host_deaf(struct vsock_conn *conn)
+{
+	if (conn->shut & VSOCK_SHUT_RCV)
+		return;
+	conn->shut |= VSOCK_SHUT_RCV;
+	vsock_conn_forwarded(conn, conn->buf.len);
+	vsock_conn_drop_buf(conn);
+	if (conn->eof)
+		conn_linger(conn);
+	else
+		vsock_conn_owe(conn, VSOCK_OWES_SHUTDOWN);
+}
+
+static void conn_host_gone(struct vsock_conn *conn)
+{
+	conn->hup = true;
+	conn_host_deaf(conn);
+	if (conn->state != VSOCK_OPEN)
+		return;
+	if (conn->eof) {
+		conn_linger(conn);
+		return;
+	}
+	conn->readable = true;
+	vsock_conn_poll(conn);
+	vsock_conn_enqueue(conn);
+}
+
+/* Passes on what the guest ended, once its data has gone before. */
+static void conn_apply_shutdown(struct vsock_conn *conn)
+{
+	if ((conn->peer_shut & VSOCK_SHUT_RCV) && !conn->eof) {
+		shutdown(conn->fd, SHUT_RD);
+		conn->eof = true;
+		conn->readable = false;
+	}
+	if (conn->buf.len || !(conn->peer_shut & VSOCK_SHUT_SEND))
+		return;
+	if (conn->peer_shut == VSOCK_SHUT_BOTH)
+		vsock_conn_kill(conn);
+	else
+		shutdown(conn->fd, SHUT_WR);
+}
+
+/* May free an orphan. */
+static void conn_flush(struct vsock_conn *conn)
+{
+	ssize_t n;
+
+	if (!conn->buf.len)
+		return;
+	n = vsock_buf_send(&conn->buf, conn->fd);
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	if (n < 0 && conn->state == VSOCK_OPEN) {
+		conn_host_deaf(conn);
+	} else if (n < 0) {
+		vsock_conn_free(conn);
+		return;
+	} else {
+		conn->vsock->nbufs -= !conn->buf.data;
+		if (conn->state == VSOCK_OPEN)
+			vsock_conn_forwarded(conn, (size_t)n);
+	}
+	if (conn->buf.len)
+		return;
+	if (conn->state == VSOCK_ORPHAN) {
+		vsock_conn_free(conn);
+	} else if (conn->state == VSOCK_OPEN) {
+		conn_apply_shutdown(conn);
+		vsock_conn_poll(conn);
+	}
+}
+
+static void conn_open_ready(struct vsock_conn *conn, uint32_t revents)
+{
+	if (revents & EPOLLOUT)
+		conn_flush(conn);
+	if (conn->state != VSOCK_OPEN)
+		return;
+	if (revents & (EPOLLHUP | EPOLLERR)) {
+		conn_host_gone(conn);
+	} else if ((revents & EPOLLIN) && !conn->eof) {
+		/* vsock_pump stops to poll for it if it cannot be read. */
+		conn->readable = true;
+		if (vsock_conn_wants(conn))
+			vsock_conn_enqueue(conn);
+		else
+			vsock_conn_poll(conn);
+	}
+}
+
+static void conn_ready(struct evsource *src, uint32_t revents)
+{
+	struct vsock_conn *conn = container_of(src, struct vsock_conn, src);
+	struct vsock *vsock = conn->vsock;
+
+	switch (conn->state) {
+	case VSOCK_HANDSHAKE:
+		vsock_host_handshake(conn, revents);
+		break;
+	case VSOCK_REQUESTED:
+		vsock_conn_kill(conn);
+		break;
+	case VSOCK_OPEN:
+		conn_open_ready(conn, revents);
+		break;
+	case VSOCK_ORPHAN:
+		conn_flush(conn);
+		break;
+	case VSOCK_LINGER:
+	case VSOCK_DEAD:
+		BUG("event of a closed socket");
+	}
+	vsock_pump(vsock);
+}
+
+static uint32_t conn_events(const struct vsock_conn *conn)
+{
+	switch (conn->state) {
+	case VSOCK_HANDSHAKE:
+		return EPOLLIN;
+	case VSOCK_OPEN:
+		return (conn->readable || conn->eof ? 0 : (uint32_t)EPOLLIN) |
+		       (conn->buf.len ? (uint32_t)EPOLLOUT : 0);
+	case VSOCK_ORPHAN:
+		return EPOLLOUT;
+	default:
+		return 0; /* EPOLLHUP comes unasked */
+	}
+}
+
+void vsock_conn_poll(struct vsock_conn *conn)
+{
+	uint32_t events = conn_events(conn);
+	int r = 0;
+
+	if (conn->fd < 0 || conn->hup) {
+		evsource_del(&conn->src);
+		conn->polled = false;
+		return;
+	}
+	if (!conn->polled)
+		r = evsource_add(conn->vsock->dev.loop, &conn->src, conn->fd,
+				 events, conn_ready);
+	else if (conn->src.events != events)
+		r = evsource_modify(&conn->src, events);
+	conn->polled = conn->polled || !r;
+	/* Without events the socket is as good as closed. */
+	if (r)
+		vsock_conn_kill(conn);
+}
+
+/* The guest's side. -------------------------------------------------------- */
+
+static void conn_input_data(struct vsock_conn *conn,
+			    const struct vsock_packet *p,
+			    const struct iovec *iov, unsigned n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	ssize_t sent = 0;
+	bool fresh = !conn->buf.data;
+
+	if (conn->peer_shut & VSOCK_SHUT_SEND) {
+		vsock_conn_kill(conn);
+		return;
+	}
+	conn->rx_cnt += p->len;
+	if (!conn->buf.len && !(conn->shut & VSOCK_SHUT_RCV))
+		sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		conn_host_deaf(conn);
+	if (conn->shut & VSOCK_SHUT_RCV) {
+		vsock_conn_forwarded(conn, p->len);
+		return;
+	}
+	sent = MAX(sent, 0);
+	vsock_conn_forwarded(conn, (size_t)sent);
+	if ((size_t)sent == p->len)
+		return;
+	/* Beyond its credit, or more buffers than we care to have. */
+	if ((fresh && conn->vsock->nbufs == VSOCK_BUFS_MAX) ||
+	    vsock_buf_append(&conn->buf, iov, n, (size_t)sent)) {
+		vsock_conn_kill(conn);
+		return;
+	}
+	conn->vsock->nbufs += fresh;
+	vsock_conn_poll(conn);
+}
+
+static void conn_input_open(struct vsock_conn *conn,
+			    const struct vsock_packet *p,
+			    const struct iovec *iov, unsigned n)
+{
+	switch (p->op) {
+	case VSOCK_OP_RW:
+		if (p->len)
+			conn_input_data(conn, p, iov, n);
+		break;
+	case VSOCK_OP_SHUTDOWN:
+		conn->peer_shut |= p->flags & VSOCK_SHUT_BOTH;
+		conn_apply_shutdown(conn);
+		vsock_conn_poll(conn);
+		break;
+	case VSOCK_OP_CREDIT_UPDATE:
+		break;
+	case VSOCK_OP_CREDIT_REQUEST:
+		vsock_conn_owe(conn, VSOCK_OWES_CREDIT);
+		break;
+	default:
+		vsock_conn_kill(conn);
+	}
+}
+
+static void conn_input_reset(struct vsock_conn *conn)
+{
+	/* The guest had ended in order; the host still gets all of it. */
+	if (conn->state == VSOCK_OPEN && conn->buf.len &&
+	    (conn->peer_shut & VSOCK_SHUT_SEND)) {
+		vsock_conn_forget_name(conn);
+		vsock_conn_dequeue(conn);
+		vsock_conn_set_state(conn, VSOCK_ORPHAN);
+		vsock_conn_poll(conn);
+		return;
+	}
+	vsock_conn_free(conn);
+}
+
+void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
+		      const struct iovec *iov, unsigned n)
+{
+	if (p->op == VSOCK_OP_RST) {
+		conn_input_reset(conn);
+		return;
+	}
+	if (conn->state == VSOCK_DEAD)
+		return;
+	if (vsock_conn_take_credit(conn, p)) {
+		if (log_allowed(&conn->vsock->complaints, 10))
+			log_warn("vsock: port %u: guest took more than it got",
+				 conn->guest_port);
+		vsock_conn_kill(conn);
+		return;
+	}
+	if (conn->state == VSOCK_OPEN) {
+		conn_input_open(conn, p, iov, n);
+	} else if (conn->state == VSOCK_LINGER) {
+		/* What was under way when the host closed is lost, as with
+		 * any socket that was closed. */
+		if (p->op == VSOCK_OP_SHUTDOWN)
+			conn->peer_shut |= p->flags & VSOCK_SHUT_BOTH;
+		if (conn->peer_shut == VSOCK_SHUT_BOTH ||
+		    p->op == VSOCK_OP_REQUEST)
+			vsock_conn_kill(conn);
+	} else if (p->op == VSOCK_OP_RESPONSE && !vsock_host_accepted(conn)) {
+		vsock_conn_set_state(conn, VSOCK_OPEN);
+		vsock_conn_poll(conn);
+	} else {
+		vsock_conn_kill(conn);
+	}
+}
+
+static void iov_cut(struct iovec *iov, unsigned *n, size_t len)
+{
+	unsigned i;
+
+	for (i = 0; i < *n && len; i++) {
+		iov[i].iov_len = MIN(iov[i].iov_len, len);
+		len -= iov[i].iov_len;
+	}
+	*n = i;
+}
+
+/* Bytes read into iov, 0: none. */
+static int conn_read(struct vsock_conn *conn, struct iovec *iov, unsigned n)
+{
+	uint32_t credit = vsock_conn_credit(conn);
+	size_t room = 0;
+	ssize_t r;
+
+	if (!credit) {
+		if (!conn->asked)
+			conn->owed |= VSOCK_OWES_CREDIT_REQUEST;
+		conn->asked = true;
+		return 0;
+	}
+	iov_cut(iov, &n, credit);
+	for (unsigned i = 0; i < n; i++)
+		room += iov[i].iov_len;
+	r = readv(conn->fd, iov, (int)n);
+	if (r > 0) {
+		conn->tx_cnt += (uint32_t)r;
+		conn->readable = conn->hup || (size_t)r == room;
+		return (int)r;
+	}
+	if (r == 0 || (errno == EAGAIN && conn->hup))
+		conn_host_eof(conn);
+	else if (errno == EAGAIN)
+		conn->readable = false;
+	else if (errno != EINTR)
+		vsock_conn_kill(conn);
+	return 0;
+}
+
+/* The order of the rules is the order on the wire. */
+static int conn_next(struct vsock_conn *conn, struct vsock_packet *p,
+		     struct iovec *iov, unsigned n)
+{
+	static const struct {
+		unsigned owed;
+		enum vsock_op op;
+	} rules[] = {
+		{VSOCK_OWES_REQUEST, VSOCK_OP_REQUEST},
+		{VSOCK_OWES_RESPONSE, VSOCK_OP_RESPONSE},
+		{VSOCK_OWES_SHUTDOWN, VSOCK_OP_SHUTDOWN},
+		{VSOCK_OWES_CREDIT, VSOCK_OP_CREDIT_UPDATE},
+		{VSOCK_OWES_CREDIT_REQUEST, VSOCK_OP_CREDIT_REQUEST},
+	};
+	const unsigned first = VSOCK_OWES_REQUEST | VSOCK_OWES_RESPONSE;
+	int len = 0;
+
+	if (conn->state == VSOCK_OPEN && conn->readable &&
+	    !(conn->owed & first))
+		len = conn_read(conn, iov, n);
+	if (len) {
+		p->op = VSOCK_OP_RW;
+		return len;
+	}
+	if (conn->state == VSOCK_DEAD) {
+		p->op = VSOCK_OP_RST;
+		return 0;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
+		if (!(conn->owed & rules[i].owed))
+			continue;
+		conn->owed &= ~rules[i].owed;
+		p->op = (uint16_t)rules[i].op;
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+int vsock_conn_output(struct vsock_conn *conn, struct vsock_packet *p,
+		      struct iovec *iov, unsigned n, bool *gone)
+{
+	int len;
+
+	*p = (struct vsock_packet){
+		.src_cid = VSOCK_HOST_CID,
+		.dst_cid = conn->vsock->cid,
+		.src_port = conn->host_port,
+		.dst_port = conn->guest_port,
+		.type = VSOCK_TYPE_STREAM,
+		.buf_alloc = VSOCK_BUF_SIZE,
+		.fwd_cnt = conn->fwd_cnt,
+	};
+	len = conn_next(conn, p, iov, n);
+	if (len < 0)
+		return len;
+	p->len = (uint32_t)len;
+	if (p->op == VSOCK_OP_SHUTDOWN)
+		p->flags = conn->shut;
+	/* Every packet tells the credit. */
+	conn->fwd_told = p->fwd_cnt;
+	conn->owed &= ~(unsigned)VSOCK_OWES_CREDIT;
+	*gone = conn->state == VSOCK_DEAD;
+	if (*gone)
+		vsock_conn_free(conn);
+	return len;
+}

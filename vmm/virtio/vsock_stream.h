@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_VIRTIO_VSOCK_STREAM_H
+#define VMM_VIRTIO_VSOCK_STREAM_H
+
+/* Moves the bytes of a connection between its socket and packets. */
+
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+#include "vmm/virtio/vsock_conn.h"
+
+/* Polls the socket for what the state wants of it. */
+void vsock_conn_poll(struct vsock_conn *conn);
+
+/* A packet of this connection; iov holds its payload. May free conn. */
+void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
+		      const struct iovec *iov, unsigned n);
+/*
+ * Fills the next packet for the guest, its payload read from the socket into
+ * iov. Bytes of payload, or -EAGAIN: nothing to say. *gone is set when conn
+ * was freed.
+ */
+int vsock_conn_output(struct vsock_conn *conn, struct vsock_packet *p,
+		      struct iovec *iov, unsigned n, bool *gone) MUST_CHECK;
+
+#endif
