@@ -82,7 +82,8 @@ TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns :=
 TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
-	vmm/virtio/test_queue_race vmm/virtio/test_device
+	vmm/virtio/test_queue_race vmm/virtio/test_device \
+	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream
 TESTS_virtiofs :=
 TESTS_runtime :=

@@ -2,6 +2,7 @@
 #include "base/evloop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -63,11 +64,11 @@ static struct evpost *take_post(struct evloop *loop)
 }
 
 /*
- * Takes them one by one: a post may call evloop_run_posts itself, which must
- * find those behind it. Those that are added meanwhile wait for another turn,
- * so that a post which posts itself starves nobody.
+ * Takes them one by one: a post may call evloop_serve, which must find those
+ * behind it. Those that are added meanwhile wait for another turn, so that a
+ * post which posts itself starves nobody.
  */
-void evloop_run_posts(struct evloop *loop)
+static void run_posts(struct evloop *loop)
 {
 	struct evpost *post;
 	size_t n = 0;
@@ -92,7 +93,28 @@ static void woken(struct evsource *src, uint32_t revents)
 
 	while (read(src->fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
-	evloop_run_posts(loop);
+	run_posts(loop);
+}
+
+void evloop_serve(struct evloop *loop, bool (*done)(void *arg), void *arg)
+{
+	struct pollfd pfd = {.fd = loop->wake.fd, .events = POLLIN};
+	uint64_t count;
+
+	for (;;) {
+		run_posts(loop);
+		if (done(arg))
+			return;
+		if (poll(&pfd, 1, -1) < 0)
+			BUG_ON(errno != EINTR);
+		else if (read(pfd.fd, &count, sizeof(count)) < 0)
+			BUG_ON(errno != EINTR && errno != EAGAIN);
+	}
+}
+
+void evloop_poke(struct evloop *loop)
+{
+	wake(loop);
 }
 
 struct evloop *evloop_new(void)
@@ -159,7 +181,7 @@ static void leave(struct evloop *loop)
 	pthread_mutex_lock(&loop->lock);
 	loop->running = false;
 	pthread_mutex_unlock(&loop->lock);
-	evloop_run_posts(loop);
+	run_posts(loop);
 }
 
 static int wait_and_dispatch(struct evloop *loop, int timeout_ms)

@@ -11,6 +11,7 @@
  * freed at once.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -72,9 +73,12 @@ void evloop_post(struct evloop *loop, struct evpost *post);
  */
 void evloop_call(struct evloop *loop, void (*fn)(void *arg), void *arg);
 /*
- * On the loop's thread: runs the posts and calls that are queued now, and no
- * source. For whoever waits there for a thread that may be in evloop_call.
+ * On the loop's thread: runs posts and calls, and no source, until done(arg),
+ * which is asked after each batch of them and after each evloop_poke. For
+ * whoever waits there for a thread that may itself be in evloop_call.
  */
-void evloop_run_posts(struct evloop *loop);
+void evloop_serve(struct evloop *loop, bool (*done)(void *arg), void *arg);
+/* From any thread: makes evloop_serve ask again. */
+void evloop_poke(struct evloop *loop);
 
 #endif

@@ -18,6 +18,7 @@ struct jsonw {
 	yajl_gen gen;
 	bool object[DEPTH_MAX]; /* of the open containers: not an array */
 	unsigned depth;
+	bool keyed;   /* the value of a key is due */
 	bool written; /* something, so that there is a value */
 	bool failed;
 };
@@ -31,6 +32,7 @@ static bool usable(const struct jsonw *w)
 static void note(struct jsonw *w, yajl_gen_status status)
 {
 	w->written = true;
+	w->keyed = false;
 	if (status != yajl_gen_status_ok)
 		w->failed = true;
 }
@@ -79,7 +81,7 @@ static void close_container(struct jsonw *w, bool object)
 {
 	if (!usable(w))
 		return;
-	if (w->depth == 0 || w->object[w->depth - 1] != object) {
+	if (w->depth == 0 || w->object[w->depth - 1] != object || w->keyed) {
 		w->failed = true;
 		return;
 	}
@@ -146,8 +148,14 @@ static void write_string(struct jsonw *w, const char *s)
 
 void jsonw_key(struct jsonw *w, const char *key)
 {
-	if (usable(w))
-		write_string(w, key);
+	if (!usable(w))
+		return;
+	if (w->depth == 0 || !w->object[w->depth - 1] || w->keyed) {
+		w->failed = true;
+		return;
+	}
+	write_string(w, key);
+	w->keyed = true;
 }
 
 void jsonw_str(struct jsonw *w, const char *value)
