@@ -171,6 +171,7 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 	if (!*command)
 		return err_set(err, EINVAL,
 			       "unknown command \"%s\", see --help", argv[0]);
+	cli->command = (*command)->name;
 	words = calloc((size_t)argc + 1, sizeof(char *));
 	if (!words)
 		return err_set(err, ENOMEM, "out of memory");

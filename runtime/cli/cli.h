@@ -51,7 +51,8 @@ struct cli {
 	bool stats;
 	bool no_new_privs;
 
-	/* Positional. */
+	/* Name of the command, and what follows it. */
+	const char *command;
 	int argc;
 	char **argv; /* NULL-terminated */
 };
@@ -91,6 +92,9 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 void cli_free(struct cli *cli);
 void cli_help(const struct command *command); /* NULL: of the program */
 int cli_main(int argc, char **argv);
+
+/* Decimal, without a newline, by rename. */
+int write_pid_file(const char *path, pid_t pid, struct err *err) MUST_CHECK;
 
 int cmd_create(const struct cli *cli, struct err *err);
 int cmd_start(const struct cli *cli, struct err *err);

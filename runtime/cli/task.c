@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/cli/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent-proto/ttrpc.h"
+#include "base/cleanup.h"
+#include "runtime/oci/spec.h"
+
+#define TASK_SERVICE "containerd.task.v2.Task"
+
+/* A path of any length: by way of the directory's descriptor. */
+static int connect_beneath(const char *root, const char *sandbox)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	AUTO_FREE char *path = NULL;
+	AUTO_FD int dir = -1;
+	AUTO_FD int fd = -1;
+
+	if (asprintf(&path, "%s/%s", root, sandbox) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	snprintf(addr.sun_path, sizeof(addr.sun_path),
+		 "/proc/self/fd/%d/task.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+int task_connect(const char *root, const char *sandbox, struct err *err)
+{
+	int fd = connect_beneath(root, sandbox);
+
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return err_set(err, ECONNREFUSED,
+			       "the supervisor of sandbox \"%s\" is gone, "
+			       "`nacre delete --force` cleans up",
+			       sandbox);
+	if (fd < 0)
+		return err_ret(err, fd, "supervisor of sandbox \"%s\"",
+			       sandbox);
+	return fd;
+}
+
+int task_call(int fd, const char *method, const ProtobufCMessage *request,
+	      const ProtobufCMessageDescriptor *reply_type,
+	      ProtobufCMessage **reply, struct err *err)
+{
+	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, reply_type,
+			       reply, 0, NULL, 0, NULL, err);
+}
+
+int task_call_fds(int fd, const char *method, const ProtobufCMessage *request,
+		  const int *fds, unsigned nfds, struct err *err)
+{
+	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL, NULL, 0,
+			       fds, nfds, NULL, err);
+}
+
+int task_open(const char *root, const char *id, struct state **state,
+	      struct err *err)
+{
+	struct state *s;
+	int fd = oci_check_id(id, err);
+
+	if (fd < 0)
+		return fd;
+	s = state_load(root, id, err);
+	if (!s)
+		return -err->code;
+	fd = task_connect(root, s->sandbox, err);
+	if (fd < 0 || !state)
+		state_free(s);
+	else
+		*state = s;
+	return fd;
+}
+
+enum task_status task_status(const char *root, const struct state *state)
+{
+	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	enum task_status status = TASK_STOPPED;
+	AUTO_FD int fd = -1;
+	struct err err;
+
+	fd = connect_beneath(root, state->sandbox);
+	if (fd < 0)
+		return TASK_STOPPED;
+	request.id = state->id;
+	if (task_call(fd, "State", &request.base,
+		      &task__state_response__descriptor, &reply, &err) < 0)
+		return TASK_STOPPED;
+	if (((Task__StateResponse *)(void *)reply)->status <= TASK_PAUSED)
+		status =
+			(enum task_status)((Task__StateResponse *)(void *)reply)
+				->status;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return status;
+}
+
+const char *task_status_name(enum task_status status)
+{
+	static const char *const names[] = {
+		[TASK_UNKNOWN] = "creating", [TASK_CREATED] = "created",
+		[TASK_RUNNING] = "running",  [TASK_STOPPED] = "stopped",
+		[TASK_PAUSED] = "paused",
+	};
+
+	return names[status];
+}
