@@ -67,10 +67,13 @@ VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
 
 # --- virtiofs --------------------------------------------------------------
-VIRTIOFS :=
+VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
+	session server
 
 # --- runtime ---------------------------------------------------------------
-RUNTIME := oci/convert oci/spec oci/role config state
+RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
+	cli/task cli/proxy cli/terminal cli/create cli/exec cli/process_json \
+	cli/inspect cli/control cli/update cli/spec_cmd cli/host
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT :=
@@ -85,7 +88,8 @@ TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream
-TESTS_virtiofs :=
+TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
+	virtiofs/test_confine virtiofs/test_ids virtiofs/test_slots
 TESTS_runtime :=
 TESTS_agent :=
 # Run under TSan as well.
