@@ -180,9 +180,17 @@ UNIT_BINS += $(patsubst %,$(B)/unit/%,$(TESTS_$(1)))
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_tests,$(l))))
 
-.PHONY: unit unit-bins tsan-bins
+# A variant is one run of make.
+UNIT_NAMES := $(patsubst $(B)/unit/%,%,$(UNIT_BINS))
+.PHONY: unit unit-bins tsan tsan-bins
 unit-bins: $(UNIT_BINS)
 tsan-bins: $(patsubst %,$(B)/unit/%,$(TESTS_threaded))
+unit:
+	$(Q)$(MAKE) V=san unit-bins
+	$(Q)tests/run-unit $(addprefix build/san/unit/,$(UNIT_NAMES))
+tsan:
+	$(Q)$(MAKE) V=tsan tsan-bins
+	$(Q)tests/run-unit $(addprefix build/tsan/unit/,$(TESTS_threaded))
 
 FUZZ_BINS := $(patsubst %,$(B)/fuzz/%,$(FUZZERS))
 $(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LINK_runtime) $(LIB_agent)
@@ -190,7 +198,42 @@ $(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LINK_runtime) $(LIB_agent)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-.PHONY: fuzz-bins
+.PHONY: fuzz fuzz-bins
 fuzz-bins: $(FUZZ_BINS)
+fuzz:
+	$(Q)$(MAKE) V=fuzz fuzz-bins
+	$(Q)tests/run-fuzz $(addprefix build/fuzz/fuzz/,$(FUZZERS))
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: check
+check:
+	$(Q)tests/check
+
+# --- lint ------------------------------------------------------------------
+tracked = $(wildcard $(shell git ls-files -- $(1) 2>/dev/null))
+
+.PHONY: lint headers tidy
+lint: $(PB_HEADERS)
+	$(Q)scripts/lint
+
+# Each header compiles alone.
+headers: $(PB_HEADERS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only -x c \
+		$(call tracked,'*.h')
+
+# A file is analysed again when it, a header or the set of checks changed.
+tidy: $(patsubst %,build/tidy/%.ok,$(call tracked,'*.c'))
+build/tidy/%.c.ok: %.c .clang-tidy | $(PB_HEADERS)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=gnu11 2>/dev/null
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 -MM -MT $@ -MF $(@:.ok=.d) $<
+	@touch $@
+
+# --- installation ----------------------------------------------------------
+.PHONY: install clean
+install: all
+	install -D -m 755 $(B)/nacre $(DESTDIR)$(PREFIX)/bin/nacre
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) build/tidy -name '*.d' 2>/dev/null)
