@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/virtiofs/client.h"
+
+#include <grp.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+/* Ids of others, and what their bits do. Most of it needs root. */
+
+#define GUEST_UID 1234
+#define GUEST_GID 2345
+
+static struct client *root_client(void)
+{
+	struct client *c;
+
+	if (geteuid() != 0)
+		return NULL;
+	c = client_started(VIRTIOFS_CACHE_AUTO);
+	assert_int_equal(fchmod(c->dir, 0755), 0);
+	c->uid = GUEST_UID;
+	c->gid = GUEST_GID;
+	return c;
+}
+
+static void assert_owner(struct client *c, const char *name, uid_t uid,
+			 gid_t gid)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(c->dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_uid, uid);
+	assert_int_equal(st.st_gid, gid);
+}
+
+/* The directory is root's alone: the guest's kernel has checked, not we. */
+static void test_owner(void **state)
+{
+	struct client *c = root_client();
+	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
+	struct fuse_mknod_in mknod_in = {.mode = S_IFIFO | 0644};
+	struct fuse_create_in tmp = {.flags = O_RDWR, .mode = 0600};
+	struct fuse_entry_out *entry;
+	uint64_t node;
+	uint64_t fh;
+
+	if (!c)
+		skip();
+	entry = client_body(c);
+	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0640, &node, &fh), 0);
+	assert_owner(c, "f", GUEST_UID, GUEST_GID);
+	client_entry(c, client_call(c, FUSE_MKDIR, 1, &mkdir_in,
+				    sizeof(mkdir_in), "d", 2));
+	assert_owner(c, "d", GUEST_UID, GUEST_GID);
+	client_entry(c, client_call(c, FUSE_MKNOD, 1, &mknod_in,
+				    sizeof(mknod_in), "p", 2));
+	assert_owner(c, "p", GUEST_UID, GUEST_GID);
+	client_entry(c, client_call(c, FUSE_SYMLINK, 1, "s\0t", 4, NULL, 0));
+	assert_owner(c, "s", GUEST_UID, GUEST_GID);
+	client_entry(
+		c, client_call(c, FUSE_TMPFILE, 1, &tmp, sizeof(tmp), "#", 2));
+	assert_int_equal(entry->attr.uid, GUEST_UID);
+	/* The thread is itself again, after errors as well. */
+	assert_int_equal(
+		client_create(c, 1, "f", O_RDWR | O_EXCL, 0640, &node, &fh),
+		-EEXIST);
+	assert_int_equal(geteuid(), 0);
+	assert_int_equal(getegid(), 0);
+	c->uid = UINT32_MAX;
+	assert_int_equal(client_create(c, 1, "g", O_RDWR, 0640, &node, &fh),
+			 -EOVERFLOW);
+	c->uid = 0;
+	c->gid = GUEST_GID;
+	assert_int_equal(client_create(c, 1, "g", O_RDWR, 0640, &node, &fh), 0);
+	assert_owner(c, "g", 0, GUEST_GID);
+	assert_int_equal(geteuid(), 0);
+	assert_int_equal(getegid(), 0);
+	client_free(c);
+}
+
+/* CVE-2022-0358: who is not in the group of a set-group-ID directory gets no
+ * set-group-ID file in it. */
+static void test_setgid_directory(void **state)
+{
+	struct client *c = root_client();
+	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
+	struct fuse_mknod_in mknod_in = {.mode = S_IFREG | 02755};
+	struct stat st;
+	uint64_t node;
+	uint64_t dir;
+	uint64_t fh;
+
+	if (!c)
+		skip();
+	assert_int_equal(mkdirat(c->dir, "d", 0777), 0);
+	assert_int_equal(fchownat(c->dir, "d", 0, 99, 0), 0);
+	assert_int_equal(fchmodat(c->dir, "d", 02777, 0), 0);
+	dir = client_lookup(c, 1, "d");
+	assert_int_equal(client_create(c, dir, "f", O_RDWR, 02755, &node, &fh),
+			 0);
+	client_entry(c, client_call(c, FUSE_MKNOD, dir, &mknod_in,
+				    sizeof(mknod_in), "n", 2));
+	assert_int_equal(fstatat(c->dir, "d/f", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_owner(c, "d/f", GUEST_UID, 99);
+	assert_int_equal(fstatat(c->dir, "d/n", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	/* Directories inherit the bit. */
+	client_entry(c, client_call(c, FUSE_MKDIR, dir, &mkdir_in,
+				    sizeof(mkdir_in), "e", 2));
+	assert_int_equal(fstatat(c->dir, "d/e", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 02755);
+	client_free(c);
+}
+
+static mode_t mode_of(struct client *c, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(c->dir, name, &st, 0), 0);
+	return st.st_mode & 07777;
+}
+
+static void set_bits(struct client *c)
+{
+	static const uint8_t cap[20] = {0, 0, 0, 2, 1}; /* revision 2 */
+	char path[128];
+
+	assert_int_equal(fchmodat(c->dir, "f", 06755, 0), 0);
+	snprintf(path, sizeof(path), "%s/f", c->path);
+	assert_int_equal(
+		setxattr(path, "security.capability", cap, sizeof(cap), 0), 0);
+}
+
+static bool has_cap(struct client *c)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/f", c->path);
+	return getxattr(path, "security.capability", NULL, 0) > 0;
+}
+
+/* CVE-2021-20263 and what FUSE_HANDLE_KILLPRIV_V2 promises. */
+static void test_kill_bits(void **state)
+{
+	struct client *c = root_client();
+	struct fuse_setattr_in size = {.valid = FATTR_SIZE};
+	struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = GUEST_UID};
+	struct fuse_open_in trunc = {.flags = O_WRONLY | O_TRUNC};
+	uint64_t node;
+	uint64_t fh;
+
+	if (!c)
+		skip();
+	client_host_file(c, "f", "hello");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh), 0);
+
+	/* A caller with CAP_FSETID keeps the bits, but not capabilities. */
+	set_bits(c);
+	assert_int_equal(client_write(c, node, fh, 0, "x", 1, 0), 1);
+	assert_int_equal(mode_of(c, "f"), 06755);
+	assert_false(has_cap(c));
+	set_bits(c);
+	assert_int_equal(
+		client_write(c, node, fh, 0, "x", 1, FUSE_WRITE_KILL_SUIDGID),
+		1);
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_false(has_cap(c));
+
+	set_bits(c);
+	assert_int_equal(client_setattr(c, node, &size), 0);
+	assert_int_equal(mode_of(c, "f"), 06755);
+	set_bits(c);
+	size.valid |= FATTR_KILL_SUIDGID;
+	size.size = 1;
+	assert_int_equal(client_setattr(c, node, &size), 0);
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_false(has_cap(c));
+
+	set_bits(c);
+	trunc.open_flags = FUSE_OPEN_KILL_SUIDGID;
+	assert_int_equal(
+		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
+		sizeof(struct fuse_open_out));
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_false(has_cap(c));
+
+	set_bits(c);
+	assert_int_equal(client_setattr(c, node, &owner), 0);
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_false(has_cap(c));
+	assert_owner(c, "f", GUEST_UID, 0);
+	client_free(c);
+}
+
+/* user::rw-, group::r--, other::r-- as the kernel keeps it. */
+static const uint8_t acl[] = {2,   0,	0, 0, 1,   0,	7,   0,	  255, 255,
+			      255, 255, 4, 0, 5,   0,	255, 255, 255, 255,
+			      32,  0,	5, 0, 255, 255, 255, 255};
+
+static void test_acl(void **state)
+{
+	struct virtiofs_config config = {.xattr = true, .posix_acl = true};
+	struct fuse_setxattr_in in = {.size = sizeof(acl)};
+	struct fuse_mkdir_in mkdir_in = {.mode = 0777, .umask = 027};
+	char more[23 + 1 + sizeof(acl)];
+	struct client *c;
+	uint64_t node;
+	int n;
+
+	if (geteuid() != 0)
+		skip();
+	c = client_new(&config);
+	assert_int_equal(client_init(c, UINT32_MAX), 0);
+	client_host_file(c, "f", "x");
+	assert_int_equal(fchownat(c->dir, "f", 0, 99, 0), 0);
+	assert_int_equal(fchmodat(c->dir, "f", 02755, 0), 0);
+	node = client_lookup(c, 1, "f");
+	memcpy(more, "system.posix_acl_access", 24);
+	memcpy(more + 24, acl, sizeof(acl));
+	n = client_call(c, FUSE_SETXATTR, node, &in, sizeof(in), more,
+			sizeof(more));
+	if (n == -EOPNOTSUPP) {
+		client_free(c);
+		skip();
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(mode_of(c, "f"), 02755);
+	in.setxattr_flags = FUSE_SETXATTR_ACL_KILL_SGID;
+	c->gid = GUEST_GID;
+	assert_int_equal(client_call(c, FUSE_SETXATTR, node, &in, sizeof(in),
+				     more, sizeof(more)),
+			 0);
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_int_equal(getegid(), 0);
+
+	/* The server has the umask, unless there is a default ACL. */
+	c->gid = 0;
+	client_entry(c, client_call(c, FUSE_MKDIR, 1, &mkdir_in,
+				    sizeof(mkdir_in), "d", 2));
+	assert_int_equal(mode_of(c, "d"), 0750);
+	client_free(c);
+}
+
+static void test_mask_is_the_guests(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_mkdir_in in = {.mode = 0777, .umask = 0777};
+	uint64_t node;
+	uint64_t fh;
+
+	client_entry(c, client_call(c, FUSE_MKDIR, 1, &in, sizeof(in), "d", 2));
+	assert_int_equal(mode_of(c, "d"), 0777);
+	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0666, &node, &fh), 0);
+	assert_int_equal(mode_of(c, "f"), 0666);
+	client_free(c);
+}
+
+/* Without capabilities, everything is ours and nothing fails for that. */
+static void unprivileged(void)
+{
+	struct client *c;
+	struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = 77};
+	uint64_t node;
+	uint64_t fh;
+
+	c = client_started(VIRTIOFS_CACHE_AUTO);
+	c->uid = GUEST_UID;
+	c->gid = GUEST_GID;
+	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0600, &node, &fh), 0);
+	assert_owner(c, "f", getuid(), getgid());
+	assert_int_equal(client_setattr(c, node, &owner), -EPERM);
+	/* One that we may not read is still a file with attributes. */
+	assert_int_equal(fchmodat(c->dir, "f", 0, 0), 0);
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDONLY, &fh),
+			 -EACCES);
+	owner = (struct fuse_setattr_in){.valid = FATTR_MODE | FATTR_MTIME,
+					 .mode = 0640};
+	assert_int_equal(client_setattr(c, node, &owner), 0);
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDONLY, &fh), 0);
+	assert_true(client_call(c, FUSE_LINK, 1, &(struct fuse_link_in){node},
+				8, "g", 2) > 0);
+	client_free(c);
+}
+
+static void test_unprivileged(void **state)
+{
+	pid_t pid;
+	int status;
+
+	if (geteuid() != 0) {
+		unprivileged();
+		return;
+	}
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		assert_int_equal(setgroups(0, NULL), 0);
+		assert_int_equal(setresgid(65534, 65534, 65534), 0);
+		assert_int_equal(setresuid(65534, 65534, 65534), 0);
+		unprivileged();
+		_exit(0);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_setgid_directory),
+		cmocka_unit_test(test_kill_bits),
+		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_mask_is_the_guests),
+		cmocka_unit_test(test_unprivileged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

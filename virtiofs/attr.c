@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "virtiofs/cred.h"
+#include "virtiofs/handle.h"
+#include "virtiofs/inode.h"
+#include "virtiofs/name.h"
+
+static const uint64_t cache_seconds[] = {
+	[VIRTIOFS_CACHE_NEVER] = 0,
+	[VIRTIOFS_CACHE_AUTO] = 1,
+	[VIRTIOFS_CACHE_METADATA] = 86400,
+	[VIRTIOFS_CACHE_ALWAYS] = 86400,
+};
+
+int fs_stat(int fd, struct statx *stx)
+{
+	int ret = statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW,
+			STATX_BASIC_STATS | STATX_MNT_ID, stx);
+
+	return ret ? -errno : 0;
+}
+
+/* As new_encode_dev() of the guest's kernel decodes it. */
+static uint32_t rdev_encode(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
+}
+
+void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr)
+{
+	*attr = (struct fuse_attr){
+		.ino = stx->stx_ino,
+		.size = stx->stx_size,
+		.blocks = stx->stx_blocks,
+		.atime = (uint64_t)stx->stx_atime.tv_sec,
+		.mtime = (uint64_t)stx->stx_mtime.tv_sec,
+		.ctime = (uint64_t)stx->stx_ctime.tv_sec,
+		.atimensec = stx->stx_atime.tv_nsec,
+		.mtimensec = stx->stx_mtime.tv_nsec,
+		.ctimensec = stx->stx_ctime.tv_nsec,
+		.mode = stx->stx_mode,
+		.nlink = stx->stx_nlink,
+		.uid = stx->stx_uid,
+		.gid = stx->stx_gid,
+		.rdev = rdev_encode(stx->stx_rdev_major, stx->stx_rdev_minor),
+		.blksize = stx->stx_blksize,
+	};
+}
+
+int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
+		  struct fuse_entry_out *out)
+{
+	uint64_t valid = cache_seconds[req->fs->config.cache];
+	struct statx stx;
+	int ret = fs_stat(fd, &stx);
+
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	*out = (struct fuse_entry_out){
+		.entry_valid = valid,
+		.attr_valid = valid,
+	};
+	fs_attr_fill(&stx, &out->attr);
+	if (fs_has(req->fs, FUSE_SUBMOUNTS) && S_ISDIR(stx.stx_mode) &&
+	    stx.stx_mnt_id != parent->key.mnt)
+		out->attr.flags = FUSE_ATTR_SUBMOUNT;
+	return fs_inode_add(req->fs, fd, &stx, &out->nodeid);
+}
+
+int fs_entry_reply(struct fs_req *req, const char *name)
+{
+	struct fuse_entry_out *out = fs_reply(req, sizeof(*out));
+	int fd = fs_open_path(req->inode->fd, name);
+
+	return fd < 0 ? fd : fs_entry_fill(req, req->inode, fd, out);
+}
+
+int fs_lookup(struct fs_req *req)
+{
+	const char *name;
+	size_t pos = 0;
+	int ret = fs_take_name(req, &pos, &name);
+
+	return ret ? ret : fs_entry_reply(req, name);
+}
+
+static int attr_reply(struct fs_req *req)
+{
+	struct fuse_attr_out *out = fs_reply(req, sizeof(*out));
+	struct statx stx;
+	int ret = fs_stat(req->inode->fd, &stx);
+
+	if (ret)
+		return ret;
+	out->attr_valid = cache_seconds[req->fs->config.cache];
+	fs_attr_fill(&stx, &out->attr);
+	return 0;
+}
+
+/* The inode's own descriptor answers for all its open files. */
+int fs_getattr(struct fs_req *req)
+{
+	return attr_reply(req);
+}
+
+static int set_mode(struct fs_req *req, const struct fuse_setattr_in *in)
+{
+	char name[FS_PROC_NAME_MAX];
+
+	if (req->inode->type == S_IFLNK)
+		return -EOPNOTSUPP;
+	fs_proc_name(req->inode->fd, name);
+	return fchmodat(req->fs->proc_fd, name, in->mode & 07777, 0) ? -errno
+								     : 0;
+}
+
+static int set_owner(struct fs_req *req, const struct fuse_setattr_in *in)
+{
+	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
+	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
+
+	return fchownat(req->inode->fd, "", uid, gid,
+			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+		       ? -errno
+		       : 0;
+}
+
+static int truncate_fd(struct fs_req *req, int fd, uint64_t size, bool kill)
+{
+	int ret;
+
+	if (kill)
+		fs_fsetid_drop(req->thread);
+	ret = ftruncate(fd, (off_t)size) ? -errno : 0;
+	if (kill)
+		fs_fsetid_restore(req->thread);
+	return ret;
+}
+
+static int set_size(struct fs_req *req, const struct fuse_setattr_in *in)
+{
+	bool kill = (in->valid & FATTR_KILL_SUIDGID) != 0;
+	struct fs_handle *handle;
+	int fd;
+	int ret;
+
+	if (in->size > INT64_MAX)
+		return -EINVAL;
+	if (in->valid & FATTR_FH) {
+		handle =
+			fs_handle_get(req->fs, in->fh, FS_FILE, req->in.nodeid);
+		if (!handle)
+			return -EBADF;
+		ret = truncate_fd(req, handle->fd, in->size, kill);
+		fs_handle_put(req->fs, handle);
+		return ret;
+	}
+	if (req->inode->type == S_IFDIR)
+		return -EISDIR;
+	fd = fs_reopen(req->fs, req->inode, O_WRONLY);
+	if (fd < 0)
+		return fd;
+	ret = truncate_fd(req, fd, in->size, kill);
+	close(fd);
+	return ret;
+}
+
+static int set_times(struct fs_req *req, const struct fuse_setattr_in *in)
+{
+	struct timespec ts[2] = {
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_nsec = UTIME_OMIT},
+	};
+
+	if (in->atimensec >= 1000000000u || in->mtimensec >= 1000000000u)
+		return -EINVAL;
+	if (in->valid & FATTR_ATIME_NOW)
+		ts[0].tv_nsec = UTIME_NOW;
+	else if (in->valid & FATTR_ATIME)
+		ts[0] = (struct timespec){(time_t)in->atime, in->atimensec};
+	if (in->valid & FATTR_MTIME_NOW)
+		ts[1].tv_nsec = UTIME_NOW;
+	else if (in->valid & FATTR_MTIME)
+		ts[1] = (struct timespec){(time_t)in->mtime, in->mtimensec};
+	return utimensat(req->inode->fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
+}
+
+int fs_setattr(struct fs_req *req)
+{
+	const struct fuse_setattr_in *in = req->args;
+	int ret = 0;
+
+	if (in->valid & FATTR_MODE)
+		ret = set_mode(req, in);
+	if (!ret && (in->valid & (FATTR_UID | FATTR_GID)))
+		ret = set_owner(req, in);
+	if (!ret && (in->valid & FATTR_SIZE))
+		ret = set_size(req, in);
+	if (!ret && (in->valid & (FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW |
+				  FATTR_MTIME_NOW)))
+		ret = set_times(req, in);
+	return ret ? ret : attr_reply(req);
+}
+
+int fs_statfs(struct fs_req *req)
+{
+	struct fuse_statfs_out *out = fs_reply(req, sizeof(*out));
+	struct statfs st;
+
+	if (fstatfs(req->inode->fd, &st))
+		return -errno;
+	out->st = (struct fuse_kstatfs){
+		.blocks = st.f_blocks,
+		.bfree = st.f_bfree,
+		.bavail = st.f_bavail,
+		.files = st.f_files,
+		.ffree = st.f_ffree,
+		.bsize = (uint32_t)st.f_bsize,
+		.namelen = (uint32_t)st.f_namelen,
+		.frsize = (uint32_t)st.f_frsize,
+	};
+	return 0;
+}
+
+int fs_readlink(struct fs_req *req)
+{
+	ssize_t n;
+
+	if (req->inode->type != S_IFLNK)
+		return -EINVAL;
+	n = readlinkat(req->inode->fd, "", req->reply, 4096);
+	if (n < 0)
+		return -errno;
+	req->reply_len = (size_t)n;
+	return 0;
+}

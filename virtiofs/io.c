@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "virtiofs/cred.h"
+#include "virtiofs/handle.h"
+#include "virtiofs/inode.h"
+#include "virtiofs/name.h"
+
+/* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
+#define COPY_MAX (64u << 20)
+
+/*
+ * O_APPEND and O_DIRECT never reach the host. Appending is asked for write by
+ * write (RWF_APPEND), because dirty pages of a shared mapping may come with
+ * the handle of any writer and have to land at their offset; and the guest's
+ * buffers are not aligned as O_DIRECT would want.
+ */
+int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
+{
+	int host = (int)flags & (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC |
+				 O_NOATIME | O_NONBLOCK);
+	int mode = host & O_ACCMODE;
+
+	if (mode == O_ACCMODE)
+		return -EINVAL;
+	if (fs->config.readonly && (mode != O_RDONLY || (host & O_TRUNC)))
+		return -EROFS;
+	/* The guest's page cache reads the rest of a page it writes. */
+	if (fs_has(fs, FUSE_WRITEBACK_CACHE) && mode == O_WRONLY)
+		host = (host & ~O_ACCMODE) | O_RDWR;
+	*out = host | O_NOCTTY;
+	return 0;
+}
+
+uint32_t fs_open_reply(const struct virtiofs *fs)
+{
+	switch (fs->config.cache) {
+	case VIRTIOFS_CACHE_NEVER:
+	case VIRTIOFS_CACHE_METADATA:
+		return FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	case VIRTIOFS_CACHE_AUTO:
+		return 0;
+	case VIRTIOFS_CACHE_ALWAYS:
+		return FOPEN_KEEP_CACHE;
+	}
+	BUG("cache policy %d", (int)fs->config.cache);
+}
+
+int fs_open(struct fs_req *req)
+{
+	const struct fuse_open_in *in = req->args;
+	bool kill = (in->open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+	struct fuse_open_out *out = fs_reply(req, sizeof(*out));
+	int flags;
+	int ret;
+	int fd;
+
+	if (req->inode->type == S_IFDIR)
+		return -EISDIR;
+	ret = fs_open_flags(req->fs, in->flags, &flags);
+	if (ret)
+		return ret;
+	if (kill)
+		fs_fsetid_drop(req->thread);
+	fd = fs_reopen(req->fs, req->inode, flags);
+	if (kill)
+		fs_fsetid_restore(req->thread);
+	if (fd < 0)
+		return fd;
+	out->open_flags = fs_open_reply(req->fs);
+	return fs_handle_add(req->fs, FS_FILE, fd, req->in.nodeid,
+			     (in->flags & O_APPEND) != 0, &out->fh);
+}
+
+static struct fs_handle *file_get(struct fs_req *req, uint64_t fh)
+{
+	return fs_handle_get(req->fs, fh, FS_FILE, req->in.nodeid);
+}
+
+int fs_read(struct fs_req *req)
+{
+	const struct virtq_chain *chain = req->chain;
+	const struct fuse_read_in *in = req->args;
+	size_t len = MIN((size_t)in->size, req->reply_room);
+	struct iovec *iov = req->thread->iov;
+	struct fs_handle *handle;
+	unsigned niov;
+	ssize_t n;
+
+	if (in->offset > INT64_MAX)
+		return -EINVAL;
+	handle = file_get(req, in->fh);
+	if (!handle)
+		return -EBADF;
+	len = MIN(len, (size_t)FS_MAX_WRITE);
+	fs_span(chain->iov + chain->nread, chain->nwrite,
+		sizeof(struct fuse_out_header), len, iov, &niov);
+	n = preadv(handle->fd, iov, (int)niov, (off_t)in->offset);
+	if (n < 0)
+		n = -errno;
+	else
+		req->direct_len = (size_t)n;
+	fs_handle_put(req->fs, handle);
+	return n < 0 ? (int)n : 0;
+}
+
+/* FUSE_WRITE_CACHE: a page of the guest's cache, with a guessed handle. */
+static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
+			 const struct fs_handle *handle, unsigned niov)
+{
+	bool kill = (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+	bool append = handle->append && !(in->write_flags & FUSE_WRITE_CACHE) &&
+		      !fs_has(req->fs, FUSE_WRITEBACK_CACHE);
+	ssize_t n;
+
+	if (kill)
+		fs_fsetid_drop(req->thread);
+	n = pwritev2(handle->fd, req->thread->iov, (int)niov, (off_t)in->offset,
+		     append ? RWF_APPEND : 0);
+	if (n < 0)
+		n = -errno;
+	if (kill)
+		fs_fsetid_restore(req->thread);
+	return n;
+}
+
+int fs_write(struct fs_req *req)
+{
+	size_t skip = sizeof(req->in) + sizeof(struct fuse_write_in);
+	const struct virtq_chain *chain = req->chain;
+	const struct fuse_write_in *in = req->args;
+	struct fuse_write_out *out = fs_reply(req, sizeof(*out));
+	struct fs_handle *handle;
+	unsigned niov;
+	ssize_t n;
+
+	if (in->size > FS_MAX_WRITE ||
+	    in->offset > (uint64_t)INT64_MAX - in->size ||
+	    in->size > req->body_len - sizeof(*in))
+		return -EINVAL;
+	handle = file_get(req, in->fh);
+	if (!handle)
+		return -EBADF;
+	fs_span(chain->iov, chain->nread, skip, in->size, req->thread->iov,
+		&niov);
+	n = write_iov(req, in, handle, niov);
+	fs_handle_put(req->fs, handle);
+	if (n < 0)
+		return (int)n;
+	out->size = (uint32_t)n;
+	return 0;
+}
+
+/* A close by one of several owners: some file systems report errors then. */
+int fs_flush(struct fs_req *req)
+{
+	const struct fuse_flush_in *in = req->args;
+	struct fs_handle *handle = file_get(req, in->fh);
+	int ret = 0;
+	int fd;
+
+	if (!handle)
+		return -EBADF;
+	fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0 || close(fd))
+		ret = -errno;
+	fs_handle_put(req->fs, handle);
+	return ret;
+}
+
+int fs_release_kind(struct fs_req *req, enum fs_handle_kind kind)
+{
+	const struct fuse_release_in *in = req->args;
+	struct fs_handle *handle;
+
+	handle = fs_handle_get(req->fs, in->fh, kind, req->in.nodeid);
+	if (!handle)
+		return -EBADF;
+	fs_handle_close(req->fs, handle);
+	fs_handle_put(req->fs, handle);
+	return 0;
+}
+
+int fs_release(struct fs_req *req)
+{
+	return fs_release_kind(req, FS_FILE);
+}
+
+int fs_fsync_kind(struct fs_req *req, enum fs_handle_kind kind)
+{
+	const struct fuse_fsync_in *in = req->args;
+	struct fs_handle *handle;
+	int ret;
+
+	handle = fs_handle_get(req->fs, in->fh, kind, req->in.nodeid);
+	if (!handle)
+		return -EBADF;
+	if (in->fsync_flags & FUSE_FSYNC_FDATASYNC)
+		ret = fdatasync(handle->fd);
+	else
+		ret = fsync(handle->fd);
+	if (ret)
+		ret = -errno;
+	fs_handle_put(req->fs, handle);
+	return ret;
+}
+
+int fs_fsync(struct fs_req *req)
+{
+	return fs_fsync_kind(req, FS_FILE);
+}
+
+int fs_fallocate(struct fs_req *req)
+{
+	const struct fuse_fallocate_in *in = req->args;
+	struct fs_handle *handle;
+	int ret;
+
+	if (in->offset > INT64_MAX || in->length > INT64_MAX ||
+	    in->mode > INT32_MAX)
+		return -EINVAL;
+	handle = file_get(req, in->fh);
+	if (!handle)
+		return -EBADF;
+	ret = fallocate(handle->fd, (int)in->mode, (off_t)in->offset,
+			(off_t)in->length)
+		      ? -errno
+		      : 0;
+	fs_handle_put(req->fs, handle);
+	return ret;
+}
+
+/* The guest keeps the file position; it asks for data and holes alone. */
+int fs_lseek(struct fs_req *req)
+{
+	const struct fuse_lseek_in *in = req->args;
+	struct fuse_lseek_out *out = fs_reply(req, sizeof(*out));
+	struct fs_handle *handle;
+	off_t off;
+	int ret;
+
+	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
+		return -EINVAL;
+	if (in->offset > INT64_MAX)
+		return -ENXIO;
+	handle = file_get(req, in->fh);
+	if (!handle)
+		return -EBADF;
+	off = lseek(handle->fd, (off_t)in->offset, (int)in->whence);
+	ret = off < 0 ? -errno : 0;
+	fs_handle_put(req->fs, handle);
+	out->offset = (uint64_t)off;
+	return ret;
+}
+
+int fs_copy_file_range(struct fs_req *req)
+{
+	const struct fuse_copy_file_range_in *in = req->args;
+	struct fuse_write_out *out = fs_reply(req, sizeof(*out));
+	struct fs_handle *from;
+	struct fs_handle *to;
+	loff_t off_in = (loff_t)in->off_in;
+	loff_t off_out = (loff_t)in->off_out;
+	ssize_t n = -EBADF;
+
+	if (in->flags || off_in < 0 || off_out < 0)
+		return -EINVAL;
+	from = file_get(req, in->fh_in);
+	to = fs_handle_get(req->fs, in->fh_out, FS_FILE, in->nodeid_out);
+	if (from && to) {
+		n = copy_file_range(from->fd, &off_in, to->fd, &off_out,
+				    MIN(in->len, (uint64_t)COPY_MAX), 0);
+		if (n < 0)
+			n = -errno;
+	}
+	fs_handle_put(req->fs, from);
+	fs_handle_put(req->fs, to);
+	if (n < 0)
+		return (int)n;
+	out->size = (uint32_t)n;
+	return 0;
+}
+
+int fs_syncfs(struct fs_req *req)
+{
+	AUTO_FD int fd = fs_reopen(req->fs, req->inode, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	return syncfs(fd) ? -errno : 0;
+}

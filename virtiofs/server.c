@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/server.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "virtiofs/attr.h"
+#include "virtiofs/create.h"
+#include "virtiofs/cred.h"
+#include "virtiofs/dir.h"
+#include "virtiofs/inode.h"
+#include "virtiofs/io.h"
+#include "virtiofs/remove.h"
+#include "virtiofs/session.h"
+#include "virtiofs/xattr.h"
+
+enum op_flags {
+	OP_WRITES = 1 << 0,   /* refused on a read-only tree */
+	OP_NO_NODE = 1 << 1,  /* the node id is unused, or handled there */
+	OP_NO_REPLY = 1 << 2, /* not even for an error */
+	OP_BULK = 1 << 3,     /* what follows the minimum stays in the chain */
+	OP_FIRST = 1 << 4,    /* comes before there is a session */
+};
+
+struct op {
+	int (*run)(struct fs_req *req);
+	unsigned min; /* bytes after the header */
+	unsigned flags;
+};
+
+static int fs_interrupt(struct fs_req *req)
+{
+	/* What runs is not waiting for anything that could be called off. */
+	return 0;
+}
+
+static int fs_ioctl(struct fs_req *req)
+{
+	return -ENOTTY;
+}
+
+/* What is not here is ENOSYS, which the guest's kernel remembers. */
+static const struct op ops[] = {
+	[FUSE_LOOKUP] = {fs_lookup, 1, 0},
+	[FUSE_FORGET] = {fs_forget, sizeof(struct fuse_forget_in),
+			 OP_NO_NODE | OP_NO_REPLY},
+	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in), 0},
+	[FUSE_SETATTR] = {fs_setattr, sizeof(struct fuse_setattr_in),
+			  OP_WRITES},
+	[FUSE_READLINK] = {fs_readlink, 0, 0},
+	[FUSE_SYMLINK] = {fs_symlink, 2, OP_WRITES},
+	[FUSE_MKNOD] = {fs_mknod, sizeof(struct fuse_mknod_in), OP_WRITES},
+	[FUSE_MKDIR] = {fs_mkdir, sizeof(struct fuse_mkdir_in), OP_WRITES},
+	[FUSE_UNLINK] = {fs_unlink, 1, OP_WRITES},
+	[FUSE_RMDIR] = {fs_rmdir, 1, OP_WRITES},
+	[FUSE_RENAME] = {fs_rename, sizeof(struct fuse_rename_in), OP_WRITES},
+	[FUSE_LINK] = {fs_link, sizeof(struct fuse_link_in), OP_WRITES},
+	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in), 0},
+	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in), 0},
+	[FUSE_WRITE] = {fs_write, sizeof(struct fuse_write_in),
+			OP_WRITES | OP_BULK},
+	[FUSE_STATFS] = {fs_statfs, 0, 0},
+	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in), 0},
+	[FUSE_FSYNC] = {fs_fsync, sizeof(struct fuse_fsync_in), 0},
+	[FUSE_SETXATTR] = {fs_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE,
+			   OP_WRITES},
+	[FUSE_GETXATTR] = {fs_getxattr, sizeof(struct fuse_getxattr_in), 0},
+	[FUSE_LISTXATTR] = {fs_listxattr, sizeof(struct fuse_getxattr_in), 0},
+	[FUSE_REMOVEXATTR] = {fs_removexattr, 1, OP_WRITES},
+	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in), 0},
+	[FUSE_INIT] = {fs_init, 8, OP_NO_NODE | OP_FIRST},
+	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in), 0},
+	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in), 0},
+	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in), 0},
+	[FUSE_FSYNCDIR] = {fs_fsyncdir, sizeof(struct fuse_fsync_in), 0},
+	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in), OP_WRITES},
+	[FUSE_INTERRUPT] = {fs_interrupt, sizeof(struct fuse_interrupt_in),
+			    OP_NO_NODE | OP_NO_REPLY},
+	[FUSE_DESTROY] = {fs_destroy, 0, OP_NO_NODE | OP_FIRST},
+	[FUSE_IOCTL] = {fs_ioctl, sizeof(struct fuse_ioctl_in), 0},
+	[FUSE_BATCH_FORGET] = {fs_batch_forget,
+			       sizeof(struct fuse_batch_forget_in),
+			       OP_NO_NODE | OP_NO_REPLY | OP_BULK},
+	[FUSE_FALLOCATE] = {fs_fallocate, sizeof(struct fuse_fallocate_in),
+			    OP_WRITES},
+	[FUSE_READDIRPLUS] = {fs_readdirplus, sizeof(struct fuse_read_in), 0},
+	[FUSE_RENAME2] = {fs_rename2, sizeof(struct fuse_rename2_in),
+			  OP_WRITES},
+	[FUSE_LSEEK] = {fs_lseek, sizeof(struct fuse_lseek_in), 0},
+	[FUSE_COPY_FILE_RANGE] = {fs_copy_file_range,
+				  sizeof(struct fuse_copy_file_range_in),
+				  OP_WRITES},
+	[FUSE_SYNCFS] = {fs_syncfs, sizeof(struct fuse_syncfs_in), 0},
+	[FUSE_TMPFILE] = {fs_tmpfile, sizeof(struct fuse_create_in), OP_WRITES},
+};
+
+void fs_fault(struct virtiofs *fs, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	pthread_mutex_lock(&fs->fault_lock);
+	if (log_allowed(&fs->faults, 10)) {
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		log_warn("fs: guest: %s", text);
+	}
+	pthread_mutex_unlock(&fs->fault_lock);
+}
+
+void *fs_reply(struct fs_req *req, size_t len)
+{
+	BUG_ON(len > FS_REPLY_MAX);
+	memset(req->reply, 0, len);
+	req->reply_len = len;
+	return req->reply;
+}
+
+size_t fs_span(const struct iovec *segs, unsigned nsegs, size_t skip,
+	       size_t len, struct iovec *iov, unsigned *niov)
+{
+	size_t done = 0;
+	unsigned n = 0;
+	size_t part;
+
+	for (unsigned i = 0; i < nsegs && done < len; i++) {
+		if (skip >= segs[i].iov_len) {
+			skip -= segs[i].iov_len;
+			continue;
+		}
+		part = MIN(segs[i].iov_len - skip, len - done);
+		iov[n].iov_base = (char *)segs[i].iov_base + skip;
+		iov[n++].iov_len = part;
+		done += part;
+		skip = 0;
+	}
+	*niov = n;
+	return done;
+}
+
+struct fs_thread *fs_thread_new(struct virtiofs *fs, bool own)
+{
+	struct fs_thread *thread = calloc(1, sizeof(*thread));
+
+	if (!thread)
+		return NULL;
+	thread->fs = fs;
+	fs_cred_init(thread);
+	if (!own)
+		return thread;
+	if (unshare(CLONE_FS) || fchdir(fs->proc_fd)) {
+		free(thread);
+		return NULL;
+	}
+	thread->own_cwd = true;
+	return thread;
+}
+
+void fs_thread_free(struct fs_thread *thread)
+{
+	free(thread);
+}
+
+static const struct op *op_find(uint32_t opcode)
+{
+	if (opcode >= ARRAY_SIZE(ops) || !ops[opcode].run)
+		return NULL;
+	return &ops[opcode];
+}
+
+/* The arguments, in one read, without extensions: none is negotiated. */
+static int args_read(struct fs_req *req, const struct op *op)
+{
+	size_t extra = (size_t)req->in.total_extlen * 8;
+
+	if (req->in.len < sizeof(req->in) || req->in.len > req->chain->read_len)
+		return -EINVAL;
+	req->body_len = req->in.len - sizeof(req->in);
+	if (extra > req->body_len)
+		return -EINVAL;
+	req->body_len -= extra;
+	if (req->body_len < op->min)
+		return -EINVAL;
+	req->args_len = op->flags & OP_BULK ? op->min : req->body_len;
+	if (req->args_len > FS_ARGS_MAX)
+		return -E2BIG;
+	if (virtq_chain_read(req->chain, sizeof(req->in), req->thread->args,
+			     req->args_len) != req->args_len)
+		return -EINVAL;
+	/* A field behind the end of a short request reads as zero. */
+	memset(req->thread->args + req->args_len, 0,
+	       MIN(FS_ARGS_MAX - req->args_len,
+		   sizeof(struct fuse_setattr_in)));
+	return 0;
+}
+
+static int request_run(struct fs_req *req, const struct op *op)
+{
+	struct virtiofs *fs = req->fs;
+	int ret;
+
+	if (!op)
+		return -ENOSYS;
+	ret = args_read(req, op);
+	if (ret)
+		return ret;
+	if (!(op->flags & OP_FIRST) && !atomic_load(&fs->session))
+		return -EIO;
+	if ((op->flags & OP_WRITES) && fs->config.readonly)
+		return -EROFS;
+	if (op->flags & OP_NO_NODE)
+		return op->run(req);
+	req->inode = fs_inode_get(fs, req->in.nodeid);
+	if (!req->inode)
+		return -ESTALE;
+	ret = op->run(req);
+	fs_inode_put(fs, req->inode);
+	return ret;
+}
+
+static uint32_t reply_send(struct fs_req *req, int ret)
+{
+	struct fuse_out_header out = {
+		.unique = req->in.unique,
+	};
+	size_t len = req->direct_len ? req->direct_len : req->reply_len;
+
+	/* Room for a reply is the guest's to give. */
+	if (!ret && len > req->reply_room)
+		ret = -EINVAL;
+	if (ret)
+		len = 0;
+	out.error = ret;
+	out.len = (uint32_t)(sizeof(out) + len);
+	virtq_chain_write(req->chain, 0, &out, sizeof(out));
+	if (len && !req->direct_len)
+		virtq_chain_write(req->chain, sizeof(out), req->reply, len);
+	return out.len;
+}
+
+int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
+		    uint32_t *written)
+{
+	struct fs_req req = {
+		.fs = thread->fs,
+		.thread = thread,
+		.chain = chain,
+		.args = thread->args,
+		.reply = thread->reply,
+	};
+	const struct op *op;
+	bool silent;
+	int ret;
+
+	*written = 0;
+	if (virtq_chain_read(chain, 0, &req.in, sizeof(req.in)) !=
+	    sizeof(req.in))
+		return -EPROTO;
+	op = op_find(req.in.opcode);
+	silent = op && (op->flags & OP_NO_REPLY);
+	if (chain->write_len >= sizeof(struct fuse_out_header))
+		req.reply_room =
+			chain->write_len - sizeof(struct fuse_out_header);
+	else if (!silent)
+		return -EPROTO;
+	ret = request_run(&req, op);
+	if (!silent)
+		*written = reply_send(&req, ret);
+	return 0;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "virtiofs/attr.h"
+#include "virtiofs/handle.h"
+#include "virtiofs/inode.h"
+
+/* virtio-fs came with 7.31; later than 7.38, replies keep their form. */
+#define MINOR_MIN 31u
+#define MINOR_OURS 38u
+/* 7.39: shared mappings of files without page cache. */
+#define DIRECT_IO_ALLOW_MMAP (1ull << 36)
+
+/* Descriptors for requests in flight and the rest of the process. */
+#define FD_RESERVE 512u
+#define FD_MIN 1024u
+#define INODES_DEFAULT (1u << 20)
+#define HANDLES_DEFAULT (1u << 16)
+
+static uint64_t features_wanted(const struct virtiofs_config *config)
+{
+	uint64_t want = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC |
+			FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
+			FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
+			FUSE_MAX_PAGES | FUSE_SETXATTR_EXT;
+
+	if (config->cache != VIRTIOFS_CACHE_NEVER)
+		want |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+	if (config->cache == VIRTIOFS_CACHE_AUTO)
+		want |= FUSE_AUTO_INVAL_DATA;
+	if (config->cache == VIRTIOFS_CACHE_METADATA ||
+	    config->cache == VIRTIOFS_CACHE_ALWAYS)
+		want |= FUSE_CACHE_SYMLINKS;
+	if (config->cache == VIRTIOFS_CACHE_NEVER ||
+	    config->cache == VIRTIOFS_CACHE_METADATA)
+		want |= DIRECT_IO_ALLOW_MMAP;
+	if (config->posix_acl)
+		want |= FUSE_POSIX_ACL | FUSE_DONT_MASK;
+	if (config->announce_submounts)
+		want |= FUSE_SUBMOUNTS;
+	if (config->writeback)
+		want |= FUSE_WRITEBACK_CACHE;
+	return want;
+}
+
+int fs_init(struct fs_req *req)
+{
+	const struct fuse_init_in *in = req->args;
+	size_t short_len = offsetof(struct fuse_init_in, flags2);
+	struct fuse_init_out *out = fs_reply(req, sizeof(*out));
+	uint64_t offered = in->flags;
+	uint64_t none = 0;
+	uint64_t session;
+
+	out->major = FUSE_KERNEL_VERSION;
+	out->minor = MINOR_OURS;
+	/* A newer major version asks again with ours. */
+	if (in->major > FUSE_KERNEL_VERSION)
+		return 0;
+	if (in->major < FUSE_KERNEL_VERSION || in->minor < MINOR_MIN)
+		return -EPROTO;
+	if (req->args_len < short_len)
+		return -EINVAL;
+	if ((offered & FUSE_INIT_EXT) && req->args_len >= sizeof(*in))
+		offered |= (uint64_t)in->flags2 << 32;
+	session = offered & features_wanted(&req->fs->config);
+	/* The mark of a session, whether the guest has the feature or not. */
+	if (!atomic_compare_exchange_strong(&req->fs->session, &none,
+					    session | FUSE_INIT_EXT))
+		return -EINVAL;
+	out->max_readahead = in->max_readahead;
+	out->flags = (uint32_t)session | (in->flags & FUSE_INIT_EXT);
+	out->flags2 = (uint32_t)(session >> 32);
+	out->max_background = 64;
+	out->congestion_threshold = 48;
+	out->max_write = FS_MAX_WRITE;
+	out->max_pages = FS_MAX_PAGES;
+	out->time_gran = 1;
+	return 0;
+}
+
+void virtiofs_reset(struct virtiofs *fs)
+{
+	fs_handles_close_all(fs);
+	fs_inodes_forget_all(fs);
+	atomic_store(&fs->session, 0);
+}
+
+int fs_destroy(struct fs_req *req)
+{
+	virtiofs_reset(req->fs);
+	return 0;
+}
+
+int fs_forget(struct fs_req *req)
+{
+	const struct fuse_forget_in *in = req->args;
+
+	fs_inode_forget(req->fs, req->in.nodeid, in->nlookup);
+	return 0;
+}
+
+int fs_batch_forget(struct fs_req *req)
+{
+	size_t pos = sizeof(req->in) + sizeof(struct fuse_batch_forget_in);
+	const struct fuse_batch_forget_in *in = req->args;
+	size_t room =
+		(req->body_len - sizeof(*in)) / sizeof(struct fuse_forget_one);
+	struct fuse_forget_one one;
+
+	if (in->count > room) {
+		fs_fault(req->fs, "batch forget: %u of %zu", in->count, room);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; i < in->count; i++, pos += sizeof(one)) {
+		if (virtq_chain_read(req->chain, pos, &one, sizeof(one)) !=
+		    sizeof(one))
+			return -EINVAL;
+		fs_inode_forget(req->fs, one.nodeid, one.nlookup);
+	}
+	return 0;
+}
+
+/* What the descriptor limit leaves, in one part for open files and three for
+ * inodes. */
+static int limits_set(struct virtiofs_config *config, struct err *err)
+{
+	struct rlimit rlim;
+	uint64_t room;
+
+	if (getrlimit(RLIMIT_NOFILE, &rlim))
+		return err_sys(err, "RLIMIT_NOFILE");
+	if (rlim.rlim_cur < FD_MIN)
+		return err_set(err, EMFILE,
+			       "RLIMIT_NOFILE is %llu, need at least %u",
+			       (unsigned long long)rlim.rlim_cur, FD_MIN);
+	room = rlim.rlim_cur - FD_RESERVE;
+	if (!config->max_handles)
+		config->max_handles =
+			(uint32_t)MIN(room / 4, (uint64_t)HANDLES_DEFAULT);
+	if (config->max_handles < room && !config->max_inodes)
+		config->max_inodes = (uint32_t)MIN(room - config->max_handles,
+						   (uint64_t)INODES_DEFAULT);
+	if ((uint64_t)config->max_inodes + config->max_handles > room ||
+	    !config->max_inodes)
+		return err_set(err, EMFILE,
+			       "%u inodes and %u handles do not fit in "
+			       "RLIMIT_NOFILE %llu",
+			       config->max_inodes, config->max_handles,
+			       (unsigned long long)rlim.rlim_cur);
+	return 0;
+}
+
+static int root_add(struct virtiofs *fs, struct err *err)
+{
+	struct statx stx;
+	int ret = fs_stat(fs->root_fd, &stx);
+	int fd;
+
+	if (ret)
+		return err_ret(err, ret, "root directory");
+	if (!S_ISDIR(stx.stx_mode))
+		return err_set(err, ENOTDIR, "root directory");
+	if (!(stx.stx_mask & STATX_MNT_ID))
+		return err_set(err, ENOSYS,
+			       "statx has no mount ids; Linux 5.8 is needed");
+	fd = fcntl(fs->root_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(err, "root directory");
+	ret = fs_inode_add(fs, fd, &stx, &fs->root_id);
+	if (ret)
+		return err_ret(err, ret, "root directory");
+	BUG_ON(fs->root_id != FUSE_ROOT_ID);
+	return 0;
+}
+
+static int proc_open(struct virtiofs *fs, struct err *err)
+{
+	struct stat st;
+	char name[16];
+
+	if (fs->proc_fd < 0)
+		fs->proc_fd =
+			open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fs->proc_fd < 0)
+		return err_sys(err, "open /proc/self/fd");
+	/* That of a parent process would lead to other files. */
+	snprintf(name, sizeof(name), "%d", fs->root_fd);
+	if (fstatat(fs->proc_fd, name, &st, 0))
+		return err_sys(err, "/proc/self/fd/%s", name);
+	return 0;
+}
+
+static int server_open(struct virtiofs *fs, struct err *err)
+{
+	int ret;
+
+	if (fs->config.posix_acl && !fs->config.xattr)
+		return err_set(err, EINVAL, "posix_acl needs xattr");
+	if ((unsigned)fs->config.cache > VIRTIOFS_CACHE_ALWAYS)
+		return err_set(err, EINVAL, "cache policy %d",
+			       (int)fs->config.cache);
+	ret = limits_set(&fs->config, err);
+	if (ret)
+		return ret;
+	ret = fs_inodes_init(fs, fs->config.max_inodes);
+	if (!ret)
+		ret = fs_handles_init(fs, fs->config.max_handles);
+	if (ret)
+		return err_ret(err, ret, "inode and handle tables");
+	ret = proc_open(fs, err);
+	return ret ? ret : root_add(fs, err);
+}
+
+struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
+			      struct err *err)
+{
+	AUTO_FD int root_fd = config->root_fd;
+	AUTO_FD int proc_fd = config->proc_fd;
+	struct virtiofs *fs = calloc(1, sizeof(*fs));
+
+	if (!fs) {
+		err_set(err, ENOMEM, "virtio-fs server");
+		return NULL;
+	}
+	fs->config = *config;
+	fs->root_fd = steal_fd(&root_fd);
+	fs->proc_fd = steal_fd(&proc_fd);
+	pthread_mutex_init(&fs->fault_lock, NULL);
+	if (server_open(fs, err)) {
+		virtiofs_free(fs);
+		return NULL;
+	}
+	umask(0);
+	return fs;
+}
+
+void virtiofs_free(struct virtiofs *fs)
+{
+	struct fs_inode *root;
+
+	if (!fs)
+		return;
+	if (fs->root_id) {
+		virtiofs_reset(fs);
+		root = fs_inode_get(fs, fs->root_id);
+		fs_inode_put(fs, root);
+		fs_inode_put(fs, root);
+	}
+	fs_handles_release(fs);
+	fs_inodes_release(fs);
+	if (fs->root_fd >= 0)
+		close(fs->root_fd);
+	if (fs->proc_fd >= 0)
+		close(fs->proc_fd);
+	pthread_mutex_destroy(&fs->fault_lock);
+	free(fs);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIRTIOFS_VIRTIOFS_H
+#define VIRTIOFS_VIRTIOFS_H
+
+/*
+ * A virtio-fs device (virtio 1.2, 5.11) with its FUSE server in process. The
+ * server shows one directory tree and nothing else of the host:
+ *
+ *  - every lookup is one name below a directory that is held open, never a
+ *    path, and follows no link;
+ *  - only regular files and directories are ever opened, through the private
+ *    /proc/self/fd; device nodes, FIFOs and sockets are names with attributes;
+ *  - of device nodes only the overlay whiteout (character 0:0) can be made.
+ *
+ * With CAP_SETUID and CAP_SETGID, files are created with the ids the guest
+ * asks for; without, everything belongs to the process. Locks stay in the
+ * guest: a tree has one guest.
+ *
+ * The process should have no supplementary groups. virtiofs_device_new sets
+ * its umask to 0: modes come from the guest.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define VIRTIOFS_TAG_MAX 36u
+#define VIRTIOFS_QUEUES_MAX 4u
+#define VIRTIOFS_WORKERS_MAX 16u
+
+enum virtiofs_cache {
+	VIRTIOFS_CACHE_NEVER,	 /* nothing; the host changes files at will */
+	VIRTIOFS_CACHE_AUTO,	 /* attributes for 1 s, data from open on */
+	VIRTIOFS_CACHE_METADATA, /* attributes for a day, no data */
+	VIRTIOFS_CACHE_ALWAYS,	 /* the guest is the only writer */
+};
+
+struct virtiofs_config {
+	int root_fd; /* taken; an O_PATH directory */
+	/*
+	 * Taken; this process's /proc/self/fd (not that of a parent), opened
+	 * before the root changes. -1: opened by path.
+	 */
+	int proc_fd;
+	const char *tag; /* 1..VIRTIOFS_TAG_MAX bytes */
+	bool readonly;
+	enum virtiofs_cache cache;
+	bool xattr;
+	bool posix_acl;		 /* needs xattr */
+	bool announce_submounts; /* mounts below the root get own devices */
+	bool writeback;
+	unsigned workers;	 /* threads; 0: requests run on the loop */
+	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */
+	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */
+	uint32_t max_inodes;
+	uint32_t max_handles;
+	/* On each worker before it works ("fs0"); may be NULL. Not 0: the
+	 * worker does not run and the device cannot be activated. */
+	int (*thread_started)(void *arg, const char *name);
+	void *arg;
+};
+
+struct virtio_device;
+
+/* NULL: err. Takes the descriptors in every case. */
+struct virtio_device *virtiofs_device_new(const struct virtiofs_config *config,
+					  struct err *err);
+
+#endif
