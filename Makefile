@@ -62,7 +62,7 @@ NETNS :=
 # --- vmm -------------------------------------------------------------------
 VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
 VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
-	virtio/vsock_stream
+	virtio/vsock_stream virtio/iov virtio/net virtio/net_rx
 
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
 
@@ -87,9 +87,11 @@ TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk
-TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream
+TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
+	vmm/virtio/test_net
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
-	virtiofs/test_confine virtiofs/test_ids virtiofs/test_slots
+	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
+	virtiofs/test_slots
 TESTS_runtime :=
 TESTS_agent :=
 # Run under TSan as well.
