@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "vmm/virtio/iov.h"
 #include "vmm/virtio/vsock_conn.h"
 #include "vmm/virtio/vsock_host.h"
 #include "vmm/virtio/vsock_packet.h"
@@ -41,29 +42,8 @@ static void vsock_halt(struct vsock *vsock)
 	while ((conn = TAILQ_FIRST(&vsock->conns)))
 		vsock_conn_free(conn);
 	vsock_host_stop(vsock);
-	evtimer_release(&vsock->again);
 	vsock->nresets = 0;
 	vsock->tx_blocked = false;
-}
-
-/* The part of src behind `skip` bytes, at most len bytes of it. */
-static unsigned iov_window(const struct iovec *src, unsigned n, size_t skip,
-			   size_t len, struct iovec *dst)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < n && len; i++) {
-		size_t cut = MIN(skip, src[i].iov_len);
-		size_t part = MIN(len, src[i].iov_len - cut);
-
-		skip -= cut;
-		if (!part)
-			continue;
-		dst[count].iov_base = (uint8_t *)src[i].iov_base + cut;
-		dst[count++].iov_len = part;
-		len -= part;
-	}
-	return count;
 }
 
 /* To the guest. ----------------------------------------------------------- */
@@ -177,7 +157,7 @@ static void pump_rx(struct vsock *vsock)
 		return;
 	}
 	if (!budget)
-		evtimer_start(&vsock->again, 0);
+		virtio_device_kick_again(&vsock->dev, VSOCK_RX);
 	/* What waits for buffers or a turn must not wake the loop meanwhile. */
 	for (conn = TAILQ_FIRST(&vsock->ready); conn; conn = next) {
 		next = TAILQ_NEXT(conn, waiting);
@@ -277,7 +257,7 @@ static void pump_tx(struct vsock *vsock)
 		vdev_fault(&vsock->dev, "queue %u: bad packet", VSOCK_TX);
 		vsock_halt(vsock);
 	} else if (!budget) {
-		evtimer_start(&vsock->again, 0);
+		virtio_device_kick_again(&vsock->dev, VSOCK_TX);
 	}
 }
 
@@ -295,15 +275,7 @@ void vsock_pump(struct vsock *vsock)
 	/* Still blocked with room for more: another turn. */
 	if (vsock->running && vsock->tx_blocked &&
 	    vsock->nresets < VSOCK_RESETS_MAX)
-		evtimer_start(&vsock->again, 0);
-}
-
-static void work_again(struct evtimer *timer)
-{
-	struct vsock *vsock = container_of(timer, struct vsock, again);
-
-	pump_tx(vsock);
-	vsock_pump(vsock);
+		virtio_device_kick_again(&vsock->dev, VSOCK_TX);
 }
 
 /* The device. -------------------------------------------------------------- */
@@ -315,14 +287,9 @@ static int vsock_activate(struct virtio_device *dev)
 
 	if (!dev->queues[VSOCK_RX].started || !dev->queues[VSOCK_TX].started)
 		return -EINVAL;
-	r = evtimer_init(dev->loop, &vsock->again, work_again);
+	r = vsock_host_start(vsock);
 	if (r < 0)
 		return r;
-	r = vsock_host_start(vsock);
-	if (r < 0) {
-		evtimer_release(&vsock->again);
-		return r;
-	}
 	/* Buffers of the receive queue are looked at when needed. */
 	virtq_disable_kick(&dev->queues[VSOCK_RX]);
 	vsock->running = true;

@@ -112,7 +112,6 @@ struct vsock {
 	bool running; /* between activation and reset or fault */
 	struct evsource listen_src;
 	struct evtimer handshake_timer;
-	struct evtimer again; /* work that a wake-up left over */
 
 	unsigned nconns;
 	unsigned nbufs;

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "vmm/virtio/iov.h"
 #include "vmm/virtio/vsock_host.h"
 
 /* The socket's side. ------------------------------------------------------ */
@@ -293,17 +294,6 @@ void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
 	}
 }
 
-static void iov_cut(struct iovec *iov, unsigned *n, size_t len)
-{
-	unsigned i;
-
-	for (i = 0; i < *n && len; i++) {
-		iov[i].iov_len = MIN(iov[i].iov_len, len);
-		len -= iov[i].iov_len;
-	}
-	*n = i;
-}
-
 /* Bytes read into iov, 0: none. */
 static int conn_read(struct vsock_conn *conn, struct iovec *iov, unsigned n)
 {
@@ -317,7 +307,7 @@ static int conn_read(struct vsock_conn *conn, struct iovec *iov, unsigned n)
 		conn->asked = true;
 		return 0;
 	}
-	iov_cut(iov, &n, credit);
+	n = iov_window(iov, n, 0, credit, iov);
 	for (unsigned i = 0; i < n; i++)
 		room += iov[i].iov_len;
 	r = readv(conn->fd, iov, (int)n);
