@@ -74,12 +74,51 @@ static void set_active(struct virtio_device *dev, bool active)
 	pthread_mutex_unlock(&dev->lock);
 }
 
+static void kick_again(struct evtimer *timer)
+{
+	struct virtio_device *dev =
+		container_of(timer, struct virtio_device, again);
+	uint32_t queues = dev->again_queues;
+	unsigned q;
+
+	dev->again_queues = 0;
+	for (q = 0; q < dev->nqueues; q++) {
+		if (queues & (1u << q))
+			virtio_device_kick(dev, q);
+	}
+}
+
+static void stop_again(struct virtio_device *dev)
+{
+	dev->again_queues = 0;
+	if (dev->again.expired)
+		evtimer_release(&dev->again);
+	dev->again.expired = NULL;
+}
+
+static int call_activate(struct virtio_device *dev)
+{
+	int rc;
+
+	if (dev->loop) {
+		rc = evtimer_init(dev->loop, &dev->again, kick_again);
+		if (rc < 0)
+			return rc;
+	}
+	rc = dev->ops->activate(dev);
+	if (rc < 0)
+		stop_again(dev);
+	return rc;
+}
+
 static void reset_on_loop(void *arg)
 {
 	struct virtio_device *dev = arg;
 
-	if (is_active(dev))
+	if (is_active(dev)) {
 		dev->ops->reset(dev);
+		stop_again(dev);
+	}
 	pthread_mutex_lock(&dev->lock);
 	dev->active = false;
 	dev->status = 0;
@@ -113,7 +152,7 @@ static void activate(struct virtio_device *dev)
 
 	if (start_queues(dev) < 0)
 		return;
-	rc = dev->ops->activate(dev);
+	rc = call_activate(dev);
 	if (rc < 0) {
 		vdev_fault(dev, "cannot start: %s", strerror(-rc));
 		return;
@@ -266,6 +305,13 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q)
 }
 
 /* Device side. ---------------------------------------------------------- */
+
+void virtio_device_kick_again(struct virtio_device *dev, unsigned q)
+{
+	BUG_ON(q >= dev->nqueues || !dev->again.expired);
+	dev->again_queues |= 1u << q;
+	evtimer_start(&dev->again, 0);
+}
 
 void virtio_device_signal(struct virtio_device *dev, unsigned q)
 {

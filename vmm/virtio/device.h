@@ -90,6 +90,10 @@ struct virtio_device {
 	struct evloop *loop;
 	const struct guestmem *mem;
 
+	/* Loop only: queues that ops->kick asked to be kicked again. */
+	struct evtimer again;
+	uint32_t again_queues;
+
 	pthread_mutex_t config_lock; /* one config access at a time */
 
 	/* Guards the fields below; never held across a callback. */
@@ -135,6 +139,11 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q);
 
 /* Whether to process anything: active, and not at fault. Any thread. */
 bool virtio_device_running(struct virtio_device *dev);
+/*
+ * On the loop, with a kick that did as much as one wake-up may: kicks queue q
+ * again after everything else that is ready.
+ */
+void virtio_device_kick_again(struct virtio_device *dev, unsigned q);
 /* Interrupts the driver if it asked for it (virtq_wants_signal). */
 void virtio_device_signal(struct virtio_device *dev, unsigned q);
 /*

@@ -81,16 +81,28 @@ static inline struct test_driver *test_driver_of(struct virtio_device *dev)
 	BUG("device of no driver");
 }
 
+/* Wakes test_wait_used. */
+static pthread_mutex_t test_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t test_signalled = PTHREAD_COND_INITIALIZER;
+
 static inline void test_signal_queue(struct virtio_device *dev, unsigned q)
 {
-	__atomic_fetch_add(&test_driver_of(dev)->signals[q], 1,
-			   __ATOMIC_SEQ_CST);
+	struct test_driver *d = test_driver_of(dev);
+
+	pthread_mutex_lock(&test_lock);
+	__atomic_fetch_add(&d->signals[q], 1, __ATOMIC_SEQ_CST);
+	pthread_cond_broadcast(&test_signalled);
+	pthread_mutex_unlock(&test_lock);
 }
 
 static inline void test_signal_config(struct virtio_device *dev)
 {
-	__atomic_fetch_add(&test_driver_of(dev)->config_signals, 1,
-			   __ATOMIC_SEQ_CST);
+	struct test_driver *d = test_driver_of(dev);
+
+	pthread_mutex_lock(&test_lock);
+	__atomic_fetch_add(&d->config_signals, 1, __ATOMIC_SEQ_CST);
+	pthread_cond_broadcast(&test_signalled);
+	pthread_mutex_unlock(&test_lock);
 }
 
 static const struct virtio_transport_ops test_transport_ops = {
@@ -368,6 +380,16 @@ static inline bool test_used(struct test_driver *d, unsigned q, uint32_t *head,
 		*len = test_get32(d, elem + 4);
 	r->used_idx++;
 	return true;
+}
+
+/* Waits for an interrupt of a device that has threads; no EVENT_IDX. */
+static inline void test_wait_used(struct test_driver *d, unsigned q,
+				  uint32_t *head, uint32_t *len)
+{
+	pthread_mutex_lock(&test_lock);
+	while (!test_used(d, q, head, len))
+		pthread_cond_wait(&test_signalled, &test_lock);
+	pthread_mutex_unlock(&test_lock);
 }
 
 /* EVENT_IDX: the device is to signal when used.idx passes `idx`. */
