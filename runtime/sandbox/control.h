@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_SANDBOX_CONTROL_H
+#define RUNTIME_SANDBOX_CONTROL_H
+
+/*
+ * Messages between supervisor and sandbox process, one a packet of a
+ * SOCK_SEQPACKET pair. What comes from the sandbox is hostile: the supervisor
+ * takes it only through control_receive, which checks it.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+#define CONTROL_TEXT_MAX 4096u
+
+enum control_type {
+	/* From the sandbox. */
+	CONTROL_READY = 1, /* locked down, the guest runs */
+	CONTROL_FAILED,	   /* text: why it cannot start */
+	CONTROL_EXITED,	   /* text: why the machine is over */
+	CONTROL_CONSOLE,   /* text: bytes of the guest's console */
+	CONTROL_LOG,	   /* text: one line */
+	/* To the sandbox. */
+	CONTROL_PAUSE,
+	CONTROL_RESUME,
+	CONTROL_STOP,
+};
+
+struct control_message {
+	uint32_t type;
+	uint32_t len; /* of text; the packet ends behind it */
+	char text[CONTROL_TEXT_MAX + 1]; /* NUL added by the receiver */
+};
+
+/* 0 or -errno; -EAGAIN: the receiver is slow, the message is dropped. */
+int control_send(int fd, enum control_type type, const void *text,
+		 size_t len) MUST_CHECK;
+/* 1: a message; 0: the other side is gone; -EAGAIN; -EPROTO. */
+int control_receive(int fd, struct control_message *message) MUST_CHECK;
+
+#endif

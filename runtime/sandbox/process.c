@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sandbox/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/evloop.h"
+#include "base/log.h"
+#include "runtime/sandbox/control.h"
+#include "runtime/sandbox/jail.h"
+#include "runtime/sandbox/seccomp.h"
+#include "virtiofs/virtiofs.h"
+
+#define GUEST_CID 3
+
+/* The state of this process: there is one sandbox in it. */
+struct running {
+	const struct sandbox_params *params;
+	struct evloop *loop;
+	struct vm *vm;
+	struct jail jail;
+	int control;
+	struct evsource control_src;
+};
+
+static void report(struct running *r, enum control_type type, const char *text)
+{
+	/* Only the supervisor's reading matters; without it we end. */
+	(void)!control_send(r->control, type, text, strlen(text));
+}
+
+static void on_exited(void *arg, enum vm_exit_reason reason, const char *text)
+{
+	struct running *r = arg;
+
+	report(r, CONTROL_EXITED, text);
+	evloop_stop(r->loop);
+}
+
+static void on_console(void *arg, const void *data, size_t len)
+{
+	struct running *r = arg;
+
+	/* A flood is dropped, not waited for: the console is for people. */
+	(void)!control_send(r->control, CONTROL_CONSOLE, data, len);
+}
+
+static int on_thread(void *arg, const char *name)
+{
+	struct running *r = arg;
+	bool vcpu = !strncmp(name, "vcpu", 4);
+	int ret = vcpu ? jail_drop_thread() : 0;
+
+	if (ret < 0 || r->params->config->disable_seccomp)
+		return ret;
+	return seccomp_install(vcpu ? SECCOMP_VCPU : SECCOMP_FILES);
+}
+
+static void on_control(struct evsource *src, uint32_t revents)
+{
+	struct running *r = container_of(src, struct running, control_src);
+	struct control_message m;
+	struct err err;
+	int ret = control_receive(src->fd, &m);
+
+	if (ret == -EAGAIN)
+		return;
+	/* Without a supervisor there is no sandbox. */
+	if (ret <= 0)
+		_exit(1);
+	if (m.type == CONTROL_PAUSE)
+		ret = vm_pause(r->vm, &err);
+	else if (m.type == CONTROL_RESUME)
+		ret = vm_resume(r->vm, &err);
+	else if (m.type == CONTROL_STOP)
+		vm_stop(r->vm);
+	if (ret < 0)
+		report(r, CONTROL_LOG, err.text);
+}
+
+static int open_image(const char *what, const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(err, "%s %s", what, path) : fd;
+}
+
+static int make_vm(struct running *r, struct err *err)
+{
+	const struct config *config = r->params->config;
+	bool uml = !strcmp(r->params->machine, "uml");
+	struct vm_config vm = {
+		.machine = r->params->machine,
+		.vcpus = r->params->vcpus,
+		.memory = r->params->memory,
+		.cmdline = config->kernel_params,
+		.loop = r->loop,
+		.callbacks =
+			{
+				.exited = on_exited,
+				.console = on_console,
+				.thread_started = on_thread,
+				.arg = r,
+			},
+	};
+
+	vm.kernel_fd = open_image(
+		"kernel", uml ? config->uml_kernel : config->kernel, err);
+	if (vm.kernel_fd < 0)
+		return vm.kernel_fd;
+	vm.initramfs_fd = open_image("initrd", config->initrd, err);
+	if (vm.initramfs_fd < 0) {
+		close(vm.kernel_fd);
+		return vm.initramfs_fd;
+	}
+	vm.unsafe_uml_kernel = config->unsafe_stock_uml_kernel;
+	r->vm = vm_new(&vm, err);
+	return r->vm ? 0 : -err->code;
+}
+
+static enum virtiofs_cache cache_of(const char *name)
+{
+	static const char *const names[] = {
+		[VIRTIOFS_CACHE_NEVER] = "never",
+		[VIRTIOFS_CACHE_AUTO] = "auto",
+		[VIRTIOFS_CACHE_METADATA] = "metadata",
+		[VIRTIOFS_CACHE_ALWAYS] = "always",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], name))
+			return (enum virtiofs_cache)i;
+	BUG("virtio_fs_cache \"%s\"", name);
+}
+
+static int add_share(struct running *r, struct err *err)
+{
+	struct virtiofs_config fs = {
+		.root_fd = steal_fd(&r->jail.shared_fd),
+		.proc_fd = steal_fd(&r->jail.proc_fd),
+		.tag = SANDBOX_SHARE_TAG,
+		.cache = cache_of(r->params->config->virtio_fs_cache),
+		.xattr = true,
+		.posix_acl = true,
+		.announce_submounts = true,
+		.workers = r->params->config->virtio_fs_workers,
+		.thread_started = on_thread,
+		.arg = r,
+	};
+	struct virtio_device *dev = virtiofs_device_new(&fs, err);
+
+	return dev ? vm_add_device(r->vm, dev, err) : -err->code;
+}
+
+static int add_devices(struct running *r, struct err *err)
+{
+	const struct sandbox_params *p = r->params;
+	int ret = vm_add_console(r->vm, err);
+
+	if (!ret)
+		ret = vm_add_rng(r->vm, err);
+	if (!ret)
+		ret = vm_add_vsock(r->vm, GUEST_CID, p->vsock_fd, "vsock.sock",
+				   err);
+	if (!ret)
+		ret = add_share(r, err);
+	for (unsigned i = 0; !ret && i < p->nnets; i++)
+		ret = vm_add_net(r->vm, &p->nets[i], err);
+	return ret;
+}
+
+static int lock_down(struct running *r, struct err *err)
+{
+	int ret = jail_enter(&r->jail, err);
+
+	if (!ret)
+		ret = jail_drop_privileges(err);
+	if (ret < 0 || r->params->config->disable_seccomp)
+		return ret;
+	ret = seccomp_prepare(err);
+	if (ret < 0)
+		return ret;
+	seccomp_report_to(r->control);
+	ret = seccomp_install(SECCOMP_LOOP);
+	return ret < 0 ? err_ret(err, ret, "seccomp") : 0;
+}
+
+static int start(struct running *r, struct err *err)
+{
+	int ret = jail_build(&r->jail, r->params->dir, err);
+
+	if (ret < 0)
+		return ret;
+	r->loop = evloop_new();
+	if (!r->loop)
+		return err_sys(err, "event loop");
+	ret = evsource_add(r->loop, &r->control_src, r->control, EPOLLIN,
+			   on_control);
+	if (ret < 0)
+		return err_ret(err, ret, "event loop");
+	ret = make_vm(r, err);
+	if (!ret)
+		ret = add_devices(r, err);
+	if (!ret)
+		ret = lock_down(r, err);
+	if (!ret)
+		ret = vm_start(r->vm, err);
+	return ret;
+}
+
+/* All of the supervisor's descriptors but those that params names. */
+static void close_others(const struct sandbox_params *p, int control)
+{
+	AUTO_DIR DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+		bool keep = entry->d_name[0] == '.' || fd <= 2 ||
+			    fd == dirfd(dir) || fd == control ||
+			    fd == p->vsock_fd;
+
+		for (unsigned i = 0; i < p->nnets; i++)
+			keep = keep || fd == p->nets[i].tap_fd;
+		if (!keep)
+			close(fd);
+	}
+}
+
+static void NORETURN sandbox_main(const struct sandbox_params *params,
+				  int control)
+{
+	struct running r = {.params = params, .control = control};
+	struct err err;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "nacre-sandbox");
+	prctl(PR_SET_DUMPABLE, 0);
+	log_open(-1, LOG_TEXT, LOG_ERROR, "nacre");
+	close_others(params, control);
+	if (start(&r, &err) < 0) {
+		report(&r, CONTROL_FAILED, err.text);
+		_exit(1);
+	}
+	report(&r, CONTROL_READY, "");
+	evloop_run(r.loop);
+	/* The kernel takes the rest apart faster than we could. */
+	_exit(0);
+}
+
+/* fork(2) into new namespaces, with a pidfd. glibc's fork handlers are not
+ * run: the supervisor has one thread. */
+static pid_t clone_process(int *pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+			 CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+int sandbox_process_start(struct sandbox_process *process,
+			  const struct sandbox_params *params, struct err *err)
+{
+	int pair[2];
+
+	*process =
+		(struct sandbox_process){.pid = -1, .pidfd = -1, .control = -1};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, "control socket");
+	process->pid = clone_process(&process->pidfd);
+	if (process->pid == 0)
+		sandbox_main(params, pair[1]);
+	close(pair[1]);
+	if (process->pid < 0) {
+		int ret = err_sys(err, "clone of the sandbox process");
+
+		close(pair[0]);
+		return ret;
+	}
+	process->control = pair[0];
+	return 0;
+}
