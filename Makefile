@@ -68,7 +68,7 @@ VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server
+	session server pool device
 
 # --- runtime ---------------------------------------------------------------
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
@@ -91,12 +91,15 @@ TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_net
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
-	virtiofs/test_slots
+	virtiofs/test_slots virtiofs/test_device
 TESTS_runtime :=
 TESTS_agent :=
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
+TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk
 FUZZERS := fuzz_json
+FUZZERS += fuzz_vsock fuzz_net
+FUZZERS += fuzz_virtq fuzz_blk
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 

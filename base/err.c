@@ -8,6 +8,11 @@
 
 #include "base/log.h"
 
+#undef err_set
+#undef err_sys
+#undef err_ret
+#undef err_wrap
+
 /* The arguments may point into err->text, hence the copy. */
 static void set_text(struct err *err, const char *fmt, va_list ap,
 		     const char *tail)

@@ -32,6 +32,14 @@ int err_ret(struct err *err, int neg_code, const char *fmt, ...) PRINTF(3, 4);
 /* Puts "context: " before the text there is. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 
+/* The analyser looks into one file at a time: these are never 0. */
+#ifdef __clang_analyzer__
+#define err_set(err, code, ...) ((err_set)(err, code, __VA_ARGS__), -(code))
+#define err_sys(err, ...) ((err_sys)(err, __VA_ARGS__), -1)
+#define err_ret(err, code, ...) ((err_ret)(err, code, __VA_ARGS__), -1)
+#define err_wrap(err, ...) ((err_wrap)(err, __VA_ARGS__), -1)
+#endif
+
 /* A defect of our own: says where and aborts. */
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define BUG_ON(cond)                      \
