@@ -208,6 +208,8 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	if ((unsigned)fs->config.cache > VIRTIOFS_CACHE_ALWAYS)
 		return err_set(err, EINVAL, "cache policy %d",
 			       (int)fs->config.cache);
+	if (fs->root_fd < 0)
+		return err_set(err, EBADF, "root directory");
 	ret = limits_set(&fs->config, err);
 	if (ret)
 		return ret;

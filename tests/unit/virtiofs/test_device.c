@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/virtiofs/client.h"
+
+#include <stdatomic.h>
+
+#include "base/bytes.h"
+#include "tests/unit/vmm/virtio/driver.h"
+
+#define FEATURES (VIRTIO_RING_F_INDIRECT_DESC | VIRTIO_RING_F_EVENT_IDX)
+#define HIPRIO 0u
+#define REQUEST 1u
+
+struct rig {
+	struct test_driver *d;
+	struct evloop *loop;
+	char path[64];
+	atomic_uint started;
+	int start_result;
+	uint64_t unique;
+};
+
+static int on_thread(void *arg, const char *name)
+{
+	struct rig *rig = arg;
+
+	assert_true(name[0] == 'f' && name[1] == 's');
+	atomic_fetch_add(&rig->started, 1);
+	return rig->start_result;
+}
+
+static void rig_open(struct rig *rig, unsigned workers, unsigned queues)
+{
+	struct virtiofs_config config = {
+		.proc_fd = -1,
+		.tag = "nacre",
+		.workers = workers,
+		.request_queues = queues,
+		.thread_started = on_thread,
+		.arg = rig,
+	};
+	struct virtio_device *dev;
+	struct err err;
+
+	memset(rig, 0, sizeof(*rig));
+	snprintf(rig->path, sizeof(rig->path), "/tmp/nacre-fsdev-XXXXXX");
+	assert_non_null(mkdtemp(rig->path));
+	config.root_fd = open(rig->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dev = virtiofs_device_new(&config, &err);
+	if (!dev)
+		fail_msg("%s", err.text);
+	rig->loop = evloop_new();
+	rig->d = test_driver_new(8 << 20);
+	test_driver_plug(rig->d, dev, rig->loop);
+}
+
+static void rig_close(struct rig *rig)
+{
+	test_driver_free(rig->d);
+	evloop_free(rig->loop);
+	assert_int_equal(remove_tree(AT_FDCWD, rig->path), 0);
+}
+
+struct sent {
+	uint16_t head;
+	uint64_t out;
+};
+
+/* A request with room for out_len bytes of reply, in fresh guest memory. */
+static struct sent send(struct rig *rig, unsigned q, uint32_t opcode,
+			uint64_t node, const void *arg, size_t len,
+			uint32_t out_len)
+{
+	struct fuse_in_header head = {
+		.len = (uint32_t)(sizeof(head) + len),
+		.opcode = opcode,
+		.unique = ++rig->unique,
+		.nodeid = node,
+		.uid = getuid(),
+		.gid = getgid(),
+	};
+	uint64_t in = test_alloc(rig->d, sizeof(head) + len, 8);
+	uint64_t out = out_len ? test_alloc(rig->d, out_len, 8) : 0;
+	struct test_seg segs[] = {
+		{in, sizeof(head), false},
+		{in + sizeof(head), (uint32_t)len, false},
+		{out, out_len, true},
+	};
+	struct sent sent = {.out = out};
+
+	memcpy(test_ptr(rig->d, in), &head, sizeof(head));
+	memcpy((char *)test_ptr(rig->d, in) + sizeof(head), arg, len);
+	sent.head = test_add_indirect(rig->d, q, segs, out_len ? 3 : 2);
+	return sent;
+}
+
+static void wait_used(struct rig *rig, unsigned q, uint32_t *head,
+		      uint32_t *len)
+{
+	while (!test_used(rig->d, q, head, len))
+		assert_true(evloop_once(rig->loop, 1) >= 0);
+}
+
+static int reply(struct rig *rig, struct sent sent, const void **body)
+{
+	const struct fuse_out_header *out = test_ptr(rig->d, sent.out);
+
+	if (body)
+		*body = out + 1;
+	return out->error;
+}
+
+static int call(struct rig *rig, unsigned q, uint32_t opcode, uint64_t node,
+		const void *arg, size_t len, const void **body)
+{
+	struct sent sent = send(rig, q, opcode, node, arg, len, 4096);
+	uint32_t head;
+	uint32_t used;
+
+	test_kick(rig->d, q);
+	wait_used(rig, q, &head, &used);
+	assert_int_equal(head, sent.head);
+	assert_true(used >= sizeof(struct fuse_out_header));
+	return reply(rig, sent, body);
+}
+
+static void session(struct rig *rig)
+{
+	struct fuse_init_in in = {.major = 7, .minor = 38};
+
+	assert_int_equal(
+		call(rig, REQUEST, FUSE_INIT, 0, &in, sizeof(in), NULL), 0);
+}
+
+static void test_config_space(void **state)
+{
+	struct rig rig;
+	char tag[36];
+	le32 queues;
+
+	rig_open(&rig, 0, 3);
+	assert_int_equal(rig.d->dev->ops->id, 26);
+	assert_int_equal(rig.d->dev->nqueues, 4);
+	virtio_device_config_read(rig.d->dev, 0, tag, sizeof(tag));
+	assert_string_equal(tag, "nacre");
+	assert_int_equal(tag[35], 0);
+	virtio_device_config_read(rig.d->dev, 36, &queues, sizeof(queues));
+	assert_int_equal(le32_get(queues), 3);
+	rig_close(&rig);
+}
+
+static void test_bad_config(void **state)
+{
+	struct virtiofs_config config = {
+		.root_fd = -1, .proc_fd = -1, .tag = ""};
+	struct err err;
+
+	assert_null(virtiofs_device_new(&config, &err));
+	config.tag = "1234567890123456789012345678901234567";
+	assert_null(virtiofs_device_new(&config, &err));
+	config.tag = "t";
+	config.workers = 17;
+	assert_null(virtiofs_device_new(&config, &err));
+	config.workers = 1;
+	config.request_queues = 5;
+	assert_null(virtiofs_device_new(&config, &err));
+	config.request_queues = 1;
+	assert_null(virtiofs_device_new(&config, &err));
+	assert_int_equal(err.code, EBADF);
+}
+
+static void files_work(unsigned workers, unsigned queues)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[8];
+	} create = {{.flags = O_RDWR, .mode = 0644}, "file"};
+	struct {
+		struct fuse_write_in in;
+		char data[8];
+	} write_in = {{.size = 5}, "hello"};
+	struct fuse_read_in read_in = {.size = 100};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	struct rig rig;
+	uint64_t node;
+	unsigned q = queues;
+
+	rig_open(&rig, workers, queues);
+	test_driver_start(rig.d, FEATURES, 64);
+	assert_int_equal(atomic_load(&rig.started), workers);
+	session(&rig);
+	assert_int_equal(call(&rig, q, FUSE_CREATE, 1, &create,
+			      sizeof(create.in) + 5, &body),
+			 0);
+	entry = body;
+	node = entry->nodeid;
+	read_in.fh = write_in.in.fh =
+		((const struct fuse_open_out *)(const void *)(entry + 1))->fh;
+	assert_int_equal(call(&rig, q, FUSE_WRITE, node, &write_in,
+			      sizeof(write_in.in) + 5, NULL),
+			 0);
+	assert_int_equal(call(&rig, REQUEST, FUSE_READ, node, &read_in,
+			      sizeof(read_in), &body),
+			 0);
+	assert_memory_equal(body, "hello", 5);
+	assert_true(test_signals(rig.d, REQUEST) > 0);
+	rig_close(&rig);
+}
+
+static void test_inline(void **state)
+{
+	files_work(0, 1);
+}
+
+static void test_workers(void **state)
+{
+	files_work(1, 1);
+	files_work(4, 4);
+}
+
+/* Each of more requests than there are tasks comes back exactly once. */
+static void many(unsigned workers)
+{
+	struct fuse_getattr_in getattr = {0};
+	bool seen[512] = {false};
+	struct sent sent;
+	struct rig rig;
+	uint32_t head;
+	uint32_t len;
+
+	rig_open(&rig, workers, 1);
+	test_driver_start(rig.d, FEATURES, 512);
+	session(&rig);
+	for (unsigned i = 0; i < 500; i++)
+		sent = send(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
+			    sizeof(getattr), 256);
+	test_kick(rig.d, REQUEST);
+	for (unsigned i = 0; i < 500; i++) {
+		wait_used(&rig, REQUEST, &head, &len);
+		assert_int_equal(len, sizeof(struct fuse_out_header) +
+					      sizeof(struct fuse_attr_out));
+		assert_false(seen[head]);
+		seen[head] = true;
+	}
+	assert_int_equal(reply(&rig, sent, NULL), 0);
+	assert_int_equal(virtio_device_status(rig.d->dev) & VIRTIO_NEEDS_RESET,
+			 0);
+	rig_close(&rig);
+}
+
+static void test_many(void **state)
+{
+	many(0);
+	many(1);
+	many(3);
+}
+
+static void test_forget_on_hiprio(void **state)
+{
+	struct fuse_forget_in forget = {.nlookup = 1};
+	struct fuse_getattr_in getattr = {0};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	struct sent sent;
+	struct rig rig;
+	uint64_t node;
+	uint32_t head;
+	uint32_t len;
+
+	rig_open(&rig, 1, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	{
+		char path[80];
+
+		snprintf(path, sizeof(path), "%s/f", rig.path);
+		close(open(path, O_WRONLY | O_CREAT, 0644));
+	}
+	assert_int_equal(call(&rig, REQUEST, FUSE_LOOKUP, 1, "f", 2, &body), 0);
+	entry = body;
+	node = entry->nodeid;
+	sent = send(&rig, HIPRIO, FUSE_FORGET, node, &forget, sizeof(forget),
+		    0);
+	test_kick(rig.d, HIPRIO);
+	/* On the loop: done by now. */
+	assert_true(test_used(rig.d, HIPRIO, &head, &len));
+	assert_int_equal(head, sent.head);
+	assert_int_equal(len, 0);
+	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, node, &getattr,
+			      sizeof(getattr), NULL),
+			 -ESTALE);
+	rig_close(&rig);
+}
+
+/* A request of less than a header, or without room for an answer. */
+static void faults(unsigned workers, unsigned q, bool no_room)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct test_seg seg;
+	struct rig rig;
+
+	rig_open(&rig, workers, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	if (no_room) {
+		send(&rig, q, FUSE_GETATTR, 1, &getattr, sizeof(getattr), 0);
+	} else {
+		seg = (struct test_seg){test_alloc(rig.d, 39, 8), 39, false};
+		test_add(rig.d, q, &seg, 1);
+	}
+	test_kick(rig.d, q);
+	while (!(virtio_device_status(rig.d->dev) & VIRTIO_NEEDS_RESET))
+		assert_true(evloop_once(rig.loop, 1) >= 0);
+	/* And works again after a reset. */
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	assert_int_equal(
+		call(&rig, q, FUSE_GETATTR, 1, &getattr, sizeof(getattr), NULL),
+		0);
+	rig_close(&rig);
+}
+
+static void test_faults(void **state)
+{
+	faults(0, REQUEST, false);
+	faults(0, REQUEST, true);
+	faults(2, REQUEST, false);
+	faults(2, REQUEST, true);
+	faults(2, HIPRIO, false);
+	faults(2, HIPRIO, true);
+}
+
+/* Requests in flight when the driver resets; the session ends with it. */
+static void test_reset(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	struct rig rig;
+	uint64_t node;
+
+	rig_open(&rig, 2, 2);
+	for (unsigned round = 0; round < 20; round++) {
+		rig.d->brk = 0;
+		test_driver_start(rig.d, FEATURES, 64);
+		session(&rig);
+		assert_int_equal(call(&rig, REQUEST, FUSE_SYMLINK, 1,
+				      round ? "x\0y" : "s\0t", 4, &body),
+				 round > 1 ? -EEXIST : 0);
+		for (unsigned i = 0; i < 40; i++)
+			send(&rig, 1 + i % 2, FUSE_GETATTR, 1, &getattr,
+			     sizeof(getattr), 256);
+		test_kick(rig.d, 1);
+		test_kick(rig.d, 2);
+	}
+	virtio_device_set_status(rig.d->dev, 0);
+	assert_int_equal(atomic_load(&rig.started), 2);
+	rig.d->brk = 0;
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	assert_int_equal(call(&rig, REQUEST, FUSE_LOOKUP, 1, "s", 2, &body), 0);
+	entry = body;
+	node = entry->nodeid;
+	test_driver_start(rig.d, FEATURES, 64);
+	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, node, &getattr,
+			      sizeof(getattr), NULL),
+			 -EIO);
+	session(&rig);
+	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, node, &getattr,
+			      sizeof(getattr), NULL),
+			 -ESTALE);
+	rig_close(&rig);
+}
+
+static void test_start_refused(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, 3, 1);
+	rig.start_result = -EPERM;
+	assert_true(test_negotiate(rig.d, FEATURES));
+	for (unsigned q = 0; q < rig.d->dev->nqueues; q++)
+		test_ring_make(rig.d, q, 64);
+	assert_true(test_driver_ok(rig.d) & VIRTIO_NEEDS_RESET);
+	/* Later it may be better. */
+	rig.start_result = 0;
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config_space),
+		cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_inline),
+		cmocka_unit_test(test_workers),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_forget_on_hiprio),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_start_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/evloop.h"
+#include "virtiofs/cred.h"
+#include "virtiofs/pool.h"
+#include "virtiofs/server.h"
+#include "virtiofs/virtiofs.h"
+#include "vmm/virtio/device.h"
+
+#define QUEUE_HIPRIO 0u
+#define QUEUE_SIZE 1024u
+#define QUEUES_MAX (1u + VIRTIOFS_QUEUES_MAX)
+/* Requests on the loop, per turn of it. */
+#define INLINE_BATCH 16u
+
+/* virtio 1.2, 5.11.4 */
+struct virtio_fs_config_space {
+	char tag[VIRTIOFS_TAG_MAX]; /* not terminated when it is full */
+	le32 num_request_queues;
+};
+
+/*
+ * Queue 0 is for what must not wait behind other requests (FORGET), and is
+ * handled on the loop; so is all the rest when there are no workers.
+ */
+struct virtiofs_device {
+	struct virtio_device dev;
+	struct virtiofs *fs;
+	struct virtio_fs_config_space space;
+	struct fs_pool pool;
+	struct fs_thread *thread;  /* of the loop */
+	struct virtq_chain *chain; /* that it works on */
+	int room_fd;		   /* eventfd: a task is free again */
+	struct evsource room;
+	/* The loop pops, workers push. Guards dev.queues[i]. */
+	pthread_mutex_t rings[QUEUES_MAX];
+};
+
+static struct virtiofs_device *device_of(struct virtio_device *dev)
+{
+	return container_of(dev, struct virtiofs_device, dev);
+}
+
+static int ring_pop(struct virtiofs_device *fsdev, unsigned q,
+		    struct virtq_chain *chain)
+{
+	int ret;
+
+	pthread_mutex_lock(&fsdev->rings[q]);
+	ret = virtq_pop(&fsdev->dev.queues[q], chain);
+	pthread_mutex_unlock(&fsdev->rings[q]);
+	if (ret < 0)
+		vdev_fault(&fsdev->dev, "queue %u: broken ring", q);
+	return ret;
+}
+
+static void ring_push(struct virtiofs_device *fsdev, unsigned q, uint16_t head,
+		      uint32_t len)
+{
+	pthread_mutex_lock(&fsdev->rings[q]);
+	virtq_push(&fsdev->dev.queues[q], head, len);
+	pthread_mutex_unlock(&fsdev->rings[q]);
+}
+
+static void ring_signal(struct virtiofs_device *fsdev, unsigned q)
+{
+	pthread_mutex_lock(&fsdev->rings[q]);
+	virtio_device_signal(&fsdev->dev, q);
+	pthread_mutex_unlock(&fsdev->rings[q]);
+}
+
+static void ring_disable_kick(struct virtiofs_device *fsdev, unsigned q)
+{
+	pthread_mutex_lock(&fsdev->rings[q]);
+	virtq_disable_kick(&fsdev->dev.queues[q]);
+	pthread_mutex_unlock(&fsdev->rings[q]);
+}
+
+static bool ring_enable_kick(struct virtiofs_device *fsdev, unsigned q)
+{
+	bool more;
+
+	pthread_mutex_lock(&fsdev->rings[q]);
+	more = virtq_enable_kick(&fsdev->dev.queues[q]);
+	pthread_mutex_unlock(&fsdev->rings[q]);
+	return more;
+}
+
+/* One request on the loop. 1: done; 0: there is none; -errno: faulted. */
+static int handle_one(struct virtiofs_device *fsdev, unsigned q)
+{
+	uint32_t len;
+	int ret = ring_pop(fsdev, q, fsdev->chain);
+
+	if (ret <= 0)
+		return ret;
+	ret = virtiofs_handle(fsdev->thread, fsdev->chain, &len);
+	if (ret < 0) {
+		vdev_fault(&fsdev->dev, "queue %u: no FUSE request", q);
+		return ret;
+	}
+	ring_push(fsdev, q, fsdev->chain->head, len);
+	return 1;
+}
+
+static void handle_batch(struct virtiofs_device *fsdev, unsigned q)
+{
+	unsigned n = 0;
+	int ret;
+
+	ring_disable_kick(fsdev, q);
+	for (;;) {
+		ret = handle_one(fsdev, q);
+		if (ret < 0)
+			break;
+		if (ret == 0 && !ring_enable_kick(fsdev, q))
+			break;
+		n += ret == 1;
+		if (n == INLINE_BATCH) {
+			virtio_device_kick_again(&fsdev->dev, q);
+			break;
+		}
+	}
+	if (n)
+		ring_signal(fsdev, q);
+}
+
+/* Everything there is goes to the workers, as far as tasks last. */
+static void submit_all(struct virtiofs_device *fsdev, unsigned q)
+{
+	struct fs_task *task;
+	int ret;
+
+	ring_disable_kick(fsdev, q);
+	for (;;) {
+		task = fs_pool_take(&fsdev->pool);
+		if (!task)
+			return; /* on_room() goes on */
+		ret = ring_pop(fsdev, q, &task->chain);
+		if (ret == 1) {
+			task->queue = q;
+			fs_pool_submit(&fsdev->pool, task);
+			continue;
+		}
+		fs_pool_give_back(&fsdev->pool, task);
+		if (ret < 0 || !ring_enable_kick(fsdev, q))
+			return;
+	}
+}
+
+static void fs_kick(struct virtio_device *dev, unsigned q)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+
+	if (q == QUEUE_HIPRIO || !fsdev->fs->config.workers)
+		handle_batch(fsdev, q);
+	else
+		submit_all(fsdev, q);
+}
+
+/* On a worker. */
+static void task_done(struct fs_pool *pool, const struct fs_task *task, int ret,
+		      uint32_t len)
+{
+	struct virtiofs_device *fsdev =
+		container_of(pool, struct virtiofs_device, pool);
+
+	if (ret < 0) {
+		vdev_fault(&fsdev->dev, "queue %u: no FUSE request",
+			   task->queue);
+		return;
+	}
+	pthread_mutex_lock(&fsdev->rings[task->queue]);
+	virtq_push(&fsdev->dev.queues[task->queue], task->chain.head, len);
+	virtio_device_signal(&fsdev->dev, task->queue);
+	pthread_mutex_unlock(&fsdev->rings[task->queue]);
+}
+
+/* On a worker. */
+static void task_room(struct fs_pool *pool)
+{
+	struct virtiofs_device *fsdev =
+		container_of(pool, struct virtiofs_device, pool);
+
+	/* Fails only when the counter is full, and then it is readable. */
+	if (eventfd_write(fsdev->room_fd, 1) && errno != EAGAIN)
+		BUG("eventfd: %s", strerror(errno));
+}
+
+static const struct fs_pool_ops pool_ops = {
+	.done = task_done,
+	.room = task_room,
+};
+
+static void on_room(struct evsource *src, uint32_t revents)
+{
+	struct virtiofs_device *fsdev =
+		container_of(src, struct virtiofs_device, room);
+	eventfd_t value;
+
+	if (eventfd_read(fsdev->room_fd, &value))
+		return;
+	for (unsigned q = QUEUE_HIPRIO + 1; q < fsdev->dev.nqueues; q++)
+		virtio_device_kick(&fsdev->dev, q);
+}
+
+static int fs_activate(struct virtio_device *dev)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+	int ret;
+
+	/* The process has given up privileges since it made the device. */
+	fs_cred_init(fsdev->thread);
+	if (!fsdev->fs->config.workers)
+		return 0;
+	ret = fs_pool_start(&fsdev->pool);
+	if (ret)
+		return ret;
+	return evsource_add(dev->loop, &fsdev->room, fsdev->room_fd, EPOLLIN,
+			    on_room);
+}
+
+static void fs_device_reset(struct virtio_device *dev)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+
+	fs_pool_drain(&fsdev->pool);
+	evsource_del(&fsdev->room);
+	virtiofs_reset(fsdev->fs);
+}
+
+static void fs_config_read(struct virtio_device *dev, size_t off, void *dst,
+			   size_t len)
+{
+	memcpy(dst, (const char *)&device_of(dev)->space + off, len);
+}
+
+static void fs_device_destroy(struct virtio_device *dev)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+
+	evsource_del(&fsdev->room);
+	fs_pool_release(&fsdev->pool);
+	fs_thread_free(fsdev->thread);
+	virtiofs_free(fsdev->fs);
+	free(fsdev->chain);
+	if (fsdev->room_fd >= 0)
+		close(fsdev->room_fd);
+	for (unsigned i = 0; i < QUEUES_MAX; i++)
+		pthread_mutex_destroy(&fsdev->rings[i]);
+	virtio_device_release(dev);
+	free(fsdev);
+}
+
+static const struct virtio_device_ops fs_device_ops = {
+	.name = "fs",
+	.id = VIRTIO_ID_FS,
+	.config_len = sizeof(struct virtio_fs_config_space),
+	.activate = fs_activate,
+	.kick = fs_kick,
+	.reset = fs_device_reset,
+	.config_read = fs_config_read,
+	.destroy = fs_device_destroy,
+};
+
+static int config_check(const struct virtiofs_config *config, struct err *err)
+{
+	size_t len = config->tag ? strlen(config->tag) : 0;
+
+	if (len < 1 || len > VIRTIOFS_TAG_MAX)
+		return err_set(err, EINVAL, "tag '%s': not 1 to %u bytes",
+			       config->tag ? config->tag : "",
+			       VIRTIOFS_TAG_MAX);
+	if (config->workers > VIRTIOFS_WORKERS_MAX)
+		return err_set(err, EINVAL, "%u workers: at most %u",
+			       config->workers, VIRTIOFS_WORKERS_MAX);
+	if (config->request_queues > VIRTIOFS_QUEUES_MAX)
+		return err_set(err, EINVAL, "%u request queues: at most %u",
+			       config->request_queues, VIRTIOFS_QUEUES_MAX);
+	return 0;
+}
+
+static int device_open(struct virtiofs_device *fsdev,
+		       const struct virtiofs_config *config, struct err *err)
+{
+	int ret;
+
+	fsdev->fs = virtiofs_new(config, err);
+	if (!fsdev->fs)
+		return -err->code;
+	fsdev->thread = fs_thread_new(fsdev->fs, false);
+	fsdev->chain = malloc(sizeof(*fsdev->chain));
+	if (!fsdev->thread || !fsdev->chain)
+		return err_set(err, ENOMEM, "requests");
+	fsdev->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fsdev->room_fd < 0)
+		return err_sys(err, "eventfd");
+	ret = fs_pool_init(&fsdev->pool, fsdev->fs, &pool_ops);
+	return ret ? err_ret(err, ret, "workers") : 0;
+}
+
+static struct virtiofs_device *
+device_alloc(const struct virtiofs_config *config)
+{
+	unsigned queues = config->request_queues ? config->request_queues : 1;
+	struct virtiofs_device *fsdev = calloc(1, sizeof(*fsdev));
+
+	if (!fsdev)
+		return NULL;
+	virtio_device_init(&fsdev->dev, &fs_device_ops,
+			   VIRTIO_RING_F_INDIRECT_DESC |
+				   VIRTIO_RING_F_EVENT_IDX,
+			   1 + queues, QUEUE_SIZE);
+	fsdev->room_fd = -1;
+	for (unsigned i = 0; i < QUEUES_MAX; i++)
+		pthread_mutex_init(&fsdev->rings[i], NULL);
+	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
+	fsdev->space.num_request_queues = le32_make(queues);
+	return fsdev;
+}
+
+struct virtio_device *virtiofs_device_new(const struct virtiofs_config *config,
+					  struct err *err)
+{
+	AUTO_FD int root_fd = config->root_fd;
+	AUTO_FD int proc_fd = config->proc_fd;
+	struct virtiofs_device *fsdev;
+
+	if (config_check(config, err)) {
+		err_wrap(err, "virtio-fs");
+		return NULL;
+	}
+	fsdev = device_alloc(config);
+	if (!fsdev) {
+		err_set(err, ENOMEM, "virtio-fs device");
+		return NULL;
+	}
+	steal_fd(&root_fd);
+	steal_fd(&proc_fd);
+	if (device_open(fsdev, config, err) == 0)
+		return &fsdev->dev;
+	fs_device_destroy(&fsdev->dev);
+	err_wrap(err, "virtio-fs");
+	return NULL;
+}
