@@ -95,10 +95,12 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 TESTS_runtime :=
 TESTS_agent :=
 # Run under TSan as well.
-TESTS_threaded := base/test_evloop virtiofs/test_slots virtiofs/test_device
+TESTS_threaded := base/test_evloop
+TESTS_threaded += virtiofs/test_slots virtiofs/test_device
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk
 FUZZERS := fuzz_json
 FUZZERS += fuzz_vsock fuzz_net
+FUZZERS += fuzz_fuse
 FUZZERS += fuzz_virtq fuzz_blk
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
