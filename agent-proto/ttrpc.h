@@ -120,6 +120,10 @@ void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 		      const ProtobufCMessageDescriptor *reply_type,
 		      uint64_t timeout_ms, const int *fds, unsigned nfds);
 
+/* Forgets a call that is under way: done() does not run, a late reply is
+ * dropped. No effect on a call that is done. */
+void ttrpc_call_cancel(struct ttrpc_client *client, struct ttrpc_call *call);
+
 /*
  * The same, waiting, without a loop, for the command line and tests. fd is
  * borrowed and used by nobody else. *reply is freed by the caller with

@@ -204,6 +204,16 @@ void ttrpc_client_free(struct ttrpc_client *client)
 		destroy(client);
 }
 
+void ttrpc_call_cancel(struct ttrpc_client *client, struct ttrpc_call *call)
+{
+	for (struct ttrpc_call *c = client->calls; c; c = c->next) {
+		if (c != call)
+			continue;
+		unlink_call(client, call);
+		return;
+	}
+}
+
 void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 		      const char *service, const char *method,
 		      const ProtobufCMessage *request,

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_SANDBOX_SANDBOX_H
+#define RUNTIME_SANDBOX_SANDBOX_H
+
+/*
+ * The supervisor's objects: one sandbox, its containers, their processes.
+ * Everything runs on one event loop in one thread.
+ *
+ *	sandbox   NEW -> STARTING (sandbox process, agent dial, set-up calls)
+ *	          -> READY -> DEAD (the VM is over; reason)
+ *	process   CREATED -> RUNNING -> STOPPED
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/task.pb-c.h"
+#include "agent-proto/ttrpc.h"
+#include "base/evloop.h"
+#include "runtime/oci/spec.h"
+#include "runtime/sandbox/console.h"
+#include "runtime/sandbox/network.h"
+#include "runtime/sandbox/process.h"
+#include "runtime/sandbox/stream.h"
+#include "runtime/sandbox/supervisor.h"
+
+#define AGENT_SERVICE "grpc.AgentService"
+#define GUEST_SHARED "/run/kata-containers/shared/containers"
+#define STATUS_VM_GONE 255u
+
+struct sandbox;
+struct container;
+
+enum process_state {
+	PROCESS_CREATED,
+	PROCESS_RUNNING,
+	PROCESS_STOPPED,
+};
+
+/* A Wait request that is not answered yet. */
+struct waiter {
+	struct waiter *next;
+	struct ttrpc_request *req;
+};
+
+struct process {
+	struct process *next;
+	struct container *container;
+	char *exec_id; /* "" for init */
+	enum process_state state;
+	bool terminal;
+	bool exited; /* the guest said so; streams may still drain */
+	bool exists; /* in the guest */
+	uint32_t exit_status;
+	int64_t exited_at_ns;
+	pid_t pid; /* proxy on the host; 0: none */
+	int pidfd;
+	struct evsource pid_src;
+	struct stream_set streams;
+	struct ttrpc_call wait_call;
+	bool waiting; /* wait_call is under way */
+	struct waiter *waiters;
+	Oci__Process *spec; /* of an exec, until it starts */
+};
+
+struct container {
+	struct container *next;
+	struct sandbox *sandbox;
+	char *id;
+	char *bundle;
+	char *rootfs; /* absolute, on the host */
+	char created[40];
+	Oci__Spec *spec; /* as in config.json */
+	bool pod_container;
+	bool created_in_guest;
+	bool paused;
+	bool deleting;
+	struct process *processes; /* init first */
+};
+
+enum sandbox_phase {
+	SANDBOX_NEW,
+	SANDBOX_STARTING,
+	SANDBOX_READY,
+	SANDBOX_DEAD,
+};
+
+/* A call of the set-up sequence: owned request, run in order. */
+struct setup_call {
+	struct setup_call *next;
+	const char *method;
+	ProtobufCMessage *request;
+};
+
+struct sandbox {
+	const struct supervisor_args *args;
+	struct evloop *loop;
+	char *dir; /* <root>/<id> */
+	struct ttrpc_server *server;
+	enum sandbox_phase phase;
+	char reason[ERR_TEXT_MAX]; /* why it is DEAD */
+	char *cgroup;		   /* absolute path, made by us; or NULL */
+	struct network network;
+
+	struct sandbox_process vmm;
+	struct evsource vmm_src;
+	struct evsource control_src;
+	struct console console;
+
+	int dial_fd;
+	struct evsource dial_src;
+	struct evtimer dial_timer;
+	uint64_t dial_deadline_ns;
+	char dial_answer[32];
+	size_t dial_len;
+	struct ttrpc_client *agent;
+	struct setup_call *setup;
+	struct ttrpc_call setup_call;
+	/* Once, when READY (0) or DEAD (-errno). */
+	void (*on_ready)(struct sandbox *s, int ret);
+
+	struct container *containers;
+};
+
+/* sandbox.c: the sandbox process and its end. */
+struct sandbox *sandbox_new(const struct supervisor_args *args,
+			    struct err *err);
+void sandbox_free(struct sandbox *s);
+/* Starts the VM for its first container; on_ready follows. */
+int sandbox_boot(struct sandbox *s, struct container *first,
+		 struct err *err) MUST_CHECK;
+/* The VM is over: every process of it has ended. */
+void sandbox_died(struct sandbox *s, const char *reason);
+/* Ends the VM and removes what the sandbox has on the host. */
+void sandbox_destroy(struct sandbox *s);
+uint64_t sandbox_now_ns(void);
+
+/* setup.c: from the first dial to a sandbox that takes containers. */
+int setup_start(struct sandbox *s, const struct container *first,
+		struct err *err) MUST_CHECK;
+void setup_abort(struct sandbox *s);
+
+/* container.c */
+struct container *container_find(struct sandbox *s, const char *id);
+struct process *process_find(struct container *c, const char *exec_id);
+struct container *container_new(struct sandbox *s, const char *id,
+				const char *bundle, struct err *err);
+/* Shares its rootfs and volumes with the guest. */
+int container_share(struct container *c, struct err *err) MUST_CHECK;
+void container_unshare(struct container *c);
+int container_save(struct container *c, struct err *err) MUST_CHECK;
+void container_free(struct container *c);
+struct process *process_new(struct container *c, const char *exec_id,
+			    struct err *err);
+void process_free(struct process *p);
+/* Watches the proxy: when it dies first, the process is killed. */
+int process_watch(struct process *p, pid_t pid, struct err *err) MUST_CHECK;
+/* RUNNING: the guest's WaitProcess is under way. */
+void process_started(struct process *p);
+/* STOPPED: answers those who wait. */
+void process_ended(struct process *p, uint32_t status, int64_t at_ns);
+/* Call after a stream came to its end: an exited process may be over. */
+void process_drained(struct process *p);
+void process_signal(struct process *p, uint32_t signo, bool all);
+
+/* guest_spec.c: what travels to the agent, from c->spec (a copy; caller
+ * frees). Binds volumes into the shared tree. */
+Oci__Spec *guest_spec(struct container *c, struct err *err);
+
+/* task.c */
+extern const struct ttrpc_method task_methods[];
+
+#endif
