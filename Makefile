@@ -22,9 +22,10 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wimplicit-fallthrough \
 	-Wcast-align=strict -Wwrite-strings -Wundef -Wno-unused-parameter
 CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+# Instrumented code makes gcc see uninitialised variables that there are not.
 CFLAGS.san := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer -fPIE
-CFLAGS.tsan := -O1 -g -fsanitize=thread -fPIE
+	-fno-omit-frame-pointer -fPIE -Wno-maybe-uninitialized
+CFLAGS.tsan := -O1 -g -fsanitize=thread -fPIE -Wno-maybe-uninitialized
 CFLAGS.fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fPIE \
 	-fno-sanitize-recover=all
 LDFLAGS.release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
@@ -193,10 +194,10 @@ UNIT_NAMES := $(patsubst $(B)/unit/%,%,$(UNIT_BINS))
 unit-bins: $(UNIT_BINS)
 tsan-bins: $(patsubst %,$(B)/unit/%,$(TESTS_threaded))
 unit:
-	$(Q)$(MAKE) V=san unit-bins
+	$(Q)$(MAKE) --no-print-directory V=san unit-bins
 	$(Q)tests/run-unit $(addprefix build/san/unit/,$(UNIT_NAMES))
 tsan:
-	$(Q)$(MAKE) V=tsan tsan-bins
+	$(Q)$(MAKE) --no-print-directory V=tsan tsan-bins
 	$(Q)tests/run-unit $(addprefix build/tsan/unit/,$(TESTS_threaded))
 
 FUZZ_BINS := $(patsubst %,$(B)/fuzz/%,$(FUZZERS))
@@ -208,7 +209,7 @@ $(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LINK_runtime) $(LIB_agent)
 .PHONY: fuzz fuzz-bins
 fuzz-bins: $(FUZZ_BINS)
 fuzz:
-	$(Q)$(MAKE) V=fuzz fuzz-bins
+	$(Q)$(MAKE) --no-print-directory V=fuzz fuzz-bins
 	$(Q)tests/run-fuzz $(addprefix build/fuzz/fuzz/,$(FUZZERS))
 
 .PHONY: check
