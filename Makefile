@@ -66,6 +66,11 @@ VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 	virtio/vsock_stream virtio/iov virtio/net virtio/net_rx
 
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
+VMM += core/iobus core/vm_devices hw/serial hw/power acpi/aml acpi/tables \
+	pci/function pci/host pci/msix virtio/pci virtio/pci_common \
+	boot/boot boot/elf boot/pvh boot/bzimage options \
+	machine/kvm machine/kvm_probe machine/kvm_cpu machine/kvm_vcpu \
+	machine/kvm_irq machine/kvm_cmdline
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
@@ -161,9 +166,13 @@ $(B)/%.o: %.c | $(PB_HEADERS)
 
 # --- binaries --------------------------------------------------------------
 .PHONY: all
-all: $(B)/nacre $(B)/nacre-agent
+all: $(B)/nacre $(B)/nacre-vmm $(B)/nacre-agent
 
 $(B)/nacre: $(B)/runtime/main.o $(LINK_runtime)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/nacre-vmm: $(B)/vmm/main.o $(LINK_vmm)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -19,8 +19,8 @@ int iobus_add(struct iobus *bus, struct iodev *dev, uint64_t base,
 		i++;
 	if (i < bus->count && bus->devices[i]->base - base < size)
 		return -EEXIST;
-	if (i > 0 && base - bus->devices[i - 1]->base <
-			     bus->devices[i - 1]->size)
+	if (i > 0 &&
+	    base - bus->devices[i - 1]->base < bus->devices[i - 1]->size)
 		return -EEXIST;
 	memmove(&bus->devices[i + 1], &bus->devices[i],
 		(bus->count - i) * sizeof(bus->devices[0]));

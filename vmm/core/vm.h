@@ -4,6 +4,8 @@
 
 /* The inside of struct vm, for machines. */
 
+#include <pthread.h>
+
 #include "vmm/core/guestmem.h"
 #include "vmm/machine/machine.h"
 #include "vmm/vmm.h"
@@ -18,8 +20,14 @@ struct vm {
 	unsigned ndevices;
 	struct virtio_device *devices[VM_DEVICES_MAX];
 	bool started;
-	bool exit_reported;
+
+	/* The loop's. */
+	bool exit_ran;
+	bool freeing;
 	struct evpost exit_post;
+
+	pthread_mutex_t exit_lock; /* guards the rest */
+	bool exit_reported;
 	enum vm_exit_reason exit_reason;
 	char exit_text[256];
 };
@@ -29,7 +37,7 @@ void vm_exited(struct vm *vm, enum vm_exit_reason reason, const char *fmt, ...)
 	PRINTF(3, 4);
 /* Runs the thread_started callback; 0 or -errno (then the thread ends). */
 int vm_thread_started(struct vm *vm, const char *name);
-/* From any thread: posts nothing, calls the console callback on the loop. */
+/* From any thread: calls the console callback on the loop. */
 void vm_console_output(struct vm *vm, const void *data, size_t len);
 
 #endif

@@ -418,7 +418,7 @@ struct virtio_device *virtio_net_new(const struct vm_net_config *config,
 		VIRTIO_RING_F_EVENT_IDX | (config->mtu ? NET_F_MTU : 0);
 	AUTO_FD int fd = config->tap_fd;
 	struct net *net;
-	bool is_tap;
+	bool is_tap = false;
 
 	_Static_assert(sizeof(struct net_header) == NET_HEADER_LEN, "5.1.6");
 	if (check_tap(fd, &is_tap, err) < 0)

@@ -230,13 +230,19 @@ static void add_caps(struct virtio_pci *vp)
 		le16 control;
 		le32 table;
 		le32 pending;
-	} PACKED msix = {
-		.control = le16_make((uint16_t)(vp->msix.count - 1)),
-		.table = le32_make(PAGE_MSIX_TABLE * PAGE_SIZE),
-		.pending = le32_make(PAGE_MSIX_PENDING * PAGE_SIZE),
-	}, msix_mask = {
-		.control = le16_make(MSIX_CONTROL_ENABLE | MSIX_CONTROL_MASK),
-	};
+	} PACKED msix =
+			 {
+				 .control = le16_make(
+					 (uint16_t)(vp->msix.count - 1)),
+				 .table =
+					 le32_make(PAGE_MSIX_TABLE * PAGE_SIZE),
+				 .pending = le32_make(PAGE_MSIX_PENDING *
+						      PAGE_SIZE),
+			 },
+		 msix_mask = {
+			 .control = le16_make(MSIX_CONTROL_ENABLE |
+					      MSIX_CONTROL_MASK),
+		 };
 
 	vp->msix_cap = pci_function_add_cap(&vp->fn, CAP_MSIX, &msix,
 					    &msix_mask, sizeof(msix));

@@ -35,8 +35,8 @@ static bool width_ok(uint64_t off, unsigned len)
 		return len == 2 && off % 2 == 0;
 	if (off < REG_QUEUE_NOTIFY_DATA)
 		return (len == 4 || len == 8) && off % len == 0;
-	return len == 2 && (off == REG_QUEUE_NOTIFY_DATA ||
-			    off == REG_QUEUE_RESET);
+	return len == 2 &&
+	       (off == REG_QUEUE_NOTIFY_DATA || off == REG_QUEUE_RESET);
 }
 
 void virtio_pci_common_reset(struct virtio_pci *vp)
