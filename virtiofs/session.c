@@ -24,6 +24,7 @@
 #define FD_MIN 1024u
 #define INODES_DEFAULT (1u << 20)
 #define HANDLES_DEFAULT (1u << 16)
+#define FD_WANTED (FD_RESERVE + INODES_DEFAULT + HANDLES_DEFAULT)
 
 static uint64_t features_wanted(const struct virtiofs_config *config)
 {
@@ -138,6 +139,11 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 
 	if (getrlimit(RLIMIT_NOFILE, &rlim))
 		return err_sys(err, "RLIMIT_NOFILE");
+	if (rlim.rlim_cur < MIN(rlim.rlim_max, (rlim_t)FD_WANTED)) {
+		rlim.rlim_cur = MIN(rlim.rlim_max, (rlim_t)FD_WANTED);
+		if (setrlimit(RLIMIT_NOFILE, &rlim))
+			return err_sys(err, "RLIMIT_NOFILE");
+	}
 	if (rlim.rlim_cur < FD_MIN)
 		return err_set(err, EMFILE,
 			       "RLIMIT_NOFILE is %llu, need at least %u",

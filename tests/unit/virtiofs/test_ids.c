@@ -306,6 +306,56 @@ static void test_unprivileged(void **state)
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* As in the sandbox: nothing to see but the tree, no /proc. */
+static void empty_root(void)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct fuse_getxattr_in list = {.size = 100};
+	struct fuse_setattr_in mode = {.valid = FATTR_MODE | FATTR_SIZE,
+				       .mode = 0600};
+	uint64_t node;
+	uint64_t fh;
+
+	client_host_file(c, "f", "hello");
+	assert_int_equal(chroot(c->path), 0);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(access("/proc", F_OK), -1);
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh), 0);
+	assert_int_equal(client_read(c, node, fh, 0, 10), 5);
+	assert_int_equal(client_setattr(c, node, &mode), 0);
+	assert_true(client_call(c, FUSE_LISTXATTR, node, &list, sizeof(list),
+				NULL, 0) >= 0);
+	assert_true(client_call(c, FUSE_LINK, 1, &(struct fuse_link_in){node},
+				8, "g", 2) > 0);
+	assert_int_equal(client_create(c, 1, "h", O_RDWR, 0600, &node, &fh), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "g"), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "h"), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "f"), 0);
+	assert_int_equal(fchdir(old), 0);
+	assert_int_equal(chroot("."), 0);
+	close(old);
+	client_free(c);
+}
+
+static void test_empty_root(void **state)
+{
+	pid_t pid;
+	int status;
+
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		empty_root();
+		_exit(0);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_acl),
 		cmocka_unit_test(test_mask_is_the_guests),
 		cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_empty_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

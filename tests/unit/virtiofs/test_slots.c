@@ -11,11 +11,11 @@ struct thing {
 	int value;
 };
 
-static unsigned ended;
+static atomic_uint ended;
 
 static void thing_end(struct fs_slots *slots, struct fs_slot *slot)
 {
-	ended++;
+	atomic_fetch_add(&ended, 1);
 	fs_slots_free(slots, slot);
 }
 
@@ -26,7 +26,7 @@ static void test_ids(void **state)
 	struct fs_slot *b;
 	uint64_t id;
 
-	ended = 0;
+	atomic_store(&ended, 0);
 	assert_int_equal(
 		fs_slots_init(&slots, sizeof(struct thing), 2, thing_end), 0);
 	a = fs_slots_alloc(&slots);
@@ -49,9 +49,9 @@ static void test_ids(void **state)
 	assert_null(fs_slots_get(&slots, UINT64_MAX));
 
 	fs_slots_put(&slots, a);
-	assert_int_equal(ended, 0);
+	assert_int_equal(atomic_load(&ended), 0);
 	fs_slots_put(&slots, a);
-	assert_int_equal(ended, 1);
+	assert_int_equal(atomic_load(&ended), 1);
 	assert_null(fs_slots_get(&slots, id));
 	/* The place again, under another number. */
 	assert_ptr_equal(fs_slots_alloc(&slots), a);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * FUSE requests of a hostile guest against a small tree in memory.
+ *
+ *	input:	record...
+ *	record:	opcode (1), node (1), readable cut (1), writable size (1),
+ *		length (2, little-endian), arguments
+ *
+ * `node` picks a number that is or was valid, or, from 0xf0 on, a made-up one.
+ * Opcode 0xff stands for raw bytes instead of a header. The oracle: sanitizers,
+ * a reply that fits, and a file beside the tree that never changes.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "virtiofs/server.h"
+
+#define RECORD 6u
+#define REQUESTS_MAX 64u
+#define OUT_MAX 8192u
+
+static char top[64];
+static int top_fd = -1;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void remove_top(void)
+{
+	if (remove_tree(AT_FDCWD, top) < 0)
+		fprintf(stderr, "cannot remove %s\n", top);
+}
+
+static void file_make(int dir, const char *name, const char *text)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	if (fd < 0 || write_full(fd, text, strlen(text)) < 0)
+		BUG("%s: %s", name, strerror(errno));
+	close(fd);
+}
+
+/* File sizes are limited, so that a sparse file is all a request can make. */
+static void start(void)
+{
+	struct rlimit limit = {1 << 24, 1 << 24};
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+	snprintf(top, sizeof(top), "%s/nacre-fuzz-XXXXXX", base);
+	if (!mkdtemp(top))
+		BUG("mkdtemp: %s", strerror(errno));
+	atexit(remove_top);
+	top_fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	file_make(top_fd, "secret", "untouched");
+	setrlimit(RLIMIT_FSIZE, &limit);
+	signal(SIGXFSZ, SIG_IGN);
+	log_open(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_TEXT, LOG_DEBUG,
+		 "fuzz");
+}
+
+static int tree_make(void)
+{
+	int dir;
+
+	if (mkdirat(top_fd, "tree", 0755) < 0)
+		BUG("tree: %s", strerror(errno));
+	dir = openat(top_fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	file_make(dir, "a", "hello");
+	if (mkdirat(dir, "d", 0755) < 0 ||
+	    symlinkat("../secret", dir, "s") < 0 ||
+	    mkfifoat(dir, "p", 0644) < 0)
+		BUG("tree: %s", strerror(errno));
+	file_make(dir, "d/b", "world");
+	return dir;
+}
+
+static void secret_check(void)
+{
+	struct stat st;
+
+	if (fstatat(top_fd, "secret", &st, 0) < 0 || st.st_size != 9 ||
+	    (st.st_mode & 07777) != 0644 || st.st_nlink != 1)
+		BUG("the secret changed");
+}
+
+static void request_run(struct fs_thread *thread, struct virtq_chain *chain,
+			const uint8_t *record, const uint8_t *args, size_t len)
+{
+	static uint8_t in[sizeof(struct fuse_in_header) + UINT16_MAX];
+	static uint8_t out[OUT_MAX];
+	struct fuse_in_header head = {
+		.len = (uint32_t)(sizeof(head) + len),
+		.opcode = record[0],
+		.unique = 1,
+		.nodeid = record[1] < 0xf0 ? record[1] : UINT64_MAX / record[1],
+	};
+	size_t in_len = sizeof(head) + len;
+	size_t cut = record[2];
+	uint32_t written;
+	int ret;
+
+	memcpy(in, &head, sizeof(head));
+	memcpy(in + sizeof(head), args, len);
+	if (record[0] == 0xff) {
+		memcpy(in, args, len);
+		in_len = len;
+	}
+	cut = MIN(cut, in_len);
+	chain->iov[0] = (struct iovec){in, cut};
+	chain->iov[1] = (struct iovec){in + cut, in_len - cut};
+	chain->nread = 2;
+	chain->read_len = in_len;
+	chain->write_len = (size_t)record[3] * 32;
+	chain->iov[2] = (struct iovec){out, chain->write_len / 3};
+	chain->iov[3] = (struct iovec){
+		out + chain->write_len / 3,
+		chain->write_len - chain->write_len / 3,
+	};
+	chain->nwrite = 2;
+	ret = virtiofs_handle(thread, chain, &written);
+	if ((ret != 0 && ret != -EPROTO) || written > chain->write_len)
+		BUG("ret %d, written %u", ret, written);
+}
+
+static void session_start(struct fs_thread *thread, struct virtq_chain *chain)
+{
+	struct fuse_init_in in = {
+		.major = 7,
+		.minor = 38,
+		.flags = UINT32_MAX,
+	};
+	const uint8_t record[RECORD] = {FUSE_INIT, 0, 40, 255};
+	const uint8_t lookup[RECORD] = {FUSE_LOOKUP, 1, 40, 255};
+
+	request_run(thread, chain, record, (const uint8_t *)&in, sizeof(in));
+	request_run(thread, chain, lookup, (const uint8_t *)"a", 2);
+	request_run(thread, chain, lookup, (const uint8_t *)"d", 2);
+	request_run(thread, chain, lookup, (const uint8_t *)"s", 2);
+	request_run(thread, chain, lookup, (const uint8_t *)"p", 2);
+}
+
+static bool skipped(uint8_t opcode, const uint8_t *args, size_t len)
+{
+	struct fuse_fallocate_in in;
+
+	/* Writes back the whole host; space that is really taken. */
+	if (opcode == FUSE_FALLOCATE && len >= sizeof(in)) {
+		memcpy(&in, args, sizeof(in));
+		return in.offset > 1 << 24 || in.length > 1 << 24;
+	}
+	return opcode == FUSE_SYNCFS;
+}
+
+static void requests_run(struct fs_thread *thread, struct virtq_chain *chain,
+			 const uint8_t *data, size_t size)
+{
+	for (unsigned i = 0; i < REQUESTS_MAX && size >= RECORD; i++) {
+		size_t len = (size_t)data[4] | (size_t)data[5] << 8;
+		const uint8_t *args = data + RECORD;
+
+		len = MIN(len, size - RECORD);
+		if (!skipped(data[0], args, len))
+			request_run(thread, chain, data, args, len);
+		data += RECORD + len;
+		size -= RECORD + len;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct virtiofs_config config = {
+		.proc_fd = -1,
+		.cache = VIRTIOFS_CACHE_AUTO,
+		.xattr = true,
+		.max_inodes = 32,
+		.max_handles = 16,
+	};
+	struct virtq_chain *chain = calloc(1, sizeof(*chain));
+	struct fs_thread *thread;
+	struct virtiofs *fs;
+	struct err err;
+	int dir;
+
+	if (top_fd < 0)
+		start();
+	if (size > 0)
+		config.posix_acl = data[0] & 1;
+	dir = tree_make();
+	config.root_fd = dir;
+	fs = virtiofs_new(&config, &err);
+	if (!fs)
+		BUG("%s", err.text);
+	thread = fs_thread_new(fs, false);
+	BUG_ON(!thread || !chain);
+	session_start(thread, chain);
+	requests_run(thread, chain, data + (size > 0), size - (size > 0));
+	fs_thread_free(thread);
+	virtiofs_free(fs);
+	free(chain);
+	secret_check();
+	if (remove_tree(top_fd, "tree") < 0)
+		BUG("cannot remove the tree");
+	return 0;
+}
