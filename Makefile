@@ -155,14 +155,23 @@ $(GEN)/agent-proto/%.pb-c.c $(GEN)/agent-proto/%.pb-c.h: agent-proto/%.proto
 	@mkdir -p $(GEN)
 	$(Q)protoc --c_out=$(GEN) -I. $<
 
+# Objects of other flags (another PREFIX, say) are built again.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@new=$@.$$$$; \
+	printf '%s\n' '$(CC) $(CPPFLAGS) $(CFLAGS)' >$$new; \
+	if cmp -s $$new $@; then rm -f $$new; else mv -f $$new $@; fi
+.PHONY: FORCE
+FORCE:
+
 # What protoc writes is not held to our warnings.
-$(B)/gen/%.o: $(GEN)/%.c | $(PB_HEADERS)
+$(B)/gen/%.o: $(GEN)/%.c $(B)/flags | $(PB_HEADERS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -Wno-shadow \
 		-Wno-strict-prototypes -MMD -c -o $@ $<
 
-$(B)/%.o: %.c | $(PB_HEADERS)
+$(B)/%.o: %.c $(B)/flags | $(PB_HEADERS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -c -o $@ $<
@@ -185,6 +194,28 @@ AGENT_LDLIBS = $(shell pkg-config --static --libs libprotobuf-c libseccomp \
 $(B)/nacre-agent: $(B)/guest/agent/main.o $(LINK_agent)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -Wl,--gc-sections -o $@ $^ $(AGENT_LDLIBS)
+
+# --- programs of integration/virtiofs --------------------------------------
+CONFORM := conform conform_open conform_names conform_data conform_ids
+FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx)
+
+.PHONY: virtiofs-bins
+virtiofs-bins: $(FS_BINS)
+
+$(B)/integration/virtiofs/fusemount: $(B)/integration/virtiofs/fusemount.o \
+		$(LINK_virtiofs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# These run in guests, which have no libraries.
+$(B)/integration/virtiofs/conform: \
+		$(call objs,integration/virtiofs,$(CONFORM))
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
+$(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
 
 # --- tests -----------------------------------------------------------------
 LAYERS := base proto netns vmm virtiofs agent runtime
@@ -249,9 +280,13 @@ build/tidy/%.c.ok: %.c .clang-tidy tests/.clang-tidy | $(PB_HEADERS)
 	@touch $@
 
 # --- installation ----------------------------------------------------------
+# Components add to it, above: kernels and initramfs.
+SHARE ?=
 .PHONY: install clean
 install: all
 	install -D -m 755 $(B)/nacre $(DESTDIR)$(PREFIX)/bin/nacre
+	$(if $(SHARE),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/nacre \
+		$(SHARE))
 
 clean:
 	rm -rf build
