@@ -85,7 +85,11 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/inspect cli/control cli/update cli/spec_cmd cli/host
 
 # --- guest/agent (static, release flags in every variant) ------------------
-AGENT :=
+AGENT := address boot cgroup cgroup_bpf child child_run clock container \
+	container_exec container_root container_state devices hooks ids limits \
+	lookup modules mount_options mounts namespaces net netlink pending \
+	process reaper resources rootfs routes rpc rpc_guest rpc_process sandbox \
+	seccomp spec stats stdio storage sysctl user watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
