@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUEST_AGENT_AGENT_H
+#define GUEST_AGENT_AGENT_H
+
+/* All that the agent is: one thread, one loop, one of these. */
+
+#include <stdbool.h>
+
+#include "agent-proto/ttrpc.h"
+#include "base/evloop.h"
+#include "guest/agent/reaper.h"
+#include "guest/agent/sandbox.h"
+#include "guest/agent/watch.h"
+
+#define AGENT_RUN_DIR "/run/kata-containers"
+
+struct agent {
+	struct evloop *loop;
+	struct ttrpc_server *server;
+	bool init; /* PID 1: the guest is ours, and ends with us */
+	struct reaper reaper;
+	struct watch watch;
+	struct sandbox sandbox;
+	struct container *containers;
+};
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUEST_AGENT_HOOKS_H
+#define GUEST_AGENT_HOOKS_H
+
+/*
+ * Hooks of the spec that belong to the guest: createContainer and
+ * startContainer. They run one after another, get the container's state as
+ * JSON on standard input, and the first that fails or overruns ends it.
+ * Called in the container's first process.
+ */
+
+#include <sys/types.h>
+
+#include "agent-proto/oci.pb-c.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+struct hook_state {
+	const char *id; /* id_valid: needs no quoting */
+	const char *bundle;
+	const char *status;
+	pid_t pid; /* in the agent's pid namespace */
+};
+
+int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
+	      const struct hook_state *state, struct err *err) MUST_CHECK;
+
+#endif

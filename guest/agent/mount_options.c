@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/agent/mount_options.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+
+static const struct {
+	const char *name;
+	bool clear;
+	unsigned long flag;
+} flag_options[] = {
+	{"async", true, MS_SYNCHRONOUS},
+	{"atime", true, MS_NOATIME},
+	{"bind", false, MS_BIND},
+	{"defaults", false, 0},
+	{"dev", true, MS_NODEV},
+	{"diratime", true, MS_NODIRATIME},
+	{"dirsync", false, MS_DIRSYNC},
+	{"exec", true, MS_NOEXEC},
+	{"iversion", false, MS_I_VERSION},
+	{"lazytime", false, MS_LAZYTIME},
+	{"loud", true, MS_SILENT},
+	{"mand", false, MS_MANDLOCK},
+	{"noatime", false, MS_NOATIME},
+	{"nodev", false, MS_NODEV},
+	{"nodiratime", false, MS_NODIRATIME},
+	{"noexec", false, MS_NOEXEC},
+	{"noiversion", true, MS_I_VERSION},
+	{"nolazytime", true, MS_LAZYTIME},
+	{"nomand", true, MS_MANDLOCK},
+	{"norelatime", true, MS_RELATIME},
+	{"nostrictatime", true, MS_STRICTATIME},
+	{"nosuid", false, MS_NOSUID},
+	{"nosymfollow", false, MS_NOSYMFOLLOW},
+	{"rbind", false, MS_BIND | MS_REC},
+	{"relatime", false, MS_RELATIME},
+	{"remount", false, MS_REMOUNT},
+	{"ro", false, MS_RDONLY},
+	{"rw", true, MS_RDONLY},
+	{"silent", false, MS_SILENT},
+	{"strictatime", false, MS_STRICTATIME},
+	{"suid", true, MS_NOSUID},
+	{"symfollow", true, MS_NOSYMFOLLOW},
+	{"sync", false, MS_SYNCHRONOUS},
+};
+
+/* The clear column: what must be off for set to have its meaning. */
+static const struct {
+	const char *name;
+	uint64_t set, clear;
+} recursive_options[] = {
+	{"rro", MOUNT_ATTR_RDONLY, 0},
+	{"rrw", 0, MOUNT_ATTR_RDONLY},
+	{"rnosuid", MOUNT_ATTR_NOSUID, 0},
+	{"rsuid", 0, MOUNT_ATTR_NOSUID},
+	{"rnodev", MOUNT_ATTR_NODEV, 0},
+	{"rdev", 0, MOUNT_ATTR_NODEV},
+	{"rnoexec", MOUNT_ATTR_NOEXEC, 0},
+	{"rexec", 0, MOUNT_ATTR_NOEXEC},
+	{"rnodiratime", MOUNT_ATTR_NODIRATIME, 0},
+	{"rdiratime", 0, MOUNT_ATTR_NODIRATIME},
+	{"rrelatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
+	{"rnorelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
+	{"rnoatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
+	{"ratime", 0, MOUNT_ATTR__ATIME},
+	{"rstrictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
+	{"rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
+	{"rsymfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
+};
+
+int mount_propagation(const char *name, unsigned long *flags)
+{
+	static const struct {
+		const char *name;
+		unsigned long flags;
+	} known[] = {
+		{"", 0},
+		{"private", MS_PRIVATE},
+		{"rprivate", MS_PRIVATE | MS_REC},
+		{"shared", MS_SHARED},
+		{"rshared", MS_SHARED | MS_REC},
+		{"slave", MS_SLAVE},
+		{"rslave", MS_SLAVE | MS_REC},
+		{"unbindable", MS_UNBINDABLE},
+		{"runbindable", MS_UNBINDABLE | MS_REC},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(name, known[i].name) == 0) {
+			*flags = known[i].flags;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static bool take_flag(const char *name, struct mount_options *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flag_options); i++) {
+		if (strcmp(name, flag_options[i].name) != 0)
+			continue;
+		if (flag_options[i].clear) {
+			out->flags &= ~flag_options[i].flag;
+			out->cleared |= flag_options[i].flag;
+		} else {
+			out->flags |= flag_options[i].flag;
+			out->cleared &= ~flag_options[i].flag;
+		}
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(recursive_options); i++) {
+		if (strcmp(name, recursive_options[i].name) != 0)
+			continue;
+		out->rec_set &= ~recursive_options[i].clear;
+		out->rec_set |= recursive_options[i].set;
+		out->rec_clear |= recursive_options[i].clear;
+		return true;
+	}
+	return false;
+}
+
+int mount_options_parse(char *const *options, size_t n,
+			struct mount_options *out, struct err *err)
+{
+	size_t len = 0;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < n; i++) {
+		const char *o = options[i];
+		unsigned long prop;
+		int added;
+
+		if (take_flag(o, out))
+			continue;
+		if (*o && mount_propagation(o, &prop) == 0) {
+			if (out->n_propagation == ARRAY_SIZE(out->propagation))
+				return err_set(err, EINVAL,
+					       "too many propagation options");
+			out->propagation[out->n_propagation++] = prop;
+			continue;
+		}
+		if (strcmp(o, "idmap") == 0 || strcmp(o, "ridmap") == 0 ||
+		    strcmp(o, "tmpcopyup") == 0)
+			return err_set(err, ENOTSUP, "option %s: not supported",
+				       o);
+		added = snprintf(out->data + len, sizeof(out->data) - len,
+				 "%s%s", len ? "," : "", o);
+		if (added < 0 || (size_t)added >= sizeof(out->data) - len)
+			return err_set(err, E2BIG, "options: too long");
+		len += (size_t)added;
+	}
+	return 0;
+}

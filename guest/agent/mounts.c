@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/agent/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "guest/agent/cgroup.h"
+#include "guest/agent/ids.h"
+#include "guest/agent/mount_options.h"
+#include "guest/agent/rootfs.h"
+
+#define ATIME_FLAGS (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)
+/* What a bind mount can have of its own (mount(2), MS_REMOUNT | MS_BIND). */
+#define BIND_FLAGS                                                      \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NODIRATIME | \
+	 MS_NOSYMFOLLOW | ATIME_FLAGS)
+
+static bool is_bind(const Oci__Mount *m, const struct mount_options *o)
+{
+	return (o->flags & MS_BIND) || strcmp(m->type, "bind") == 0;
+}
+
+/* Opens the target again: what was mounted lies on top of the descriptor. */
+static int reopen(const struct mounts_context *ctx, const Oci__Mount *m,
+		  struct err *err)
+{
+	int fd = rootfs_open(ctx->root, m->destination, 0);
+
+	return fd < 0 ? err_ret(err, fd, "open") : fd;
+}
+
+/*
+ * In a user namespace flags the source had are locked, and a remount without
+ * them is refused (mount_namespaces(7)).
+ */
+static int remount_bind(const char *path, unsigned long flags)
+{
+	const unsigned long lock = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	struct statvfs st;
+
+	if (mount(NULL, path, NULL, flags, NULL) == 0)
+		return 0;
+	if (errno != EPERM || statvfs(path, &st) < 0)
+		return -errno;
+	/* ST_ and MS_ have the same values for these four. */
+	flags |= st.f_flag & lock;
+	if (!(flags & ATIME_FLAGS))
+		flags |= st.f_flag & ST_NOATIME	   ? MS_NOATIME
+			 : st.f_flag & ST_RELATIME ? MS_RELATIME
+						   : 0;
+	return mount(NULL, path, NULL, flags, NULL) < 0 ? -errno : 0;
+}
+
+/* Propagation and recursive attributes, once the mount is there. */
+static int finish(const struct mounts_context *ctx, const Oci__Mount *m,
+		  const struct mount_options *o, struct err *err)
+{
+	AUTO_FD int fd = -1;
+
+	if (!o->n_propagation && !o->rec_set && !o->rec_clear)
+		return 0;
+	fd = reopen(ctx, m, err);
+	if (fd < 0)
+		return fd;
+	if (o->rec_set || o->rec_clear) {
+		struct mount_attr attr = {
+			.attr_set = o->rec_set,
+			.attr_clr = o->rec_clear,
+		};
+
+		if (syscall(SYS_mount_setattr, fd, "",
+			    AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+			    sizeof(attr)) < 0)
+			return err_sys(err, "mount_setattr");
+	}
+	for (unsigned i = 0; i < o->n_propagation; i++) {
+		if (mount(NULL, fd_path(fd).text, NULL, o->propagation[i],
+			  NULL) < 0)
+			return err_sys(err, "setting propagation");
+	}
+	return 0;
+}
+
+static int do_bind(const struct mounts_context *ctx, const Oci__Mount *m,
+		   const char *source, const struct mount_options *o,
+		   struct err *err)
+{
+	unsigned long own = o->flags & BIND_FLAGS;
+	AUTO_FD int target = -1, top = -1;
+	struct stat st;
+	int ret;
+
+	if (o->data[0])
+		return err_set(err, EINVAL, "a bind mount has no option %.64s",
+			       o->data);
+	if (!path_valid(source))
+		return err_set(err, EINVAL, "source: not an absolute path");
+	if (stat(source, &st) < 0)
+		return err_sys(err, "source %s", source);
+	target = rootfs_make(ctx->root, m->destination, S_ISDIR(st.st_mode));
+	if (target < 0)
+		return err_ret(err, target, "making the mount point");
+	if (mount(source, fd_path(target).text, NULL,
+		  MS_BIND | (o->flags & MS_REC), NULL) < 0)
+		return err_sys(err, "bind %s", source);
+	if (!own && !(o->cleared & BIND_FLAGS))
+		return finish(ctx, m, o, err);
+	top = reopen(ctx, m, err);
+	if (top < 0)
+		return top;
+	ret = remount_bind(fd_path(top).text, MS_REMOUNT | MS_BIND | own);
+	if (ret < 0)
+		return err_ret(err, ret, "setting flags");
+	return finish(ctx, m, o, err);
+}
+
+/* A file system of the kernel's: its tree must stand where the spec says. */
+static bool is_api_fs(const char *type)
+{
+	return strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0;
+}
+
+static int do_mount(const struct mounts_context *ctx, const Oci__Mount *m,
+		    const char *type, const struct mount_options *o,
+		    struct err *err)
+{
+	AUTO_FD int target = -1, checked = -1;
+
+	target = rootfs_make(ctx->root, m->destination, true);
+	if (target < 0)
+		return err_ret(err, target, "making the mount point");
+	if (is_api_fs(type)) {
+		/* Else masked paths could miss it (CVE-2019-16884). */
+		checked = rootfs_open(ctx->root, m->destination,
+				      RESOLVE_NO_SYMLINKS);
+		if (checked < 0)
+			return err_ret(err, checked, "%s on a link", type);
+	}
+	if (mount(m->source[0] ? m->source : type, fd_path(target).text, type,
+		  o->flags & ~(unsigned long)MS_REC, o->data) < 0)
+		return err_sys(err, "mount %s", type);
+	return finish(ctx, m, o, err);
+}
+
+static int do_remount(const struct mounts_context *ctx, const Oci__Mount *m,
+		      const struct mount_options *o, struct err *err)
+{
+	AUTO_FD int fd = reopen(ctx, m, err);
+
+	if (fd < 0)
+		return fd;
+	if (mount(NULL, fd_path(fd).text, NULL,
+		  o->flags & ~(unsigned long)MS_REC, o->data) < 0)
+		return err_sys(err, "remount");
+	return finish(ctx, m, o, err);
+}
+
+static int do_cgroup(const struct mounts_context *ctx, const Oci__Mount *m,
+		     struct mount_options *o, struct err *err)
+{
+	/* Options of version 1's hierarchies mean nothing here. */
+	o->data[0] = '\0';
+	if (ctx->cgroup_ns)
+		return do_mount(ctx, m, "cgroup2", o, err);
+	return do_bind(ctx, m, ctx->cgroup, o, err);
+}
+
+static int apply_one(const struct mounts_context *ctx, const Oci__Mount *m,
+		     struct err *err)
+{
+	struct mount_options o;
+	int ret;
+
+	if (!path_valid(m->destination) ||
+	    strspn(m->destination, "/") == strlen(m->destination))
+		return err_set(err, EINVAL, "destination: not usable");
+	if (m->n_uid_mappings || m->n_gid_mappings)
+		return err_set(err, ENOTSUP, "id mappings: not supported");
+	ret = mount_options_parse(m->options, m->n_options, &o, err);
+	if (ret < 0)
+		return ret;
+	if (o.flags & MS_REMOUNT)
+		return do_remount(ctx, m, &o, err);
+	if (is_bind(m, &o))
+		return do_bind(ctx, m, m->source, &o, err);
+	if (strcmp(m->type, "cgroup") == 0 || strcmp(m->type, "cgroup2") == 0)
+		return do_cgroup(ctx, m, &o, err);
+	if (!m->type[0])
+		return err_set(err, EINVAL, "no type");
+	return do_mount(ctx, m, m->type, &o, err);
+}
+
+int mounts_apply(const struct mounts_context *ctx, Oci__Mount *const *mounts,
+		 size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		int ret = apply_one(ctx, mounts[i], err);
+
+		if (ret < 0)
+			return err_wrap(err, "mount %.256s",
+					mounts[i]->destination);
+	}
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUEST_AGENT_MOUNTS_H
+#define GUEST_AGENT_MOUNTS_H
+
+/* The mounts of a container's spec, made below its root (rootfs.h). */
+
+#include <stdbool.h>
+
+#include "agent-proto/oci.pb-c.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+struct mounts_context {
+	int root;	    /* O_PATH */
+	const char *cgroup; /* the container's group, with CGROUP_ROOT */
+	bool cgroup_ns;	    /* it has a cgroup namespace of its own */
+};
+
+int mounts_apply(const struct mounts_context *ctx, Oci__Mount *const *mounts,
+		 size_t n, struct err *err) MUST_CHECK;
+
+#endif

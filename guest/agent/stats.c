@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/agent/stats.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+#define FILE_MAX (64u << 10)
+
+/* Of a file with one number; "max" is all ones, no file is 0. */
+static uint64_t number(int dir, const char *file)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (file_read(dir, file, FILE_MAX, &text, NULL) < 0)
+		return 0;
+	if (strncmp(text, "max", 3) == 0)
+		return UINT64_MAX;
+	return strtoull(text, NULL, 10);
+}
+
+static uint64_t word(const struct cgroup *cg, const char *file, const char *key)
+{
+	uint64_t value = 0;
+
+	if (cgroup_word(cg, file, key, &value) < 0)
+		return 0;
+	return value;
+}
+
+static void read_cpu(struct stats *s, const struct cgroup *cg)
+{
+	agent__cpu_stats__init(&s->cpu);
+	agent__cpu_usage__init(&s->cpu_usage);
+	agent__throttling_data__init(&s->throttling);
+	s->cgroup.cpu_stats = &s->cpu;
+	s->cpu.cpu_usage = &s->cpu_usage;
+	s->cpu.throttling_data = &s->throttling;
+	/* cpu.stat has microseconds, the protocol nanoseconds. */
+	s->cpu_usage.total_usage = word(cg, "cpu.stat", "usage_usec") * 1000;
+	s->cpu_usage.usage_in_usermode =
+		word(cg, "cpu.stat", "user_usec") * 1000;
+	s->cpu_usage.usage_in_kernelmode =
+		word(cg, "cpu.stat", "system_usec") * 1000;
+	s->throttling.periods = word(cg, "cpu.stat", "nr_periods");
+	s->throttling.throttled_periods = word(cg, "cpu.stat", "nr_throttled");
+	s->throttling.throttled_time =
+		word(cg, "cpu.stat", "throttled_usec") * 1000;
+}
+
+/* memory.stat as it is; the keys point into the text. */
+static void read_memory_stat(struct stats *s, int dir)
+{
+	char *save = NULL;
+
+	if (file_read(dir, "memory.stat", FILE_MAX, &s->memory_text, NULL) < 0)
+		return;
+	for (char *line = strtok_r(s->memory_text, "\n", &save);
+	     line && s->memory.n_stats < STATS_MEMORY_MAX;
+	     line = strtok_r(NULL, "\n", &save)) {
+		size_t n = s->memory.n_stats;
+		char *space = strchr(line, ' ');
+
+		if (!space)
+			continue;
+		*space = '\0';
+		agent__stat_entry__init(&s->entries[n]);
+		s->entries[n].key = line;
+		s->entries[n].value = strtoull(space + 1, NULL, 10);
+		if (strcmp(line, "file") == 0)
+			s->memory.cache = s->entries[n].value;
+		if (strcmp(line, "kernel") == 0)
+			s->kernel.usage = s->entries[n].value;
+		s->entry_list[n] = &s->entries[n];
+		s->memory.n_stats++;
+	}
+	s->memory.stats = s->entry_list;
+}
+
+static void read_memory(struct stats *s, const struct cgroup *cg)
+{
+	agent__memory_stats__init(&s->memory);
+	agent__memory_data__init(&s->usage);
+	agent__memory_data__init(&s->swap);
+	agent__memory_data__init(&s->kernel);
+	s->cgroup.memory_stats = &s->memory;
+	s->memory.usage = &s->usage;
+	s->memory.swap_usage = &s->swap;
+	s->memory.kernel_usage = &s->kernel;
+	s->memory.use_hierarchy = true;
+	s->usage.usage = number(cg->dir, "memory.current");
+	s->usage.max_usage = number(cg->dir, "memory.peak");
+	s->usage.limit = number(cg->dir, "memory.max");
+	s->usage.failcnt = word(cg, "memory.events", "max");
+	/* Version 1 counts memory and swap together. */
+	s->swap.usage = s->usage.usage + number(cg->dir, "memory.swap.current");
+	s->swap.limit = number(cg->dir, "memory.swap.max");
+	if (s->swap.limit != UINT64_MAX && s->usage.limit != UINT64_MAX)
+		s->swap.limit += s->usage.limit;
+	else
+		s->swap.limit = UINT64_MAX;
+	read_memory_stat(s, cg->dir);
+}
+
+static void read_pids(struct stats *s, const struct cgroup *cg)
+{
+	uint64_t limit = number(cg->dir, "pids.max");
+
+	agent__pids_stats__init(&s->pids);
+	s->cgroup.pids_stats = &s->pids;
+	s->pids.current = number(cg->dir, "pids.current");
+	s->pids.limit = limit == UINT64_MAX ? 0 : limit; /* 0: none */
+}
+
+static void add_block(Agent__BlkioStatsEntry *entry,
+		      Agent__BlkioStatsEntry **at, uint64_t major,
+		      uint64_t minor, const char *op, uint64_t value)
+{
+	agent__blkio_stats_entry__init(entry);
+	entry->major = major;
+	entry->minor = minor;
+	entry->op = (char *)(uintptr_t)op;
+	entry->value = value;
+	*at = entry;
+}
+
+/* "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6" a line. */
+static void read_block(struct stats *s, const struct cgroup *cg)
+{
+	AUTO_FREE char *text = NULL;
+	char *save = NULL;
+	size_t n = 0;
+
+	agent__blkio_stats__init(&s->blkio);
+	s->cgroup.blkio_stats = &s->blkio;
+	if (file_read(cg->dir, "io.stat", FILE_MAX, &text, NULL) < 0)
+		return;
+	for (char *line = strtok_r(text, "\n", &save);
+	     line && n + 2 <= STATS_BLOCK_MAX;
+	     line = strtok_r(NULL, "\n", &save)) {
+		uint64_t major, minor, v[4];
+
+		if (sscanf(line,
+			   "%" SCNu64 ":%" SCNu64 " rbytes=%" SCNu64
+			   " wbytes=%" SCNu64 " rios=%" SCNu64 " wios=%" SCNu64,
+			   &major, &minor, &v[0], &v[1], &v[2], &v[3]) != 6)
+			continue;
+		add_block(&s->bytes[n], &s->byte_list[n], major, minor, "Read",
+			  v[0]);
+		add_block(&s->ios[n], &s->io_list[n], major, minor, "Read",
+			  v[2]);
+		n++;
+		add_block(&s->bytes[n], &s->byte_list[n], major, minor, "Write",
+			  v[1]);
+		add_block(&s->ios[n], &s->io_list[n], major, minor, "Write",
+			  v[3]);
+		n++;
+	}
+	s->blkio.n_io_service_bytes_recursive = n;
+	s->blkio.io_service_bytes_recursive = s->byte_list;
+	s->blkio.n_io_serviced_recursive = n;
+	s->blkio.io_serviced_recursive = s->io_list;
+}
+
+static void read_net(struct stats *s, pid_t pid)
+{
+	char path[48];
+	char *save = NULL;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/dev", (int)pid);
+	if (pid <= 0 ||
+	    file_read(AT_FDCWD, path, FILE_MAX, &s->net_text, NULL) < 0)
+		return;
+	for (char *line = strtok_r(s->net_text, "\n", &save);
+	     line && s->reply.n_network_stats < STATS_INTERFACES_MAX;
+	     line = strtok_r(NULL, "\n", &save)) {
+		size_t n = s->reply.n_network_stats;
+		Agent__NetworkStats *net = &s->nets[n];
+		char *colon = strchr(line, ':');
+
+		agent__network_stats__init(net);
+		/* bytes packets errs drop fifo frame compressed multicast */
+		if (!colon ||
+		    sscanf(colon + 1,
+			   "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64
+			   " %*u %*u %*u %*u %" SCNu64 "%" SCNu64 "%" SCNu64
+			   "%" SCNu64,
+			   &net->rx_bytes, &net->rx_packets, &net->rx_errors,
+			   &net->rx_dropped, &net->tx_bytes, &net->tx_packets,
+			   &net->tx_errors, &net->tx_dropped) != 8)
+			continue;
+		*colon = '\0';
+		net->name = line + strspn(line, " ");
+		s->net_list[n] = net;
+		s->reply.n_network_stats++;
+	}
+	s->reply.network_stats = s->net_list;
+}
+
+struct stats *stats_read(const struct cgroup *cg, pid_t pid)
+{
+	struct stats *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	agent__stats_container_response__init(&s->reply);
+	agent__cgroup_stats__init(&s->cgroup);
+	s->reply.cgroup_stats = &s->cgroup;
+	read_cpu(s, cg);
+	read_memory(s, cg);
+	read_pids(s, cg);
+	read_block(s, cg);
+	read_net(s, pid);
+	return s;
+}
+
+void stats_free(struct stats *s)
+{
+	free(s->memory_text);
+	free(s->net_text);
+	free(s);
+}
