@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/err.h"
 
 /* Offset of num_buffers in the header (5.1.6). */
@@ -80,12 +79,11 @@ int net_rx_fill(struct net_rx *rx, struct virtq *q)
 /* Segments of a guest may split even the field. */
 static void rx_put_count(struct net_rx *rx, uint16_t count)
 {
-	le16 value = le16_make(count);
-	const uint8_t *bytes = (const uint8_t *)&value;
+	const uint8_t bytes[] = {(uint8_t)count, (uint8_t)(count >> 8)};
 	const struct iovec *seg = rx->segs + rx->first_seg;
 	size_t at = NUM_BUFFERS;
 
-	for (unsigned i = 0; i < sizeof(value); i++, at++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++, at++) {
 		while (at >= seg->iov_len)
 			at -= (seg++)->iov_len;
 		((uint8_t *)seg->iov_base)[at] = bytes[i];
