@@ -69,6 +69,8 @@ VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 	virtio/vsock_stream virtio/iov virtio/net virtio/net_rx
 
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
+VMM += virtio/vhost_user virtio/vhost_user_msg virtio/vhost_user_mem \
+	virtio/vhost_user_ring virtio/vhost_user_call
 VMM += core/iobus core/vm_devices hw/serial hw/power acpi/aml acpi/tables \
 	pci/function pci/host pci/msix virtio/pci virtio/pci_common \
 	boot/boot boot/elf boot/pvh boot/bzimage options \
@@ -82,7 +84,12 @@ VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 # --- runtime ---------------------------------------------------------------
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/task cli/proxy cli/terminal cli/create cli/exec cli/process_json \
-	cli/inspect cli/control cli/update cli/spec_cmd cli/host
+	cli/inspect cli/control cli/update cli/spec_cmd cli/host \
+	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
+	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
+	sandbox/host_cgroup sandbox/guest_spec sandbox/container \
+	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
+	sandbox/stdio sandbox/task sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address boot cgroup cgroup_bpf child child_run clock container \

@@ -26,6 +26,8 @@ struct network {
 /* dir: <root>/<id>, where a new namespace is kept. model: tcfilter, none. */
 int network_attach(struct network *n, const Oci__Spec *spec, const char *dir,
 		   const char *model, struct err *err) MUST_CHECK;
+/* Closes the taps' descriptors; the rest of what is known stays. */
+void network_close_taps(struct network *n);
 /* Undoes it; idempotent. */
 void network_detach(struct network *n);
 

@@ -73,6 +73,7 @@ struct container {
 	char created[40];
 	Oci__Spec *spec; /* as in config.json */
 	bool pod_container;
+	bool shared_pid; /* joins the pod's PID namespace */
 	bool created_in_guest;
 	bool paused;
 	bool deleting;
@@ -141,7 +142,7 @@ int setup_start(struct sandbox *s, const struct container *first,
 		struct err *err) MUST_CHECK;
 void setup_abort(struct sandbox *s);
 
-/* container.c */
+/* container.c, process_life.c */
 struct container *container_find(struct sandbox *s, const char *id);
 struct process *process_find(struct container *c, const char *exec_id);
 struct container *container_new(struct sandbox *s, const char *id,
@@ -163,6 +164,10 @@ void process_ended(struct process *p, uint32_t status, int64_t at_ns);
 /* Call after a stream came to its end: an exited process may be over. */
 void process_drained(struct process *p);
 void process_signal(struct process *p, uint32_t signo, bool all);
+/* Answers now when it is STOPPED, later otherwise. */
+void process_wait(struct process *p, struct ttrpc_request *req);
+/* The exec_id that the agent knows it by. */
+const char *process_agent_id(const struct process *p);
 
 /* guest_spec.c: what travels to the agent, from c->spec (a copy; caller
  * frees). Binds volumes into the shared tree. */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sandbox/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/jsonw.h"
+#include "base/log.h"
+#include "runtime/state.h"
+
+/* A Create under way. */
+struct creation {
+	struct container *c;
+	struct ttrpc_request *req;
+	Oci__Spec *guest;
+	struct hook_run hooks;
+	struct ttrpc_call call;
+	bool prestart_done;
+};
+
+/* There is one at a time that waits for the sandbox to come up. */
+static struct creation *booting;
+
+static void creation_free(struct creation *cr)
+{
+	if (cr->guest)
+		oci__spec__free_unpacked(cr->guest, NULL);
+	free(cr);
+}
+
+static void fail(struct creation *cr, int code, const char *text)
+{
+	struct container *c = cr->c;
+
+	ttrpc_fail(cr->req, ttrpc_code_of_errno(code), "%s", text);
+	container_unshare(c);
+	if (c->created_in_guest)
+		process_signal(c->processes, 9, true);
+	container_free(c);
+	creation_free(cr);
+}
+
+static void finish(struct creation *cr)
+{
+	Task__CreateTaskResponse reply = TASK__CREATE_TASK_RESPONSE__INIT;
+	struct err err;
+
+	if (container_save(cr->c, &err) < 0) {
+		fail(cr, err.code, err.text);
+		return;
+	}
+	reply.pid = (uint32_t)cr->c->processes->pid;
+	ttrpc_reply(cr->req, &reply.base);
+	creation_free(cr);
+}
+
+static void created(struct ttrpc_call *call, enum ttrpc_code code,
+		    const char *text, const ProtobufCMessage *reply)
+{
+	struct creation *cr = container_of(call, struct creation, call);
+	struct sandbox *s = cr->c->sandbox;
+
+	if (code == TTRPC_OK) {
+		cr->c->created_in_guest = true;
+		finish(cr);
+	} else if (code == TTRPC_CANCELLED || code == TTRPC_UNAVAILABLE) {
+		fail(cr, EIO, s->reason[0] ? s->reason : text);
+	} else {
+		fail(cr, EIO, text);
+	}
+}
+
+static void call_create(struct creation *cr)
+{
+	Agent__CreateContainerRequest request =
+		AGENT__CREATE_CONTAINER_REQUEST__INIT;
+	struct sandbox *s = cr->c->sandbox;
+
+	if (!s->agent) {
+		fail(cr, EIO, s->reason[0] ? s->reason : "the VM is over");
+		return;
+	}
+	request.container_id = cr->c->id;
+	request.exec_id = cr->c->id;
+	request.oci = cr->guest;
+	request.sandbox_pidns = cr->c->shared_pid;
+	cr->call.done = created;
+	ttrpc_call_start(s->agent, &cr->call, AGENT_SERVICE, "CreateContainer",
+			 &request.base, NULL,
+			 s->args->config->create_container_timeout * 1000ull,
+			 NULL, 0);
+}
+
+static void hooks_done(struct hook_run *run, int ret, const char *text)
+{
+	struct creation *cr = container_of(run, struct creation, hooks);
+	Oci__Hooks *h = cr->c->spec->hooks;
+
+	if (ret < 0) {
+		fail(cr, ret, text);
+	} else if (!cr->prestart_done) {
+		cr->prestart_done = true;
+		hooks_start(&cr->hooks, cr->c->sandbox->loop, "createRuntime",
+			    h ? h->create_runtime : NULL,
+			    h ? h->n_create_runtime : 0,
+			    container_state_json(cr->c, "creating"),
+			    hooks_done);
+	} else {
+		call_create(cr);
+	}
+}
+
+static void run_hooks(struct creation *cr)
+{
+	Oci__Hooks *h = cr->c->spec->hooks;
+
+	hooks_start(&cr->hooks, cr->c->sandbox->loop, "prestart",
+		    h ? h->prestart : NULL, h ? h->n_prestart : 0,
+		    container_state_json(cr->c, "creating"), hooks_done);
+}
+
+static void on_ready(struct sandbox *s, int ret)
+{
+	struct creation *cr = steal_ptr(&booting);
+
+	if (ret < 0)
+		fail(cr, ret, s->reason);
+	else
+		run_hooks(cr);
+}
+
+static void prepare(struct creation *cr)
+{
+	struct sandbox *s = cr->c->sandbox;
+	struct err err;
+
+	if (s->phase == SANDBOX_NEW) {
+		s->on_ready = on_ready;
+		booting = cr;
+		if (sandbox_boot(s, cr->c, &err) < 0) {
+			booting = NULL;
+			s->phase = SANDBOX_DEAD;
+			fail(cr, err.code, err.text);
+			return;
+		}
+	}
+	/* After the boot: the shared tree is there only now; the binds reach
+	 * the sandbox process while the guest still starts. */
+	if (container_share(cr->c, &err) < 0 ||
+	    !(cr->guest = guest_spec(cr->c, &err))) {
+		if (booting == cr)
+			booting = NULL;
+		fail(cr, err.code, err.text);
+		return;
+	}
+	if (s->phase == SANDBOX_READY)
+		run_hooks(cr);
+}
+
+static int check_request(struct sandbox *s, const Task__CreateTaskRequest *task,
+			 struct err *err)
+{
+	if (oci_check_id(task->id, err) < 0)
+		return -err->code;
+	if (container_find(s, task->id))
+		return err_set(err, EEXIST,
+			       "container with id \"%s\" already exists",
+			       task->id);
+	if (task->checkpoint[0] || task->parent_checkpoint[0])
+		return err_set(err, ENOSYS, "restore is not there yet");
+	if (task->n_rootfs)
+		return err_set(err, ENOSYS,
+			       "rootfs mounts are not there yet: mount the "
+			       "rootfs before");
+	if (s->phase == SANDBOX_STARTING)
+		return err_set(err, EBUSY, "the sandbox is starting");
+	if (s->phase == SANDBOX_DEAD)
+		return err_set(err, EIO, "the sandbox is over: %.300s",
+			       s->reason);
+	return 0;
+}
+
+void create_container(struct sandbox *s, struct ttrpc_request *req,
+		      const Task__CreateTaskRequest *task)
+{
+	struct creation *cr = calloc(1, sizeof(*cr));
+	struct err err = {.code = ENOMEM, .text = "out of memory"};
+	struct container *c = NULL;
+	int ret = cr ? check_request(s, task, &err) : -ENOMEM;
+
+	if (!ret) {
+		c = container_new(s, task->id, task->bundle, &err);
+		ret = c ? 0 : -err.code;
+	}
+	if (!ret) {
+		c->processes->terminal = task->terminal;
+		ret = attach_stdio(c->processes, req, task->stdin, task->stdout,
+				   task->stderr, &err);
+	}
+	if (!ret)
+		ret = process_watch(c->processes, (pid_t)task->pid, &err);
+	if (ret < 0) {
+		ttrpc_fail(req, ttrpc_code_of_errno(err.code), "%s", err.text);
+		if (c)
+			container_free(c);
+		free(cr);
+		return;
+	}
+	cr->c = c;
+	cr->req = req;
+	prepare(cr);
+}
+
+/* Deletion. --------------------------------------------------------------- */
+
+struct deletion {
+	struct container *c;
+	struct ttrpc_request *req;
+	struct ttrpc_call call;
+	struct hook_run hooks;
+};
+
+static void reply_deleted(struct deletion *d)
+{
+	Task__DeleteResponse reply = TASK__DELETE_RESPONSE__INIT;
+	Task__Timestamp at = TASK__TIMESTAMP__INIT;
+	const struct process *init = d->c->processes;
+
+	at.seconds = init->exited_at_ns / 1000000000;
+	at.nanos = (int32_t)(init->exited_at_ns % 1000000000);
+	reply.pid = (uint32_t)init->pid;
+	reply.exit_status = init->exit_status;
+	reply.exited_at = &at;
+	ttrpc_reply(d->req, &reply.base);
+}
+
+static void poststop_done(struct hook_run *run, int ret, const char *text)
+{
+	struct deletion *d = container_of(run, struct deletion, hooks);
+	struct sandbox *s = d->c->sandbox;
+
+	/* The specification: log, and go on. */
+	if (ret < 0)
+		log_warn("%s", text);
+	if (strcmp(d->c->id, s->args->id) &&
+	    state_remove(s->args->root, d->c->id) < 0)
+		log_warn("%s/%s stays", s->args->root, d->c->id);
+	container_unshare(d->c);
+	if (!d->c->next && s->containers == d->c) {
+		/* The last one: the host is clean before the caller knows. */
+		struct container *c = d->c;
+
+		s->containers = NULL;
+		sandbox_destroy(s);
+		s->containers = c;
+		if (state_remove(s->args->root, s->args->id) < 0)
+			log_warn("%s stays", s->dir);
+		evloop_stop(s->loop);
+	}
+	reply_deleted(d);
+	container_free(d->c);
+	free(d);
+}
+
+static void removed(struct ttrpc_call *call, enum ttrpc_code code,
+		    const char *text, const ProtobufCMessage *reply)
+{
+	struct deletion *d = container_of(call, struct deletion, call);
+	Oci__Hooks *h = d->c->spec->hooks;
+
+	if (code != TTRPC_OK)
+		log_warn("%s: RemoveContainer: %s", d->c->id, text);
+	hooks_start(&d->hooks, d->c->sandbox->loop, "poststop",
+		    h ? h->poststop : NULL, h ? h->n_poststop : 0,
+		    container_state_json(d->c, "stopped"), poststop_done);
+}
+
+void delete_container(struct container *c, struct ttrpc_request *req)
+{
+	Agent__RemoveContainerRequest request =
+		AGENT__REMOVE_CONTAINER_REQUEST__INIT;
+	struct deletion *d = calloc(1, sizeof(*d));
+	struct sandbox *s = c->sandbox;
+
+	if (!d) {
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	c->deleting = true;
+	d->c = c;
+	d->req = req;
+	/* The last container takes its VM with it: nothing to tidy inside. */
+	if (!s->agent || !c->created_in_guest ||
+	    (s->containers == c && !c->next)) {
+		removed(&d->call, TTRPC_OK, "", NULL);
+		return;
+	}
+	d->call.done = removed;
+	request.container_id = c->id;
+	request.timeout = s->args->config->create_container_timeout;
+	ttrpc_call_start(s->agent, &d->call, AGENT_SERVICE, "RemoveContainer",
+			 &request.base, NULL, (request.timeout + 5) * 1000ull,
+			 NULL, 0);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The specification as the guest gets it: paths of the host become paths
+ * below the shared tree, what belongs to the host is left out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "runtime/sandbox/sandbox.h"
+
+static Oci__Spec *copy(const Oci__Spec *spec)
+{
+	size_t len = oci__spec__get_packed_size(spec);
+	AUTO_FREE uint8_t *bytes = malloc(len + 1);
+
+	if (!bytes)
+		return NULL;
+	oci__spec__pack(spec, bytes);
+	return oci__spec__unpack(NULL, len, bytes);
+}
+
+static int replace(char **field, const char *value)
+{
+	char *new = strdup(value);
+
+	if (!new)
+		return -ENOMEM;
+	if (*field != (char *)protobuf_c_empty_string)
+		free(*field);
+	*field = new;
+	return 0;
+}
+
+static bool is_bind(const Oci__Mount *m)
+{
+	if (!strcmp(m->type, "bind"))
+		return true;
+	for (size_t i = 0; i < m->n_options; i++)
+		if (!strcmp(m->options[i], "bind") ||
+		    !strcmp(m->options[i], "rbind"))
+			return true;
+	return false;
+}
+
+static bool has_option(const Oci__Mount *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_options; i++)
+		if (!strcmp(m->options[i], name))
+			return true;
+	return false;
+}
+
+/* The mount point in the shared tree: of the source's kind. */
+static int make_target(const char *path, mode_t kind, struct err *err)
+{
+	AUTO_FD int fd = -1;
+
+	if (S_ISDIR(kind)) {
+		if (mkdir(path, 0755) < 0)
+			return err_sys(err, "mkdir %s", path);
+		return 0;
+	}
+	fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+		  0644);
+	return fd < 0 ? err_sys(err, "create %s", path) : 0;
+}
+
+/* Names in the shared tree: the index tells them apart, the rest is for
+ * people, and loses what is not plain. */
+static void share_name(char *name, size_t size, size_t index, const char *dest)
+{
+	const char *base = strrchr(dest, '/');
+	size_t n;
+
+	snprintf(name, size, "%zu-%.100s", index, base ? base + 1 : dest);
+	for (n = 0; name[n]; n++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX"
+			    "YZ0123456789._-",
+			    name[n]))
+			name[n] = '_';
+}
+
+static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
+		       struct err *err)
+{
+	AUTO_FREE char *host = NULL;
+	AUTO_FREE char *guest = NULL;
+	AUTO_FREE char *source = NULL;
+	char name[128];
+	struct stat st;
+	int ret;
+
+	/* Relative to the bundle, as runc and crun take it. */
+	ret = m->source[0] == '/'
+		      ? asprintf(&source, "%s", m->source)
+		      : asprintf(&source, "%s/%s", c->bundle, m->source);
+	if (ret < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	if (stat(source, &st) < 0)
+		return err_sys(err, "mounts[%zu] (%s): source %s", index,
+			       m->destination, source);
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		return err_set(err, EOPNOTSUPP,
+			       "mounts[%zu] (%s): source %s is a device of the "
+			       "host",
+			       index, m->destination, source);
+	share_name(name, sizeof(name), index, m->destination);
+	if (asprintf(&host, "%s/shared/%s/%s", c->sandbox->dir, c->id, name) <
+		    0 ||
+	    asprintf(&guest, GUEST_SHARED "/%s/%s", c->id, name) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	ret = make_target(host, st.st_mode, err);
+	if (ret < 0)
+		return ret;
+	if (mount(source, host, NULL,
+		  MS_BIND | (has_option(m, "rbind") ? MS_REC : 0), NULL) < 0)
+		return err_sys(err, "mounts[%zu] (%s): bind %s", index,
+			       m->destination, source);
+	/* What the guest must not write, the host does not let it write. */
+	if (has_option(m, "ro") &&
+	    mount(NULL, host, NULL,
+		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID,
+		  NULL) < 0)
+		return err_sys(err, "mounts[%zu] (%s): read-only %s", index,
+			       m->destination, source);
+	return replace(&m->source, guest);
+}
+
+/* cgroup v1 limits of kernel memory are history; the host binds CPUs. */
+static void edit_resources(Oci__LinuxResources *r)
+{
+	if (!r || !r->cpu)
+		return;
+	(void)!replace(&r->cpu->cpus, "");
+	(void)!replace(&r->cpu->mems, "");
+}
+
+/*
+ * The guest's network is the pod's. PID, IPC and UTS namespaces with a path
+ * are another container's of the pod: the agent shares those of the sandbox.
+ */
+static bool drop_namespace(const struct container *c,
+			   const Oci__LinuxNamespace *ns)
+{
+	if (!strcmp(ns->type, "network"))
+		return true;
+	return c->pod_container && ns->path[0] &&
+	       (!strcmp(ns->type, "ipc") || !strcmp(ns->type, "uts") ||
+		!strcmp(ns->type, "pid"));
+}
+
+static int edit_namespaces(struct container *c, Oci__Linux *l, struct err *err)
+{
+	size_t kept = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < l->n_namespaces; i++) {
+		Oci__LinuxNamespace *ns = l->namespaces[i];
+
+		if (c->pod_container && ns->path[0] && !strcmp(ns->type, "pid"))
+			c->shared_pid = true;
+		if (drop_namespace(c, ns)) {
+			oci__linux_namespace__free_unpacked(ns, NULL);
+			continue;
+		}
+		if (ns->path[0] && !ret)
+			ret = err_set(err, EOPNOTSUPP,
+				      "linux.namespaces: %s namespace %s: a "
+				      "VM cannot join it",
+				      ns->type, ns->path);
+		l->namespaces[kept++] = ns;
+	}
+	l->n_namespaces = kept;
+	return ret;
+}
+
+static void drop_hooks(Oci__Hook ***hooks, size_t *n)
+{
+	for (size_t i = 0; i < *n; i++)
+		oci__hook__free_unpacked((*hooks)[i], NULL);
+	free(*hooks);
+	*hooks = NULL;
+	*n = 0;
+}
+
+static void edit_hooks(Oci__Hooks *h)
+{
+	if (!h)
+		return;
+	drop_hooks(&h->prestart, &h->n_prestart);
+	drop_hooks(&h->create_runtime, &h->n_create_runtime);
+	drop_hooks(&h->poststart, &h->n_poststart);
+	drop_hooks(&h->poststop, &h->n_poststop);
+}
+
+static int edit(struct container *c, Oci__Spec *spec, struct err *err)
+{
+	Oci__Linux *l = spec->linux_config;
+	AUTO_FREE char *root = NULL;
+	AUTO_FREE char *cgroup = NULL;
+	int ret = 0;
+
+	if (asprintf(&root, GUEST_SHARED "/%s/rootfs", c->id) < 0 ||
+	    asprintf(&cgroup, "/%s", c->id) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	if (replace(&spec->root->path, root) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; !ret && i < spec->n_mounts; i++)
+		if (is_bind(spec->mounts[i]))
+			ret = bind_volume(c, spec->mounts[i], i, err);
+	edit_hooks(spec->hooks);
+	(void)!replace(&spec->process->apparmor_profile, "");
+	if (ret < 0 || !l)
+		return ret;
+	ret = edit_namespaces(c, l, err);
+	edit_resources(l->resources);
+	(void)!replace(&l->cgroups_path, cgroup);
+	if (c->sandbox->args->config->disable_guest_seccomp && l->seccomp) {
+		oci__linux_seccomp__free_unpacked(l->seccomp, NULL);
+		l->seccomp = NULL;
+	}
+	return ret;
+}
+
+Oci__Spec *guest_spec(struct container *c, struct err *err)
+{
+	Oci__Spec *spec = copy(c->spec);
+
+	if (!spec) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (edit(c, spec, err) < 0) {
+		oci__spec__free_unpacked(spec, NULL);
+		return NULL;
+	}
+	return spec;
+}

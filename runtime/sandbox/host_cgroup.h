@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_SANDBOX_HOST_CGROUP_H
+#define RUNTIME_SANDBOX_HOST_CGROUP_H
+
+/*
+ * The cgroup (v2) of a sandbox on the host, at linux.cgroupsPath: the whole
+ * VM is in it, with the limits of config.json plus the VM's own overhead, and
+ * bound to the CPUs and memory nodes that config.json names.
+ *
+ * On a host without a v2 hierarchy that has the controllers, limits cannot be
+ * set: nothing is made, and a line in the log says so.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent-proto/oci.pb-c.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+/*
+ * *path: the new cgroup's absolute path, or NULL when there is none. One that
+ * exists and holds processes is refused.
+ */
+int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
+		       char **path, struct err *err) MUST_CHECK;
+int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
+		      uint64_t overhead, struct err *err) MUST_CHECK;
+int host_cgroup_add(const char *path, pid_t pid, struct err *err) MUST_CHECK;
+/* Kills what is left in it and removes it. 0 when it is not there. */
+int host_cgroup_remove(const char *path) MUST_CHECK;
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes: from the guest's WaitProcess to those who wait on the host. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/sandbox/sandbox.h"
+
+static void on_drained(struct stream_set *set)
+{
+	process_drained(container_of(set, struct process, streams));
+}
+
+struct process *process_new(struct container *c, const char *exec_id,
+			    struct err *err)
+{
+	struct process *p = calloc(1, sizeof(*p));
+	struct process **end = &c->processes;
+
+	if (p)
+		p->exec_id = strdup(exec_id);
+	if (!p || !p->exec_id) {
+		free(p);
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	p->container = c;
+	p->pidfd = -1;
+	stream_set_init(&p->streams, c->sandbox->loop);
+	p->streams.drained = on_drained;
+	while (*end)
+		end = &(*end)->next;
+	*end = p;
+	return p;
+}
+
+static void answer(struct ttrpc_request *req, const struct process *p)
+{
+	Task__WaitResponse reply = TASK__WAIT_RESPONSE__INIT;
+	Task__Timestamp at = TASK__TIMESTAMP__INIT;
+
+	at.seconds = p->exited_at_ns / 1000000000;
+	at.nanos = (int32_t)(p->exited_at_ns % 1000000000);
+	reply.exit_status = p->exit_status;
+	reply.exited_at = &at;
+	ttrpc_reply(req, &reply.base);
+}
+
+static void answer_waiters(struct process *p)
+{
+	while (p->waiters) {
+		struct waiter *w = p->waiters;
+
+		p->waiters = w->next;
+		answer(w->req, p);
+		free(w);
+	}
+}
+
+void process_wait(struct process *p, struct ttrpc_request *req)
+{
+	struct waiter *w;
+
+	if (p->state == PROCESS_STOPPED) {
+		answer(req, p);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w) {
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	w->req = req;
+	w->next = p->waiters;
+	p->waiters = w;
+}
+
+void process_free(struct process *p)
+{
+	struct process **at = &p->container->processes;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	if (p->waiting && p->container->sandbox->agent)
+		ttrpc_call_cancel(p->container->sandbox->agent, &p->wait_call);
+	stream_set_release(&p->streams);
+	evsource_del(&p->pid_src);
+	if (p->pidfd >= 0)
+		close(p->pidfd);
+	answer_waiters(p);
+	if (p->spec)
+		oci__process__free_unpacked(p->spec, NULL);
+	free(p->exec_id);
+	free(p);
+}
+
+static void proxy_died(struct evsource *src, uint32_t revents)
+{
+	struct process *p = container_of(src, struct process, pid_src);
+
+	evsource_del(&p->pid_src);
+	close(steal_fd(&p->pidfd));
+	if (p->state == PROCESS_STOPPED)
+		return;
+	log_info("process %d, which stands for %s%s%s, ended before it",
+		 (int)p->pid, p->container->id, *p->exec_id ? "/" : "",
+		 p->exec_id);
+	process_signal(p, SIGKILL, !*p->exec_id);
+	if (p->state == PROCESS_CREATED)
+		process_ended(p, 128 + SIGKILL, 0);
+}
+
+int process_watch(struct process *p, pid_t pid, struct err *err)
+{
+	int ret;
+
+	p->pid = pid;
+	if (!pid)
+		return 0;
+	p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (p->pidfd < 0)
+		return err_sys(err, "process %d", (int)pid);
+	ret = evsource_add(p->container->sandbox->loop, &p->pid_src, p->pidfd,
+			   EPOLLIN, proxy_died);
+	return ret < 0 ? err_ret(err, ret, "process %d", (int)pid) : 0;
+}
+
+/* The agent's name of it: init goes by the container's id. */
+const char *process_agent_id(const struct process *p)
+{
+	return *p->exec_id ? p->exec_id : p->container->id;
+}
+
+static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
+		      const char *text, const ProtobufCMessage *reply)
+{
+	struct process *p = container_of(call, struct process, wait_call);
+	const Agent__WaitProcessResponse *r = (const void *)reply;
+
+	p->waiting = false;
+	if (code == TTRPC_CANCELLED || p->state == PROCESS_STOPPED)
+		return;
+	p->exited = true;
+	p->exit_status = STATUS_VM_GONE;
+	if (code == TTRPC_OK) {
+		p->exit_status = (uint32_t)r->status & 0xff;
+		p->exited_at_ns = r->exited_at_ns;
+	} else {
+		log_warn("%s: WaitProcess: %s", p->container->id, text);
+	}
+	process_drained(p);
+}
+
+void process_started(struct process *p)
+{
+	Agent__WaitProcessRequest request = AGENT__WAIT_PROCESS_REQUEST__INIT;
+	struct sandbox *s = p->container->sandbox;
+
+	p->state = PROCESS_RUNNING;
+	p->wait_call.done = wait_done;
+	p->waiting = true;
+	request.container_id = p->container->id;
+	request.exec_id = (char *)(uintptr_t)process_agent_id(p);
+	ttrpc_call_start(s->agent, &p->wait_call, AGENT_SERVICE, "WaitProcess",
+			 &request.base,
+			 &agent__wait_process_response__descriptor, 0, NULL, 0);
+	stream_set_start(&p->streams, s->agent, p->container->id,
+			 process_agent_id(p));
+}
+
+void process_drained(struct process *p)
+{
+	if (p->exited && p->state != PROCESS_STOPPED &&
+	    stream_set_drained(&p->streams))
+		process_ended(p, p->exit_status, p->exited_at_ns);
+}
+
+static int64_t wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void process_ended(struct process *p, uint32_t status, int64_t at_ns)
+{
+	if (p->state == PROCESS_STOPPED)
+		return;
+	p->state = PROCESS_STOPPED;
+	p->exit_status = status;
+	/* A time of the guest's is taken when it is not in the future. */
+	p->exited_at_ns = at_ns > 0 && at_ns <= wall_ns() ? at_ns : wall_ns();
+	stream_set_release(&p->streams);
+	answer_waiters(p);
+}
+
+struct one_way {
+	struct ttrpc_call call;
+};
+
+static void one_way_done(struct ttrpc_call *call, enum ttrpc_code code,
+			 const char *text, const ProtobufCMessage *reply)
+{
+	if (code != TTRPC_OK)
+		log_debug("agent: %s", text);
+	free(container_of(call, struct one_way, call));
+}
+
+void process_signal(struct process *p, uint32_t signo, bool all)
+{
+	Agent__SignalProcessRequest request =
+		AGENT__SIGNAL_PROCESS_REQUEST__INIT;
+	struct sandbox *s = p->container->sandbox;
+	struct one_way *o;
+
+	if (!s->agent || !p->container->created_in_guest)
+		return;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return;
+	o->call.done = one_way_done;
+	request.container_id = p->container->id;
+	request.exec_id = all ? (char *)(uintptr_t) ""
+			      : (char *)(uintptr_t)process_agent_id(p);
+	request.signal = signo;
+	ttrpc_call_start(s->agent, &o->call, AGENT_SERVICE, "SignalProcess",
+			 &request.base, NULL, 0, NULL, 0);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/sandbox/control.h"
+#include "runtime/sandbox/host_cgroup.h"
+#include "runtime/state.h"
+
+uint64_t sandbox_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct sandbox *sandbox_new(const struct supervisor_args *args, struct err *err)
+{
+	struct sandbox *s = calloc(1, sizeof(*s));
+
+	if (s && asprintf(&s->dir, "%s/%s", args->root, args->id) < 0)
+		s->dir = NULL;
+	if (!s || !s->dir) {
+		free(s);
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	s->args = args;
+	s->dial_fd = -1;
+	s->vmm = (struct sandbox_process){-1, -1, -1};
+	console_init(&s->console, args->config->enable_debug);
+	s->loop = evloop_new();
+	if (!s->loop) {
+		err_sys(err, "event loop");
+		sandbox_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void sandbox_free(struct sandbox *s)
+{
+	if (!s)
+		return;
+	sandbox_destroy(s);
+	ttrpc_server_free(s->server);
+	evloop_free(s->loop);
+	free(s->dir);
+	free(s);
+}
+
+/* The VM is over. -------------------------------------------------------- */
+
+static void end_processes(struct sandbox *s)
+{
+	for (struct container *c = s->containers; c; c = c->next)
+		for (struct process *p = c->processes; p; p = p->next)
+			if (p->state == PROCESS_RUNNING ||
+			    (c->created_in_guest && !*p->exec_id))
+				process_ended(p, STATUS_VM_GONE, 0);
+}
+
+void sandbox_died(struct sandbox *s, const char *reason)
+{
+	bool starting = s->phase == SANDBOX_STARTING;
+	struct ttrpc_client *agent = steal_ptr(&s->agent);
+
+	if (s->phase == SANDBOX_DEAD)
+		return;
+	s->phase = SANDBOX_DEAD;
+	snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	log_error("sandbox %s: %s", s->args->id, s->reason);
+	setup_abort(s);
+	/* Ends every call under way, which forget their owners here. */
+	ttrpc_client_free(agent);
+	if (s->vmm.pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, s->vmm.pidfd, SIGKILL, NULL, 0);
+	end_processes(s);
+	if (starting)
+		s->on_ready(s, -EIO);
+}
+
+static void on_vmm_exit(struct evsource *src, uint32_t revents)
+{
+	struct sandbox *s = container_of(src, struct sandbox, vmm_src);
+	char reason[64] = "the sandbox process ended";
+	siginfo_t info = {0};
+
+	evsource_del(&s->vmm_src);
+	waitid(P_PIDFD, (id_t)s->vmm.pidfd, &info, WEXITED);
+	if (info.si_code != CLD_EXITED)
+		snprintf(reason, sizeof(reason),
+			 "the sandbox process was killed by signal %d",
+			 info.si_status);
+	s->vmm.pid = -1;
+	sandbox_died(s, reason);
+}
+
+static void on_message(struct sandbox *s, const struct control_message *m)
+{
+	char reason[ERR_TEXT_MAX];
+
+	switch (m->type) {
+	case CONTROL_READY:
+		log_debug("the guest runs");
+		break;
+	case CONTROL_FAILED:
+		sandbox_died(s, m->text);
+		break;
+	case CONTROL_EXITED:
+		snprintf(reason, sizeof(reason), "%.200s%s%.200s", m->text,
+			 s->console.panic[0] ? ": " : "", s->console.panic);
+		sandbox_died(s, reason);
+		break;
+	case CONTROL_CONSOLE:
+		console_feed(&s->console, m->text, m->len);
+		break;
+	case CONTROL_LOG:
+		log_info("sandbox process: %s", m->text);
+		break;
+	default:
+		sandbox_died(s, "the sandbox process broke its protocol");
+	}
+}
+
+static void on_control(struct evsource *src, uint32_t revents)
+{
+	struct sandbox *s = container_of(src, struct sandbox, control_src);
+	struct control_message m;
+
+	/* A few at a time, so that a chatty guest starves nobody. */
+	for (int i = 0; i < 16; i++) {
+		int ret = control_receive(src->fd, &m);
+
+		if (ret == -EAGAIN)
+			return;
+		if (ret == -EPROTO)
+			sandbox_died(s, "the sandbox process broke its "
+					"protocol");
+		if (ret <= 0) {
+			evsource_del(src);
+			return;
+		}
+		on_message(s, &m);
+	}
+}
+
+/* The VM starts. --------------------------------------------------------- */
+
+/* A tmpfs of mount points; shared, so that what is bound into it later
+ * reaches the sandbox process. */
+static int make_tree(struct sandbox *s, struct err *err)
+{
+	static const char *const dirs[] = {"shared", "jail", "vsock"};
+	AUTO_FREE char *shared = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		AUTO_FREE char *path = NULL;
+
+		if (asprintf(&path, "%s/%s", s->dir, dirs[i]) < 0) {
+			path = NULL;
+			return err_set(err, ENOMEM, "out of memory");
+		}
+		if (mkdir(path, 0755) < 0)
+			return err_sys(err, "mkdir %s", path);
+	}
+	if (asprintf(&shared, "%s/shared", s->dir) < 0) {
+		shared = NULL;
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	if (mount("nacre", shared, "tmpfs", MS_NODEV | MS_NOSUID,
+		  "size=1m,mode=755") < 0 ||
+	    mount(NULL, shared, NULL, MS_SHARED, NULL) < 0)
+		return err_sys(err, "mount %s", shared);
+	return 0;
+}
+
+static int listen_vsock(struct sandbox *s, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = -1;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path),
+		 "/proc/self/fd/%d/vsock/vsock.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (dir < 0 || fd < 0 ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(fd, 128) < 0)
+		return err_sys(err, "socket %s/vsock/vsock.sock", s->dir);
+	return steal_fd(&fd);
+}
+
+/* The size of the VM: what is configured, or what the limits ask for. */
+static void choose_size(const struct sandbox *s, const struct container *first,
+			struct sandbox_params *p)
+{
+	const struct config *config = s->args->config;
+	const Oci__Linux *l = first->spec->linux_config;
+	const Oci__LinuxResources *r = l ? l->resources : NULL;
+	uint64_t mib = 1u << 20;
+
+	p->vcpus = config->default_vcpus;
+	p->memory = config->default_memory * mib;
+	if (r && r->cpu && r->cpu->quota > 0 && r->cpu->period) {
+		uint64_t quota = (uint64_t)r->cpu->quota;
+		uint64_t want = (quota + r->cpu->period - 1) / r->cpu->period;
+
+		if (!strcmp(p->machine, "kvm"))
+			p->vcpus = (unsigned)MIN(MAX(want, (uint64_t)1),
+						 (uint64_t)VM_VCPUS_MAX);
+	}
+	if (r && r->memory && r->memory->limit > 0) {
+		uint64_t want = (uint64_t)r->memory->limit +
+				config->overhead_memory * mib;
+
+		p->memory = MAX(p->memory, want);
+	}
+	p->memory = (p->memory + 2 * mib - 1) & ~(2 * mib - 1);
+}
+
+static const char *choose_machine(const struct config *config, struct err *err)
+{
+	if (strcmp(config->machine, "auto"))
+		return config->machine;
+	return vm_auto_machine(err);
+}
+
+static int start_process(struct sandbox *s, const struct container *first,
+			 struct err *err)
+{
+	struct sandbox_params p = {
+		.config = s->args->config,
+		.dir = s->dir,
+		.machine = choose_machine(s->args->config, err),
+		.nnets = s->network.net.count,
+	};
+	AUTO_FD int vsock = -1;
+	int ret;
+
+	if (!p.machine)
+		return -err->code;
+	choose_size(s, first, &p);
+	vsock = listen_vsock(s, err);
+	if (vsock < 0)
+		return vsock;
+	p.vsock_fd = vsock;
+	for (unsigned i = 0; i < p.nnets; i++) {
+		const struct netns_interface *from =
+			&s->network.net.interfaces[i];
+
+		p.nets[i].tap_fd = from->tap_fd;
+		p.nets[i].mtu = (uint16_t)MIN(from->mtu, 65535u);
+		memcpy(p.nets[i].mac, from->mac, sizeof(p.nets[i].mac));
+	}
+	ret = sandbox_process_start(&s->vmm, &p, err);
+	network_close_taps(&s->network); /* they are the sandbox's now */
+	return ret;
+}
+
+static int watch_process(struct sandbox *s, struct err *err)
+{
+	int ret = evsource_add(s->loop, &s->vmm_src, s->vmm.pidfd, EPOLLIN,
+			       on_vmm_exit);
+
+	if (!ret)
+		ret = evsource_add(s->loop, &s->control_src, s->vmm.control,
+				   EPOLLIN, on_control);
+	return ret < 0 ? err_ret(err, ret, "event loop") : 0;
+}
+
+static int make_cgroup(struct sandbox *s, const struct container *first,
+		       struct err *err)
+{
+	const Oci__Linux *l = first->spec->linux_config;
+	uint64_t overhead = s->args->config->overhead_memory;
+	int ret = host_cgroup_create(first->spec, s->args->id,
+				     s->args->systemd_cgroup, &s->cgroup, err);
+
+	if (ret < 0 || !s->cgroup || !l || !l->resources)
+		return ret;
+	return host_cgroup_limit(s->cgroup, l->resources, overhead << 20, err);
+}
+
+int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
+{
+	int ret = make_cgroup(s, first, err);
+
+	if (!ret)
+		ret = network_attach(&s->network, first->spec, s->dir,
+				     s->args->config->internetworking_model,
+				     err);
+	if (!ret)
+		ret = make_tree(s, err);
+	if (!ret)
+		ret = start_process(s, first, err);
+	if (!ret)
+		ret = watch_process(s, err);
+	if (!ret && s->cgroup)
+		ret = host_cgroup_add(s->cgroup, s->vmm.pid, err);
+	if (ret < 0)
+		return ret;
+	s->phase = SANDBOX_STARTING;
+	return setup_start(s, first, err);
+}
+
+static void end_process(struct sandbox *s)
+{
+	if (s->vmm.pid > 0 && s->vmm.pidfd >= 0) {
+		siginfo_t info;
+
+		syscall(SYS_pidfd_send_signal, s->vmm.pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)s->vmm.pidfd, &info, WEXITED);
+		s->vmm.pid = -1;
+	}
+	if (s->vmm.pidfd >= 0)
+		close(steal_fd(&s->vmm.pidfd));
+	if (s->vmm.control >= 0)
+		close(steal_fd(&s->vmm.control));
+}
+
+void sandbox_destroy(struct sandbox *s)
+{
+	struct ttrpc_client *agent = steal_ptr(&s->agent);
+	int ret;
+
+	s->phase = SANDBOX_DEAD;
+	setup_abort(s);
+	ttrpc_client_free(agent);
+	while (s->containers)
+		container_free(s->containers);
+	evsource_del(&s->vmm_src);
+	evsource_del(&s->control_src);
+	end_process(s);
+	network_detach(&s->network);
+	if (s->cgroup) {
+		ret = host_cgroup_remove(s->cgroup);
+		if (ret < 0)
+			log_warn("cgroup %s: %s", s->cgroup, strerror(-ret));
+		free(steal_ptr(&s->cgroup));
+	}
+}

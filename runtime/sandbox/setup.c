@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a VM that was just started to a sandbox that takes containers: dial
+ * the agent, then the calls that make the sandbox, one after another as
+ * Kata's agent expects them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/sandbox/sandbox.h"
+
+#define AGENT_PORT "1024"
+/* Between a refused dial and the next: a guest that is not up yet cannot
+ * tell us when it will be. Kata's runtimes use 10 ms. */
+#define REDIAL_MS 5
+
+static void next_call(struct sandbox *s);
+static void dial(struct sandbox *s);
+
+static void failed(struct sandbox *s, const char *what, const char *text)
+{
+	char reason[ERR_TEXT_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %.400s", what, text);
+	sandbox_died(s, reason);
+}
+
+/* Set-up calls. ----------------------------------------------------------- */
+
+/* Takes request. */
+static int push(struct sandbox *s, const char *method, void *request)
+{
+	struct setup_call *call = calloc(1, sizeof(*call));
+	struct setup_call **end = &s->setup;
+
+	if (!call || !request) {
+		free(call);
+		if (request)
+			protobuf_c_message_free_unpacked(request, NULL);
+		return -ENOMEM;
+	}
+	call->method = method;
+	call->request = request;
+	while (*end)
+		end = &(*end)->next;
+	*end = call;
+	return 0;
+}
+
+static void pop(struct sandbox *s)
+{
+	struct setup_call *call = s->setup;
+
+	s->setup = call->next;
+	protobuf_c_message_free_unpacked(call->request, NULL);
+	free(call);
+}
+
+static void call_done(struct ttrpc_call *base, enum ttrpc_code code,
+		      const char *text, const ProtobufCMessage *reply)
+{
+	struct sandbox *s = container_of(base, struct sandbox, setup_call);
+	const char *method = s->setup->method;
+
+	if (code == TTRPC_CANCELLED)
+		return;
+	pop(s);
+	if (code == TTRPC_OK)
+		next_call(s);
+	else
+		failed(s, method, text);
+}
+
+static void next_call(struct sandbox *s)
+{
+	if (!s->setup) {
+		s->phase = SANDBOX_READY;
+		s->on_ready(s, 0);
+		return;
+	}
+	s->setup_call.done = call_done;
+	ttrpc_call_start(s->agent, &s->setup_call, AGENT_SERVICE,
+			 s->setup->method, s->setup->request, NULL,
+			 s->args->config->create_container_timeout * 1000ull,
+			 NULL, 0);
+}
+
+static Agent__Storage *share_storage(void)
+{
+	Agent__Storage *storage = malloc(sizeof(*storage));
+
+	if (!storage)
+		return NULL;
+	agent__storage__init(storage);
+	storage->driver = strdup("virtio-fs");
+	storage->source = strdup(SANDBOX_SHARE_TAG);
+	storage->fstype = strdup("virtiofs");
+	storage->mount_point = strdup(GUEST_SHARED);
+	storage->options = calloc(1, sizeof(char *));
+	if (storage->options) {
+		storage->options[0] = strdup("nodev");
+		storage->n_options = 1;
+	}
+	return storage;
+}
+
+static Agent__CreateSandboxRequest *
+create_sandbox_request(const struct sandbox *s, const struct container *first)
+{
+	Agent__CreateSandboxRequest *r = malloc(sizeof(*r));
+
+	if (!r)
+		return NULL;
+	agent__create_sandbox_request__init(r);
+	r->sandbox_id = strdup(s->args->id);
+	r->hostname = strdup(first->spec->hostname);
+	r->storages = calloc(1, sizeof(void *));
+	if (r->storages) {
+		r->storages[0] = share_storage();
+		r->n_storages = r->storages[0] ? 1 : 0;
+	}
+	return r;
+}
+
+static int queue_calls(struct sandbox *s, const struct container *first)
+{
+	Agent__AddARPNeighborsRequest *neighbours;
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < s->network.net.count; i++)
+		ret = push(s, "UpdateInterface",
+			   network_interface(&s->network, i));
+	if (!ret && s->network.net.count)
+		ret = push(s, "UpdateRoutes", network_routes(&s->network));
+	neighbours = network_neighbours(&s->network);
+	if (!ret && neighbours)
+		ret = push(s, "AddARPNeighbors", neighbours);
+	if (!ret)
+		ret = push(s, "CreateSandbox",
+			   create_sandbox_request(s, first));
+	return ret;
+}
+
+/* The dial. --------------------------------------------------------------- */
+
+static void agent_lost(void *arg)
+{
+	struct sandbox *s = arg;
+
+	sandbox_died(s, "the agent closed its connection");
+}
+
+static void hang_up(struct sandbox *s)
+{
+	evsource_del(&s->dial_src);
+	if (s->dial_fd >= 0)
+		close(steal_fd(&s->dial_fd));
+	s->dial_len = 0;
+}
+
+static void redial(struct sandbox *s)
+{
+	hang_up(s);
+	if (sandbox_now_ns() > s->dial_deadline_ns) {
+		failed(s, "the agent did not answer within dial_timeout",
+		       s->console.panic[0] ? s->console.panic
+					   : "the guest does not start");
+		return;
+	}
+	evtimer_start(&s->dial_timer, REDIAL_MS);
+}
+
+static void connected(struct sandbox *s)
+{
+	struct err err;
+
+	evsource_del(&s->dial_src);
+	evtimer_stop(&s->dial_timer);
+	s->agent = ttrpc_client_new(s->loop, steal_fd(&s->dial_fd), agent_lost,
+				    s, &err);
+	if (s->agent)
+		next_call(s);
+	else
+		failed(s, "agent", err.text);
+}
+
+/* "OK <port>\n", and nothing is read beyond it. */
+static void on_answer(struct evsource *src, uint32_t revents)
+{
+	struct sandbox *s = container_of(src, struct sandbox, dial_src);
+
+	while (s->dial_len + 1 < sizeof(s->dial_answer)) {
+		char *at = s->dial_answer + s->dial_len;
+		ssize_t n = recv(s->dial_fd, at, 1, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0)
+			break;
+		s->dial_len++;
+		if (*at == '\n' && !strncmp(s->dial_answer, "OK", 2)) {
+			connected(s);
+			return;
+		}
+		if (*at == '\n')
+			break;
+	}
+	redial(s);
+}
+
+static int open_dial(struct sandbox *s)
+{
+	static const char ask[] = "CONNECT " AGENT_PORT "\n";
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = -1;
+
+	/* By way of a descriptor: the path may be longer than sun_path. */
+	snprintf(addr.sun_path, sizeof(addr.sun_path),
+		 "/proc/self/fd/%d/vsock/vsock.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (dir < 0 || fd < 0 ||
+	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != sizeof(ask) - 1)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+static void dial(struct sandbox *s)
+{
+	s->dial_fd = open_dial(s);
+	if (s->dial_fd < 0 || evsource_add(s->loop, &s->dial_src, s->dial_fd,
+					   EPOLLIN, on_answer) < 0)
+		redial(s);
+}
+
+static void on_dial_timer(struct evtimer *timer)
+{
+	struct sandbox *s = container_of(timer, struct sandbox, dial_timer);
+
+	dial(s);
+}
+
+int setup_start(struct sandbox *s, const struct container *first,
+		struct err *err)
+{
+	int ret = queue_calls(s, first);
+
+	if (ret < 0)
+		return err_ret(err, ret, "sandbox");
+	ret = evtimer_init(s->loop, &s->dial_timer, on_dial_timer);
+	if (ret < 0)
+		return err_ret(err, ret, "sandbox");
+	s->dial_deadline_ns = sandbox_now_ns() +
+			      s->args->config->dial_timeout * 1000000000ull;
+	dial(s);
+	return 0;
+}
+
+void setup_abort(struct sandbox *s)
+{
+	hang_up(s);
+	evtimer_release(&s->dial_timer);
+	while (s->setup)
+		pop(s);
+}

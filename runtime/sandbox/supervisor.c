@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sandbox/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "runtime/sandbox/sandbox.h"
+
+#define CONNECTIONS_MAX 1024u
+
+/* Its mounts are its own and end with it; those of the host still arrive. */
+static int own_mounts(struct err *err)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_sys(err, "new mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return err_sys(err, "make mounts slaves");
+	return 0;
+}
+
+static int listen_task(const struct sandbox *s, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = -1;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path),
+		 "/proc/self/fd/%d/task.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (dir < 0 || fd < 0 ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(fd, 128) < 0)
+		return err_sys(err, "socket %s/task.sock", s->dir);
+	return steal_fd(&fd);
+}
+
+static int serve(struct sandbox *s, struct err *err)
+{
+	struct ttrpc_server_config config = {
+		.methods = task_methods,
+		.arg = s,
+		.accept_fds = true,
+		.connections_max = CONNECTIONS_MAX,
+	};
+	int fd = listen_task(s, err);
+
+	if (fd < 0)
+		return fd;
+	s->server = ttrpc_server_new(s->loop, fd, &config, err);
+	return s->server ? 0 : -err->code;
+}
+
+static void forget_caller(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	/* Ends by its socket or a kill, not with the caller's terminal. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	for (int i = 0; null >= 0 && i < 3; i++)
+		dup2(null, i);
+	if (null > 2)
+		close(null);
+	if (chdir("/") < 0)
+		_exit(1);
+	umask(022);
+}
+
+static void close_inherited(int report, int log)
+{
+	int low = MIN(report, log), high = MAX(report, log);
+	unsigned next = 3;
+
+	if (low > 2) {
+		if (low > 3)
+			close_range(next, (unsigned)low - 1, 0);
+		next = (unsigned)low + 1;
+	}
+	if (high > (int)next)
+		close_range(next, (unsigned)high - 1, 0);
+	close_range((unsigned)high + 1, ~0u, 0);
+}
+
+static void NORETURN supervisor_main(const struct supervisor_args *args,
+				     int report)
+{
+	struct sandbox *s;
+	struct err err;
+	int ret;
+
+	prctl(PR_SET_NAME, "nacre");
+	forget_caller();
+	close_inherited(report, args->log_fd);
+	log_open(args->log_fd, args->log_json ? LOG_JSON : LOG_TEXT,
+		 args->debug ? LOG_DEBUG : LOG_INFO, "nacre");
+	ret = own_mounts(&err);
+	s = ret < 0 ? NULL : sandbox_new(args, &err);
+	ret = s ? serve(s, &err) : -err.code;
+	if (ret < 0) {
+		(void)!write_full(report, err.text, strlen(err.text));
+		_exit(1);
+	}
+	(void)!write_full(report, "", 1);
+	close(report);
+	ret = evloop_run(s->loop);
+	if (ret < 0)
+		log_error("event loop: %s", strerror(-ret));
+	sandbox_free(s);
+	_exit(0);
+}
+
+/* One NUL: it serves. Text: why not. Nothing: it was killed. */
+static int read_report(int fd, struct err *err)
+{
+	char text[ERR_TEXT_MAX];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	if (len == 1 && !text[0])
+		return 0;
+	return err_set(err, EIO, "supervisor: %s",
+		       len ? text : "ended before it was ready");
+}
+
+int supervisor_start(const struct supervisor_args *args, struct err *err)
+{
+	int report[2];
+	pid_t pid;
+	int ret;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return err_sys(err, "pipe");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		supervisor_main(args, report[1]);
+	close(report[1]);
+	ret = pid < 0 ? err_sys(err, "fork") : read_report(report[0], err);
+	close(report[0]);
+	return ret;
+}
