@@ -301,8 +301,8 @@ static int net_activate(struct virtio_device *dev)
 	struct net *net = to_net(dev);
 	int r;
 
-	if (!dev->queues[NET_RX].started || !dev->queues[NET_TX].started ||
-	    !features_ok(dev))
+	/* A queue may start later than the device: it is empty until then. */
+	if (!features_ok(dev))
 		return -EINVAL;
 	r = set_offload(net, dev->features);
 	if (r < 0)

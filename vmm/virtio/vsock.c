@@ -285,13 +285,10 @@ static int vsock_activate(struct virtio_device *dev)
 	struct vsock *vsock = to_vsock(dev);
 	int r;
 
-	if (!dev->queues[VSOCK_RX].started || !dev->queues[VSOCK_TX].started)
-		return -EINVAL;
 	r = vsock_host_start(vsock);
 	if (r < 0)
 		return r;
-	/* Buffers of the receive queue are looked at when needed. */
-	virtq_disable_kick(&dev->queues[VSOCK_RX]);
+	/* A queue may start later than the device: it is empty until then. */
 	vsock->running = true;
 	return 0;
 }
