@@ -106,9 +106,13 @@ TESTS_netns := netns/test_netns
 TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
-	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk
+	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
+	vmm/virtio/test_vhost_user
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_net
+TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
+	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
+	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -117,11 +121,12 @@ TESTS_agent :=
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
-TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk
+TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
+	vmm/virtio/test_vhost_user
 FUZZERS := fuzz_json
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
-FUZZERS += fuzz_virtq fuzz_blk
+FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 
@@ -226,6 +231,17 @@ $(B)/nacre-agent: $(AGENT_OBJS)
 		-Wl,--sort-section=alignment -s -o $@ $^ $(AGENT_LDLIBS)
 
 -include $(shell find build/agent -name '*.d' 2>/dev/null)
+
+# The agent as an ordinary program, which the sanitizers can watch.
+$(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Drives the agent, for integration/agent/run.
+$(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
+		suite_guest) $(LINK_proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids

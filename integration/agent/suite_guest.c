@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest as a whole: network, details, shared pid namespace, its end. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "integration/agent/client.h"
+#include "integration/agent/suites.h"
+
+static const Agent__Empty empty = AGENT__EMPTY__INIT;
+
+static int shell(const char *command)
+{
+	int ret = system(command); /* a test's own commands */
+
+	return ret;
+}
+
+static void test_network(void)
+{
+	Agent__UpdateInterfaceRequest req =
+		AGENT__UPDATE_INTERFACE_REQUEST__INIT;
+	Agent__Interface in = AGENT__INTERFACE__INIT;
+	Agent__IPAddress a = AGENT__IPADDRESS__INIT;
+	Agent__IPAddress b = AGENT__IPADDRESS__INIT;
+	Agent__IPAddress *addresses[] = {&a, &b};
+	Agent__UpdateRoutesRequest routes = AGENT__UPDATE_ROUTES_REQUEST__INIT;
+	Agent__Routes list = AGENT__ROUTES__INIT;
+	Agent__Route r1 = AGENT__ROUTE__INIT, r2 = AGENT__ROUTE__INIT;
+	Agent__Route *items[] = {&r1, &r2};
+	Agent__Interfaces *got = NULL;
+	Agent__Routes *back = NULL;
+
+	if (shell("ip tuntap add mode tap nt0 && "
+		  "ip link set nt0 address 02:00:00:00:00:09 && "
+		  "ip addr add 10.9.9.9/24 dev nt0") != 0) {
+		printf("ok - # SKIP network: no tap interface here\n");
+		return;
+	}
+	in.hw_addr = strdup("02:00:00:00:00:09");
+	in.name = strdup("eth7");
+	in.mtu = 1400;
+	a.address = strdup("192.0.2.5");
+	a.mask = strdup("24");
+	b.family = 1;
+	b.address = strdup("2001:db8::5");
+	b.mask = strdup("64");
+	in.ip_addresses = addresses;
+	in.n_ip_addresses = 2;
+	req.interface = &in;
+	check(call("UpdateInterface", &req.base, &agent__interface__descriptor,
+		   NULL) == TTRPC_OK,
+	      "UpdateInterface");
+	check(shell("ip addr show eth7 | grep -q 'mtu 1400' && "
+		    "ip addr show eth7 | grep -q 192.0.2.5/24 && "
+		    "ip addr show eth7 | grep -q 2001:db8::5/64 && "
+		    "ip link show up eth7 | grep -q eth7 && "
+		    "! ip addr show eth7 | grep -q 10.9.9.9") == 0,
+	      "the interface is as asked");
+	r1.gateway = strdup("192.0.2.1");
+	r1.device = strdup("eth7");
+	r2.dest = strdup("198.51.100.0/24");
+	r2.device = strdup("eth7");
+	r2.scope = 253;
+	list.routes = items;
+	list.n_routes = 2;
+	routes.routes = &list;
+	for (int i = 0; i < 2; i++)
+		check(call("UpdateRoutes", &routes.base,
+			   &agent__routes__descriptor,
+			   (ProtobufCMessage **)&back) == TTRPC_OK &&
+			      back->n_routes >= 3,
+		      "UpdateRoutes");
+	check(shell("ip route | grep -q 'default via 192.0.2.1 dev eth7' && "
+		    "ip route | grep -q 198.51.100.0/24") == 0,
+	      "the routes are as asked");
+	check(call("ListInterfaces", &empty.base,
+		   &agent__interfaces__descriptor,
+		   (ProtobufCMessage **)&got) == TTRPC_OK &&
+		      got->n_interfaces == 2,
+	      "ListInterfaces");
+	in.hw_addr = strdup("02:00:00:00:00:0a");
+	check(call("UpdateInterface", &req.base, &agent__interface__descriptor,
+		   NULL) == TTRPC_NOT_FOUND,
+	      "an interface that is not there");
+}
+
+static void test_neighbors(void)
+{
+	Agent__AddARPNeighborsRequest req =
+		AGENT__ADD_ARPNEIGHBORS_REQUEST__INIT;
+	Agent__ARPNeighbors list = AGENT__ARPNEIGHBORS__INIT;
+	Agent__ARPNeighbor n = AGENT__ARPNEIGHBOR__INIT;
+	Agent__ARPNeighbor *items[] = {&n};
+	Agent__IPAddress a = AGENT__IPADDRESS__INIT;
+
+	if (shell("ip link show eth7 > /dev/null 2>&1") != 0)
+		return;
+	a.address = strdup("192.0.2.77");
+	n.to_ip_address = &a;
+	n.device = strdup("eth7");
+	n.lladdr = strdup("02:00:00:00:00:77");
+	n.state = 0x80;
+	list.arp_neighbors = items;
+	list.n_arp_neighbors = 1;
+	req.neighbors = &list;
+	check(call("AddARPNeighbors", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      shell("ip neigh show 192.0.2.77 | grep -q :77") == 0,
+	      "AddARPNeighbors");
+}
+
+static void test_details(const char *rootfs)
+{
+	Agent__GuestDetailsRequest req = AGENT__GUEST_DETAILS_REQUEST__INIT;
+	Agent__GuestDetailsResponse *reply = NULL;
+	Agent__ContainerRequest c = AGENT__CONTAINER_REQUEST__INIT;
+	Agent__StatsContainerResponse *stats = NULL;
+	struct test_spec s;
+
+	check(call("GetGuestDetails", &req.base,
+		   &agent__guest_details_response__descriptor,
+		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
+		      reply->agent_details &&
+		      reply->agent_details->supports_seccomp &&
+		      reply->agent_details->n_storage_handlers == 3,
+	      "GetGuestDetails");
+	check(call("CopyFile", &req.base, &agent__empty__descriptor, NULL) ==
+		      TTRPC_UNIMPLEMENTED,
+	      "a method that is not there");
+	spec_init(&s, rootfs, "sleep", "100", NULL);
+	c.container_id = strdup("g1");
+	check(create("g1", &s) == TTRPC_OK && start("g1") == TTRPC_OK &&
+		      call("StatsContainer", &c.base,
+			   &agent__stats_container_response__descriptor,
+			   (ProtobufCMessage **)&stats) == TTRPC_OK &&
+		      stats->cgroup_stats && stats->n_network_stats >= 1,
+	      "StatsContainer");
+	check(remove_container("g1") == TTRPC_OK, "remove");
+}
+
+/* A reader of a connection that is gone must not eat output. */
+static void test_reconnect(const char *rootfs)
+{
+	struct test_spec s;
+	uint32_t len;
+	int fd = client_open();
+	pid_t pid;
+
+	spec_init(&s, rootfs, "cat", NULL);
+	check(create("g1", &s) == TTRPC_OK && start("g1") == TTRPC_OK, "cat");
+	pid = fork();
+	if (pid == 0) {
+		Agent__ReadStreamRequest req = AGENT__READ_STREAM_REQUEST__INIT;
+
+		req.container_id = strdup("g1");
+		req.len = 100;
+		(void)call_on(fd, "ReadStdout", &req.base,
+			      &agent__read_stream_response__descriptor, NULL);
+		_exit(0);
+	}
+	close(fd);
+	usleep(100000); /* the call of the child is under way */
+	kill(pid, SIGKILL);
+	usleep(100000);
+	check(write_stdin("g1", "", "kept\n", &len) == TTRPC_OK &&
+		      close_stdin("g1", "") == TTRPC_OK &&
+		      strcmp(read_all("g1", "", false), "kept\n") == 0,
+	      "output waits for the next reader");
+	check(remove_container("g1") == TTRPC_OK, "remove");
+}
+
+static void test_sandbox(const char *rootfs)
+{
+	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
+	Agent__Storage shm = AGENT__STORAGE__INIT;
+	Agent__Storage *storages[] = {&shm};
+	char *options[] = {(char *)"noexec", (char *)"mode=1777",
+			   (char *)"size=1m"};
+	struct test_spec a, b;
+
+	shm.driver = strdup("frob");
+	shm.source = strdup("shm");
+	shm.fstype = strdup("tmpfs");
+	shm.mount_point = strdup("/run/kata-containers/sandbox/shm");
+	shm.options = options;
+	shm.n_options = 3;
+	req.storages = storages;
+	req.n_storages = 1;
+	req.sandbox_id = strdup("box");
+	req.sandbox_pidns = true;
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) != TTRPC_OK &&
+		      strstr(call_text, "driver frob"),
+	      "unknown storage driver");
+	shm.driver = strdup("ephemeral");
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      shell("grep -q 'sandbox/shm tmpfs.*size=1024k' "
+			    "/proc/mounts") == 0,
+	      "CreateSandbox");
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_ALREADY_EXISTS,
+	      "CreateSandbox twice");
+	spec_init(&a, rootfs, "sleep", "4321", NULL);
+	spec_init(&b, rootfs, "sh", "-c", "ps -o args | grep -c '[s]leep 4321'",
+		  NULL);
+	check(create("p1", &a) == TTRPC_OK && start("p1") == TTRPC_OK &&
+		      create("p2", &b) == TTRPC_OK && start("p2") == TTRPC_OK &&
+		      strcmp(read_all("p2", "", false), "1\n") == 0,
+	      "containers share a pid namespace");
+	check(remove_container("p2") == TTRPC_OK, "remove one of them");
+}
+
+void test_guest_suite(const char *rootfs)
+{
+	test_network();
+	test_neighbors();
+	test_details(rootfs);
+	test_reconnect(rootfs);
+	test_sandbox(rootfs);
+	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK,
+	      "DestroySandbox with a container");
+}

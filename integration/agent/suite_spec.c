@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a spec asks for is what the process finds. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "integration/agent/client.h"
+#include "integration/agent/suites.h"
+
+static const char *rootfs;
+static struct test_spec s;
+
+static void script(const char *text)
+{
+	spec_init(&s, rootfs, "sh", "-c", text, NULL);
+}
+
+/* Runs s; its output must be `want`. */
+static void expect(const char *name, const char *want)
+{
+	int status;
+	const char *out = run("s1", &s, &status);
+
+	if (!check(strcmp(out, want) == 0 && status == 0, "%s", name))
+		printf("#   status %d, got: %s\n#   want: %s\n", status, out,
+		       want);
+}
+
+static void expect_part(const char *name, const char *part)
+{
+	int status;
+	const char *out = run("s1", &s, &status);
+
+	if (!check(strstr(out, part) != NULL, "%s", name))
+		printf("#   status %d, got: %s\n", status, out);
+}
+
+static void expect_refusal(const char *name, const char *part)
+{
+	enum ttrpc_code code = create("s1", &s);
+
+	check(code != TTRPC_OK && strstr(call_text, part), "%s", name);
+	if (code == TTRPC_OK)
+		(void)remove_container("s1");
+}
+
+static void test_view(void)
+{
+	script("hostname; ls -d /run/kata-containers 2>&1 | grep -c 'No such'");
+	s.spec.hostname = strdup("box");
+	expect("host name, and nothing of the guest in sight", "box\n1\n");
+
+	script("[ $(ls /proc | grep -c '^[0-9]*$') -lt 8 ] && echo few");
+	expect("no processes of others", "few\n");
+
+	script("touch /x 2>&1; touch /dev/shm/x && echo rw");
+	s.root.readonly = true;
+	expect("read-only root", "touch: /x: Read-only file system\nrw\n");
+
+	script("cat /proc/cpuinfo | wc -c; ls /proc/bus | wc -l;"
+	       "echo 1 2>/dev/null > /proc/sys/kernel/panic || echo ro");
+	{
+		static char *masked[] = {(char *)"/proc/cpuinfo",
+					 (char *)"/proc/bus",
+					 (char *)"/proc/nosuch"};
+		static char *readonly[] = {(char *)"/proc/sys"};
+
+		s.lin.masked_paths = masked;
+		s.lin.n_masked_paths = 3;
+		s.lin.readonly_paths = readonly;
+		s.lin.n_readonly_paths = 1;
+	}
+	expect("masked and read-only paths", "0\n0\nro\n");
+
+	script("pwd; test -d /made/by/runtime && echo yes");
+	s.process.cwd = strdup("/made/by/runtime");
+	expect("working directory is made", "/made/by/runtime\nyes\n");
+}
+
+static void test_mounts(void)
+{
+	char source[256];
+
+	(void)snprintf(source, sizeof(source), "%s-volume", rootfs);
+	(void)mkdir(source, 0755);
+	script("touch /data/x 2>&1; grep -c ' /data .*nosuid' /proc/mounts");
+	spec_mount(&s, "bind", source, "/data", "rbind,ro,nosuid");
+	expect("read-only bind", "touch: /data/x: Read-only file system\n1\n");
+
+	script("echo x > /data/y && cat /data/y");
+	spec_mount(&s, "none", source, "/data", "rbind,rw,rprivate");
+	expect("writable bind", "x\n");
+
+	script("cat /etc/one; stat -c %F /etc/one");
+	(void)snprintf(source, sizeof(source), "%s-volume/y", rootfs);
+	spec_mount(&s, "bind", source, "/etc/one", "bind");
+	expect("file on file", "x\nregular file\n");
+
+	script("cat /sys/fs/cgroup/cgroup.procs | head -n 1; "
+	       "cat /proc/self/cgroup");
+	spec_mount(&s, "sysfs", "sysfs", "/sys", "ro");
+	spec_mount(&s, "cgroup", "cgroup", "/sys/fs/cgroup", "ro");
+	expect_part("cgroup view", "0::/\n");
+
+	/* The image's link must lead to the container's /etc. */
+	{
+		char link[256];
+
+		(void)snprintf(link, sizeof(link), "%s/evil", rootfs);
+		(void)unlink(link);
+		check(symlink("/../../../../../../etc", link) == 0, "link");
+	}
+	script("test -e /etc/evil-target && echo inside");
+	(void)snprintf(source, sizeof(source), "%s-volume", rootfs);
+	spec_mount(&s, "bind", source, "/evil/evil-target", "bind");
+	expect("links of the image stay in the image", "inside\n");
+	check(access("/etc/evil-target", F_OK) < 0, "nothing outside");
+
+	script("true");
+	spec_mount(&s, "bind", source, "/x", "bind,frob");
+	expect_refusal("unknown option of a bind", "frob");
+	script("true");
+	spec_mount(&s, "bind", "/nosuch/source", "/x", "bind");
+	expect_refusal("missing source", "/nosuch/source");
+}
+
+static void test_devices(void)
+{
+	static Oci__LinuxDevice d;
+	static Oci__LinuxDevice *list[] = {&d};
+
+	script("for d in null zero full random urandom tty; do "
+	       "test -c /dev/$d || echo no $d; done; readlink /dev/fd; "
+	       "readlink /dev/ptmx; echo x > /dev/null && echo ok");
+	expect("default devices", "/proc/self/fd\npts/ptmx\nok\n");
+
+	oci__linux_device__init(&d);
+	d.path = strdup("/dev/sub/fuse0");
+	d.type = strdup("c");
+	d.major = 10;
+	d.minor = 229;
+	d.file_mode = 0666;
+	d.uid = 3;
+	d.gid = 4;
+	script("stat -c '%t:%T %a %u %g' /dev/sub/fuse0; "
+	       "cat /dev/sub/fuse0 2>&1 | grep -c permitted");
+	s.lin.devices = list;
+	s.lin.n_devices = 1;
+	expect("a device of the spec, which no rule allows",
+	       "a:e5 666 3 4\n1\n");
+}
+
+static void test_user(void)
+{
+	static char *caps[] = {(char *)"CAP_NET_BIND_SERVICE",
+			       (char *)"CAP_CHOWN"};
+	static uint32_t groups[] = {7, 8};
+
+	script("id -u; id -g; id -G; echo $HOME; umask;"
+	       "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)|NoNew' /proc/self/status |"
+	       "tr '\\t\\n' '  '");
+	s.user.uid = 1000;
+	s.user.gid = 1001;
+	s.user.additional_gids = groups;
+	s.user.n_additional_gids = 2;
+	s.user.umask_plus_one = 0027 + 1;
+	s.process.no_new_privileges = true;
+	s.process.capabilities = &s.caps;
+	s.caps.bounding = s.caps.permitted = s.caps.inheritable =
+		s.caps.effective = s.caps.ambient = caps;
+	s.caps.n_bounding = s.caps.n_permitted = s.caps.n_effective = 2;
+	s.caps.n_inheritable = 2;
+	s.caps.n_ambient = 1;
+	/* Only what is ambient survives exec of another user. */
+	expect("user, groups, capabilities",
+	       "1000\n1001\n1001 7 8\n/home/one\n0027\n"
+	       "CapInh: 0000000000000401 CapPrm: 0000000000000400 "
+	       "CapEff: 0000000000000400 CapBnd: 0000000000000401 "
+	       "CapAmb: 0000000000000400 NoNewPrivs: 1 ");
+
+	script("grep CapEff /proc/self/status");
+	expect("no capabilities given: none", "CapEff:\t0000000000000000\n");
+
+	script("true");
+	s.process.capabilities = &s.caps;
+	s.caps.bounding = (char *[]){(char *)"CAP_FROB"};
+	s.caps.n_bounding = 1;
+	expect_refusal("unknown capability", "CAP_FROB");
+}
+
+static void test_limits(void)
+{
+	static Oci__POSIXRlimit limit;
+	static Oci__POSIXRlimit *limits[] = {&limit};
+
+	oci__posixrlimit__init(&limit);
+	limit.type = strdup("RLIMIT_NOFILE");
+	limit.soft = 77;
+	limit.hard = 99;
+	script("ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj");
+	s.process.rlimits = limits;
+	s.process.n_rlimits = 1;
+	s.process.oom_score_adj = 123;
+	expect("limits", "77\n99\n123\n");
+
+	limit.type = strdup("RLIMIT_FROB");
+	script("true");
+	s.process.rlimits = limits;
+	s.process.n_rlimits = 1;
+	expect_refusal("unknown limit", "RLIMIT_FROB");
+}
+
+static void test_seccomp(void)
+{
+	static Oci__LinuxSeccomp profile;
+	static Oci__LinuxSyscall rule;
+	static Oci__LinuxSyscall *rules[] = {&rule};
+	static char *names[] = {(char *)"mkdir", (char *)"mkdirat",
+				(char *)"not_a_call_yet"};
+
+	for (int nnp = 0; nnp < 2; nnp++) {
+		struct test_spec x;
+		int status;
+
+		oci__linux_seccomp__init(&profile);
+		oci__linux_syscall__init(&rule);
+		profile.default_action = strdup("SCMP_ACT_ALLOW");
+		profile.syscalls = rules;
+		profile.n_syscalls = 1;
+		rule.names = names;
+		rule.n_names = 3;
+		rule.action = strdup("SCMP_ACT_ERRNO");
+		rule.errno_ret_case = OCI__LINUX_SYSCALL__ERRNO_RET_ERRNORET;
+		rule.errnoret = 28; /* ENOSPC */
+		script("mkdir /dev/shm/x 2>&1; sleep 100");
+		s.lin.seccomp = &profile;
+		s.process.no_new_privileges = nnp != 0;
+		script("mkdir /dev/shm/x 2>&1; sleep 100");
+		s.lin.seccomp = &profile;
+		s.process.no_new_privileges = nnp != 0;
+		check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
+		      "seccomp, no_new_privs %d", nnp);
+		spec_init(&x, rootfs, "sh", "-c", "mkdir /dev/shm/y 2>&1",
+			  NULL);
+		x.process.no_new_privileges = nnp != 0;
+		check(exec_process("s1", "e", &x) == TTRPC_OK &&
+			      strstr(read_all("s1", "e", false), "No space") &&
+			      wait_process("s1", "e", &status) == TTRPC_OK,
+		      "filters execs too");
+		check(kill_process("s1", "", SIGKILL) == TTRPC_OK &&
+			      strstr(read_all("s1", "", false), "No space"),
+		      "filters the first process");
+		check(remove_container("s1") == TTRPC_OK, "remove");
+	}
+	profile.default_action = strdup("SCMP_ACT_NOTIFY");
+	script("true");
+	s.lin.seccomp = &profile;
+	expect_refusal("SCMP_ACT_NOTIFY", "SCMP_ACT_NOTIFY");
+}
+
+static void test_namespaces(void)
+{
+	static Oci__LinuxIDMapping map;
+	static Oci__LinuxIDMapping *maps[] = {&map};
+	static Oci__LinuxTimeOffset offset;
+	static Oci__LinuxTimeOffset *offsets[] = {&offset};
+	struct test_spec x;
+	int status;
+
+	oci__linux_idmapping__init(&map);
+	map.host_id = 100000;
+	map.size = 65536;
+	script("id -u; cat /proc/self/uid_map | tr -s ' '; "
+	       "echo x > /dev/null && echo ok; sleep 100");
+	spec_namespace(&s, "user");
+	s.lin.uid_mappings = s.lin.gid_mappings = maps;
+	s.lin.n_uid_mappings = s.lin.n_gid_mappings = 1;
+	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
+	      "user namespace");
+	spec_init(&x, rootfs, "sh", "-c", "id -u; hostname >/dev/null", NULL);
+	check(exec_process("s1", "e", &x) == TTRPC_OK &&
+		      strcmp(read_all("s1", "e", false), "0\n") == 0 &&
+		      wait_process("s1", "e", &status) == TTRPC_OK &&
+		      status == 0,
+	      "exec into a user namespace");
+	check(kill_process("s1", "", SIGKILL) == TTRPC_OK &&
+		      strcmp(read_all("s1", "", false),
+			     "0\n 0 100000 65536\nok\n") == 0,
+	      "its maps");
+	check(remove_container("s1") == TTRPC_OK, "remove");
+
+	oci__linux_time_offset__init(&offset);
+	offset.clock = strdup("boottime");
+	offset.secs = 1000000000;
+	script("cut -c1-2 /proc/uptime");
+	spec_namespace(&s, "time");
+	s.lin.time_offsets = offsets;
+	s.lin.n_time_offsets = 1;
+	expect("time namespace", "10\n");
+
+	script("ip link | grep -c mtu");
+	spec_namespace(&s, "network");
+	expect("network namespace", "1\n");
+
+	script("cat /proc/sys/kernel/shmmax");
+	{
+		static Oci__Pair pair;
+		static Oci__Pair *pairs[] = {&pair};
+
+		oci__pair__init(&pair);
+		pair.key = strdup("kernel.shmmax");
+		pair.value = strdup("4242");
+		s.lin.sysctl = pairs;
+		s.lin.n_sysctl = 1;
+		expect("sysctl", "4242\n");
+		pair.key = strdup("kernel.panic");
+		script("true");
+		s.lin.sysctl = pairs;
+		s.lin.n_sysctl = 1;
+		expect_refusal("sysctl of the whole guest", "kernel.panic");
+	}
+}
+
+static void test_hooks(void)
+{
+	static Oci__Hooks hooks;
+	static Oci__Hook one, two;
+	static Oci__Hook *ones[] = {&one}, *twos[] = {&two};
+	static char *args[] = {(char *)"sh", (char *)"-c", NULL};
+	static char *args2[] = {(char *)"sh", (char *)"-c",
+				(char *)"cat > /dev/shm/two"};
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "cat > %s/created", rootfs);
+	args[2] = text;
+	oci__hooks__init(&hooks);
+	oci__hook__init(&one);
+	oci__hook__init(&two);
+	one.path = strdup("/bin/sh");
+	one.args = args;
+	one.n_args = 3;
+	two.path = strdup("/bin/sh");
+	two.args = args2;
+	two.n_args = 3;
+	hooks.create_container = ones;
+	hooks.n_create_container = 1;
+	hooks.start_container = twos;
+	hooks.n_start_container = 1;
+	script("grep -c '\"status\":\"creating\"' /created;"
+	       "grep -c '\"id\":\"s1\"' /dev/shm/two");
+	s.spec.hooks = &hooks;
+	expect("hooks", "1\n1\n");
+
+	two.path = strdup("/bin/false");
+	two.n_args = 0;
+	script("true");
+	s.spec.hooks = &hooks;
+	check(create("s1", &s) == TTRPC_OK && start("s1") != TTRPC_OK &&
+		      strstr(call_text, "hook startContainer: /bin/false"),
+	      "hook that fails");
+	check(remove_container("s1") == TTRPC_OK, "remove");
+}
+
+static void test_cgroup(void)
+{
+	static Oci__LinuxMemory memory;
+	int status;
+
+	oci__linux_memory__init(&memory);
+	memory.limit = 64 << 20;
+	script("true");
+	s.lin.resources = &s.resources;
+	s.resources.memory = &memory;
+	s.lin.cgroups_path = strdup("/nacre-test/c");
+	if (access("/sys/fs/cgroup/memory.stat", F_OK) < 0 &&
+	    access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0) {
+		enum ttrpc_code code = create("s1", &s);
+
+		check(code == TTRPC_OK || strstr(call_text, "no memory.max"),
+		      "a limit without its controller is an error");
+		if (code == TTRPC_OK)
+			(void)remove_container("s1");
+	}
+	script("cat /proc/self/cgroup | grep ^0");
+	s.lin.n_namespaces--; /* cgroup, the last one */
+	s.lin.cgroups_path = strdup("/nacre-test/c");
+	expect("path of the group", "0::/nacre-test/c\n");
+	script("sleep 100");
+	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK, "start");
+	{
+		Agent__ContainerRequest req = AGENT__CONTAINER_REQUEST__INIT;
+		struct test_spec x;
+
+		req.container_id = strdup("s1");
+		spec_init(&x, rootfs, "true", NULL);
+		check(call("PauseContainer", &req.base,
+			   &agent__empty__descriptor, NULL) == TTRPC_OK,
+		      "pause");
+		check(call("PauseContainer", &req.base,
+			   &agent__empty__descriptor,
+			   NULL) == TTRPC_FAILED_PRECONDITION,
+		      "pause twice");
+		check(exec_process("s1", "e", &x) == TTRPC_FAILED_PRECONDITION,
+		      "exec while paused");
+		check(call("ResumeContainer", &req.base,
+			   &agent__empty__descriptor, NULL) == TTRPC_OK,
+		      "resume");
+		check(exec_process("s1", "e", &x) == TTRPC_OK &&
+			      wait_process("s1", "e", &status) == TTRPC_OK &&
+			      status == 0,
+		      "exec after it");
+		check(call("PauseContainer", &req.base,
+			   &agent__empty__descriptor, NULL) == TTRPC_OK,
+		      "pause");
+	}
+	check(remove_container("s1") == TTRPC_OK, "remove while paused");
+	(void)rmdir("/sys/fs/cgroup/nacre-test");
+}
+
+void test_spec_suite(const char *root)
+{
+	rootfs = root;
+	test_view();
+	test_mounts();
+	test_devices();
+	test_user();
+	test_limits();
+	test_seccomp();
+	test_namespaces();
+	test_hooks();
+	test_cgroup();
+}
