@@ -116,14 +116,15 @@ TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
-TESTS_runtime :=
+TESTS_runtime := runtime/oci/test_spec runtime/test_config \
+	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control
 TESTS_agent :=
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user
-FUZZERS := fuzz_json
+FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
 FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
