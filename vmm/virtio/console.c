@@ -6,7 +6,7 @@
 
 #include "vmm/virtio/device.h"
 
-#define QUEUE_SIZE 64u
+#define QUEUE_SIZE 256u
 #define INPUT_MAX 4096u
 /* Per wake-up of the loop. */
 #define KICK_BYTES_MAX (64u << 10)

@@ -51,6 +51,9 @@ static void stop_queues(struct virtio_device *dev)
 	unsigned i;
 
 	for (i = 0; i < dev->nqueues; i++) {
+		const struct virtq *q = &dev->queues[i];
+
+		dev->stopped_at[i] = (uint16_t)(q->next_avail - q->inflight);
 		virtq_stop(&dev->queues[i]);
 		dev->queues[i].size = dev->queue_max[i];
 	}
@@ -302,6 +305,21 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q)
 		return;
 	if (dev->queues[q].started)
 		dev->ops->kick(dev, q);
+}
+
+int virtio_device_start_queue(struct virtio_device *dev, unsigned q,
+			      const struct virtq *regs)
+{
+	struct virtq *vq = &dev->queues[q];
+
+	if (q >= dev->nqueues || vq->started || !virtio_device_running(dev) ||
+	    regs->size > dev->queue_max[q])
+		return -EINVAL;
+	pthread_mutex_lock(&dev->lock);
+	*vq = *regs;
+	vq->enabled = true;
+	pthread_mutex_unlock(&dev->lock);
+	return virtq_start(vq, dev->mem, dev->features);
 }
 
 /* Device side. ---------------------------------------------------------- */

@@ -101,6 +101,9 @@ struct virtio_device {
 	uint8_t status;
 	uint64_t features; /* accepted by the driver */
 	bool active;	   /* between activate and reset */
+	/* Where each queue stopped at the last reset: the index of the first
+	 * request that was not completed. */
+	uint16_t stopped_at[VIRTIO_QUEUES_MAX];
 	/* Registers of each under `lock`; the rest belongs to the device. */
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	struct log_limit faults;
@@ -134,6 +137,14 @@ void virtio_device_config_write(struct virtio_device *dev, uint64_t off,
 				const void *src, size_t len);
 /* On the loop: passes a kick to an active device, drops it otherwise. */
 void virtio_device_kick(struct virtio_device *dev, unsigned q);
+
+/*
+ * On the loop, for a transport whose driver starts queues one by one: starts
+ * q of an active device with the registers of regs. -EINVAL: they break a
+ * rule.
+ */
+int virtio_device_start_queue(struct virtio_device *dev, unsigned q,
+			      const struct virtq *regs) MUST_CHECK;
 
 /* Device side. ---------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
 
 #include "vmm/virtio/device.h"
 
-#define QUEUE_SIZE 64u
+#define QUEUE_SIZE 256u
 /* 5.4.6: the device may write less than the buffer holds, but a byte. */
 #define REQUEST_BYTES_MAX (64u << 10)
 /* Per wake-up of the loop. */
