@@ -112,7 +112,8 @@ TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
-	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options
+	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options \
+	vmm/machine/test_kvm
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -122,6 +123,7 @@ TESTS_agent :=
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
+TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user
 FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
