@@ -157,7 +157,6 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 	      const struct command **command, struct err *err)
 {
 	int used = parse(argc, argv, global_opts, "nacre", cli, err);
-	char **words;
 	int ret;
 
 	*command = NULL;
@@ -172,13 +171,11 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 		return err_set(err, EINVAL,
 			       "unknown command \"%s\", see --help", argv[0]);
 	cli->command = (*command)->name;
-	words = calloc((size_t)argc + 1, sizeof(char *));
-	if (!words)
+	cli->words = calloc((size_t)argc + 1, sizeof(char *));
+	if (!cli->words)
 		return err_set(err, ENOMEM, "out of memory");
-	cli->argv = words;
+	cli->argv = cli->words;
 	ret = gather(argc, argv, *command, cli, err);
-	if (cli->argv != words)
-		free(words);
 	if (ret < 0 || cli->help)
 		return ret;
 	if (cli->argc < (*command)->min_args ||
@@ -225,4 +222,5 @@ void cli_free(struct cli *cli)
 {
 	free(cli->env);
 	free(cli->cap);
+	free(cli->words);
 }

@@ -54,7 +54,8 @@ struct cli {
 	/* Name of the command, and what follows it. */
 	const char *command;
 	int argc;
-	char **argv; /* NULL-terminated */
+	char **argv;  /* NULL-terminated */
+	char **words; /* what argv may point to; owned */
 };
 
 enum opt_kind {

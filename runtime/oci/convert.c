@@ -11,15 +11,15 @@
 
 #define FIELD_NAME_MAX 64
 
-/* Names that differ by more than their case. */
+/* Names that differ by more than their case; NULL: its shape differs too, and
+ * the caller converts it. */
 static const struct {
 	const char *json;
 	const char *field;
 } aliases[] = {
-	{"ociVersion", "version"},
-	{"linux", "linux_config"},
-	{"pageSize", "pagesize"},
-	{"errnoRet", "errnoret"},
+	{"ociVersion", "version"}, {"linux", "linux_config"},
+	{"pageSize", "pagesize"},  {"errnoRet", "errnoret"},
+	{"timeOffsets", NULL},
 };
 
 int snake_case(const char *camel, char *out, size_t size)
@@ -47,13 +47,15 @@ int snake_case(const char *camel, char *out, size_t size)
 static const ProtobufCFieldDescriptor *
 find_field(const ProtobufCMessageDescriptor *type, const char *key)
 {
-	char name[FIELD_NAME_MAX];
+	char snake[FIELD_NAME_MAX];
+	const char *name = snake;
 
+	if (snake_case(key, snake, sizeof(snake)) < 0)
+		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
 		if (!strcmp(aliases[i].json, key))
-			return protobuf_c_message_descriptor_get_field_by_name(
-				type, aliases[i].field);
-	if (snake_case(key, name, sizeof(name)) < 0)
+			name = aliases[i].field;
+	if (!name)
 		return NULL;
 	return protobuf_c_message_descriptor_get_field_by_name(type, name);
 }
