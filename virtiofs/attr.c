@@ -193,6 +193,34 @@ static int set_times(struct fs_req *req, const struct fuse_setattr_in *in)
 	return utimensat(req->inode->fd, "", ts, AT_EMPTY_PATH) ? -errno : 0;
 }
 
+/*
+ * A request that sets nothing is what is left of a chown(-1, -1), or of a
+ * write whose set-id bits are the server's to clear (Linux, with
+ * FUSE_HANDLE_KILLPRIV_V2): a chown to nobody does that. The change time, which
+ * comes with it in writeback mode, is the host's own.
+ */
+static bool sets_nothing(const struct fuse_setattr_in *in)
+{
+	return !(in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE |
+			      FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW |
+			      FATTR_MTIME_NOW));
+}
+
+static int kill_bits(struct fs_req *req, const struct fuse_setattr_in *in)
+{
+	int ret = 0;
+
+	/* Without group-execute, the bit stays for root and members. */
+	if (req->in.uid != 0)
+		ret = fs_cred_enter_group(req);
+	if (ret)
+		return ret;
+	ret = set_owner(req, in);
+	if (req->in.uid != 0)
+		fs_cred_leave_group(req);
+	return ret;
+}
+
 int fs_setattr(struct fs_req *req)
 {
 	const struct fuse_setattr_in *in = req->args;
@@ -202,6 +230,8 @@ int fs_setattr(struct fs_req *req)
 		ret = set_mode(req, in);
 	if (!ret && (in->valid & (FATTR_UID | FATTR_GID)))
 		ret = set_owner(req, in);
+	if (!ret && sets_nothing(in))
+		ret = kill_bits(req, in);
 	if (!ret && (in->valid & FATTR_SIZE))
 		ret = set_size(req, in);
 	if (!ret && (in->valid & (FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW |

@@ -149,7 +149,7 @@ static int create_open(struct fs_req *req, const char *name, int flags,
 }
 
 /* Entry and handle of a file that fd (taken) has open. */
-static int create_finish(struct fs_req *req, int fd, int path, bool append)
+static int create_finish(struct fs_req *req, int fd, int path)
 {
 	struct create_reply *out = fs_reply(req, sizeof(*out));
 	int ret;
@@ -164,7 +164,7 @@ static int create_finish(struct fs_req *req, int fd, int path, bool append)
 		return ret;
 	}
 	out->open.open_flags = fs_open_reply(req->fs);
-	ret = fs_handle_add(req->fs, FS_FILE, fd, out->entry.nodeid, append,
+	ret = fs_handle_add(req->fs, FS_FILE, fd, out->entry.nodeid,
 			    &out->open.fh);
 	if (ret)
 		fs_inode_forget(req->fs, out->entry.nodeid, 1);
@@ -202,7 +202,7 @@ static int create_existing(struct fs_req *req, const char *name, int flags,
 		close(found.fd);
 		return fd;
 	}
-	return create_finish(req, fd, found.fd, (in->flags & O_APPEND) != 0);
+	return create_finish(req, fd, found.fd);
 }
 
 int fs_create(struct fs_req *req)
@@ -226,8 +226,7 @@ int fs_create(struct fs_req *req)
 		return create_existing(req, name, flags, in);
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(req->fs, fd),
-			     (in->flags & O_APPEND) != 0);
+	return create_finish(req, fd, fs_path_of(req->fs, fd));
 }
 
 /* The name in the request has no meaning. */
@@ -246,6 +245,5 @@ int fs_tmpfile(struct fs_req *req)
 			 create_mode(req, in->mode, in->umask));
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(req->fs, fd),
-			     (in->flags & O_APPEND) != 0);
+	return create_finish(req, fd, fs_path_of(req->fs, fd));
 }

@@ -56,6 +56,11 @@ static int uid_set(uid_t uid)
 	return syscall(SYS_setresuid, -1, uid, -1) ? -errno : 0;
 }
 
+static int groups_set(size_t n, const gid_t *groups)
+{
+	return syscall(SYS_setgroups, n, groups) ? -errno : 0;
+}
+
 /* An id that the user namespace does not map: as the kernel says it. */
 static int cred_error(int ret)
 {
@@ -72,6 +77,9 @@ int fs_cred_enter(struct fs_req *req)
 		return 0;
 	if (req->in.uid == (uid_t)-1 || req->in.gid == (gid_t)-1)
 		return -EOVERFLOW;
+	/* A user namespace may forbid it: then the bit goes, see below. */
+	if (req->has_group && groups_set(1, &req->group))
+		req->has_group = false;
 	ret = gid_set(req->in.gid);
 	if (!ret)
 		ret = uid_set(req->in.uid);
@@ -102,6 +110,8 @@ void fs_cred_leave(struct fs_req *req)
 	BUG_ON(uid_set(thread->uid));
 	BUG_ON(caps_set(thread, thread->effective));
 	BUG_ON(gid_set(thread->gid));
+	if (req->has_group)
+		BUG_ON(groups_set(0, NULL));
 }
 
 int fs_cred_enter_group(struct fs_req *req)

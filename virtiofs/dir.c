@@ -25,8 +25,7 @@ int fs_opendir(struct fs_req *req)
 	if (req->fs->config.cache == VIRTIOFS_CACHE_ALWAYS ||
 	    req->fs->config.cache == VIRTIOFS_CACHE_METADATA)
 		out->open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
-	return fs_handle_add(req->fs, FS_DIR, fd, req->in.nodeid, false,
-			     &out->fh);
+	return fs_handle_add(req->fs, FS_DIR, fd, req->in.nodeid, &out->fh);
 }
 
 /* With the directory's lock. 1: *out is the next entry; 0: end; -errno. */

@@ -50,7 +50,7 @@ void fs_handles_release(struct virtiofs *fs)
 }
 
 int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind, int fd,
-		  uint64_t nodeid, bool append, uint64_t *fh)
+		  uint64_t nodeid, uint64_t *fh)
 {
 	struct fs_dir *dir = NULL;
 	struct fs_handle *handle;
@@ -71,7 +71,6 @@ int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind, int fd,
 	handle->kind = kind;
 	handle->fd = fd;
 	handle->nodeid = nodeid;
-	handle->append = append;
 	handle->dir = dir;
 	atomic_store(&handle->open, true);
 	*fh = fs_slot_id(&handle->slot);

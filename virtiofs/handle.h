@@ -11,7 +11,7 @@ void fs_handles_release(struct virtiofs *fs);
 
 /* Takes fd in every case. 0, -ENFILE or -ENOMEM. */
 int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind, int fd,
-		  uint64_t nodeid, bool append, uint64_t *fh) MUST_CHECK;
+		  uint64_t nodeid, uint64_t *fh) MUST_CHECK;
 /* NULL unless fh is an open handle of that kind and that inode. */
 struct fs_handle *fs_handle_get(struct virtiofs *fs, uint64_t fh,
 				enum fs_handle_kind kind, uint64_t nodeid);

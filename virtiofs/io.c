@@ -73,8 +73,7 @@ int fs_open(struct fs_req *req)
 	if (fd < 0)
 		return fd;
 	out->open_flags = fs_open_reply(req->fs);
-	return fs_handle_add(req->fs, FS_FILE, fd, req->in.nodeid,
-			     (in->flags & O_APPEND) != 0, &out->fh);
+	return fs_handle_add(req->fs, FS_FILE, fd, req->in.nodeid, &out->fh);
 }
 
 static struct fs_handle *file_get(struct fs_req *req, uint64_t fh)
@@ -109,19 +108,33 @@ int fs_read(struct fs_req *req)
 	return n < 0 ? (int)n : 0;
 }
 
-/* FUSE_WRITE_CACHE: a page of the guest's cache, with a guessed handle. */
+/* The flags that the guest's file has now; a page of its cache
+ * (FUSE_WRITE_CACHE) goes where it belongs, with a guessed handle. */
+static int write_flags(struct fs_req *req, const struct fuse_write_in *in)
+{
+	int flags = 0;
+
+	if (in->write_flags & FUSE_WRITE_CACHE)
+		return 0;
+	if ((in->flags & O_APPEND) && !fs_has(req->fs, FUSE_WRITEBACK_CACHE))
+		flags |= RWF_APPEND;
+	if ((in->flags & O_SYNC) == O_SYNC)
+		flags |= RWF_SYNC;
+	else if (in->flags & O_DSYNC)
+		flags |= RWF_DSYNC;
+	return flags;
+}
+
 static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 			 const struct fs_handle *handle, unsigned niov)
 {
 	bool kill = (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
-	bool append = handle->append && !(in->write_flags & FUSE_WRITE_CACHE) &&
-		      !fs_has(req->fs, FUSE_WRITEBACK_CACHE);
 	ssize_t n;
 
 	if (kill)
 		fs_fsetid_drop(req->thread);
 	n = pwritev2(handle->fd, req->thread->iov, (int)niov, (off_t)in->offset,
-		     append ? RWF_APPEND : 0);
+		     write_flags(req, in));
 	if (n < 0)
 		n = -errno;
 	if (kill)

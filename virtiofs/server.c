@@ -174,10 +174,39 @@ static const struct op *op_find(uint32_t opcode)
 	return &ops[opcode];
 }
 
-/* The arguments, in one read, without extensions: none is negotiated. */
+/*
+ * Extensions stand behind the arguments. The one that is negotiated is
+ * FUSE_EXT_GROUPS of 7.38: the group of the directory, if the caller is in it.
+ */
+static int extensions_read(struct fs_req *req, size_t pos, size_t len)
+{
+	const uint8_t *at = (const uint8_t *)req->args + pos;
+	struct fuse_ext_header header;
+	uint32_t groups[2];
+
+	while (len > 0) {
+		if (len < sizeof(header))
+			return -EINVAL;
+		memcpy(&header, at, sizeof(header));
+		if (header.size < sizeof(header) || header.size > len)
+			return -EINVAL;
+		if (header.type == FS_EXT_GROUPS &&
+		    header.size >= sizeof(header) + sizeof(groups)) {
+			memcpy(groups, at + sizeof(header), sizeof(groups));
+			req->has_group = groups[0] == 1;
+			req->group = groups[1];
+		}
+		at += header.size;
+		len -= header.size;
+	}
+	return 0;
+}
+
+/* The arguments and extensions, in one read. */
 static int args_read(struct fs_req *req, const struct op *op)
 {
 	size_t extra = (size_t)req->in.total_extlen * 8;
+	size_t len;
 
 	if (req->in.len < sizeof(req->in) || req->in.len > req->chain->read_len)
 		return -EINVAL;
@@ -188,16 +217,18 @@ static int args_read(struct fs_req *req, const struct op *op)
 	if (req->body_len < op->min)
 		return -EINVAL;
 	req->args_len = op->flags & OP_BULK ? op->min : req->body_len;
-	if (req->args_len > FS_ARGS_MAX)
+	len = op->flags & OP_BULK ? op->min : req->body_len + extra;
+	if (len > FS_ARGS_MAX)
 		return -E2BIG;
 	if (virtq_chain_read(req->chain, sizeof(req->in), req->thread->args,
-			     req->args_len) != req->args_len)
+			     len) != len)
 		return -EINVAL;
 	/* A field behind the end of a short request reads as zero. */
-	memset(req->thread->args + req->args_len, 0,
-	       MIN(FS_ARGS_MAX - req->args_len,
-		   sizeof(struct fuse_setattr_in)));
-	return 0;
+	memset(req->thread->args + len, 0,
+	       MIN(FS_ARGS_MAX - len, sizeof(struct fuse_setattr_in)));
+	if (len == req->args_len)
+		return 0;
+	return extensions_read(req, req->args_len, extra);
 }
 
 static int request_run(struct fs_req *req, const struct op *op)

@@ -38,6 +38,9 @@
 #define FS_MAX_PAGES 256u
 /* Directory entries read from the host at a time. */
 #define FS_DIRENTS 4096u
+/* Of 7.38, but not in all headers of that version. */
+#define FS_CREATE_SUPP_GROUP (1ull << 34)
+#define FS_EXT_GROUPS 32u
 
 /* The identity of a host inode: the same file below two mounts is two. */
 struct fs_key {
@@ -78,7 +81,6 @@ struct fs_handle {
 	struct fs_slot slot;
 	enum fs_handle_kind kind;
 	int fd;
-	bool append;
 	uint64_t nodeid;
 	struct fs_dir *dir; /* FS_DIR only */
 	atomic_bool open;   /* the guest has one reference */
@@ -124,10 +126,12 @@ struct fs_req {
 	size_t args_len;  /* bytes at args */
 	size_t body_len;  /* of the request, without header */
 	struct fs_inode *inode; /* of in.nodeid, where the opcode has one */
-	void *reply;		/* FS_REPLY_MAX bytes */
-	size_t reply_len;	/* bytes of it to send */
-	size_t direct_len;	/* or: already in the chain, after the header */
-	size_t reply_room;	/* writable bytes after the header */
+	bool has_group;		/* one of the caller's groups is `group` */
+	gid_t group;
+	void *reply;	   /* FS_REPLY_MAX bytes */
+	size_t reply_len;  /* bytes of it to send */
+	size_t direct_len; /* or: already in the chain, after the header */
+	size_t reply_room; /* writable bytes after the header */
 };
 
 /* Takes root_fd and proc_fd in every case. NULL: err. */

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Compares two file systems, case by case:
+ *
+ *	conform [-v] [-g GROUP] DIR_A DIR_B
+ *
+ * Prints "not ok" and both traces where they differ, with -v "ok" for the
+ * others, and at last "N passed, N failed". 0 if all passed.
+ */
+
+#include "integration/virtiofs/conform.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const struct case_group *const tables[] = {
+	conform_open_groups,
+	conform_names_groups,
+	conform_data_groups,
+	conform_ids_groups,
+};
+
+void label(struct trial *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(t->label, sizeof(t->label), fmt, ap);
+	va_end(ap);
+}
+
+void note(struct trial *t, const char *fmt, ...)
+{
+	size_t room = sizeof(t->trace) - t->len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(t->trace + t->len, room, fmt, ap);
+	va_end(ap);
+	if (n > 0 && (size_t)n + 1 < room) {
+		t->len += (size_t)n;
+		t->trace[t->len++] = '\n';
+		t->trace[t->len] = 0;
+	}
+}
+
+long ret(struct trial *t, const char *what, long value)
+{
+	int saved = errno;
+
+	if (value < 0)
+		note(t, "%s: %s", what, strerrorname_np(saved));
+	else
+		note(t, "%s: %ld", what, value);
+	errno = saved;
+	return value;
+}
+
+int fd_ret(struct trial *t, const char *what, int fd)
+{
+	ret(t, what, fd < 0 ? -1 : 0);
+	return fd;
+}
+
+static void look_stat(struct trial *t, const char *what, const struct stat *st)
+{
+	bool dir = S_ISDIR(st->st_mode);
+
+	note(t, "%s: %o links %lu owner %u:%u size %ld rdev %lx", what,
+	     st->st_mode, (unsigned long)st->st_nlink, st->st_uid, st->st_gid,
+	     dir ? -1 : (long)st->st_size, (unsigned long)st->st_rdev);
+}
+
+void look(struct trial *t, const char *path)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW))
+		ret(t, path, -1);
+	else
+		look_stat(t, path, &st);
+}
+
+void look_fd(struct trial *t, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		ret(t, "fstat", -1);
+	else
+		look_stat(t, "fstat", &st);
+}
+
+void content(struct trial *t, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+	uint64_t hash = 14695981039346656037ull;
+	uint8_t buf[4096];
+	size_t total = 0;
+	ssize_t n;
+
+	if (fd < 0) {
+		ret(t, path, -1);
+		return;
+	}
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		if (total == 0 && n <= 200)
+			note(t, "%s: '%.*s'", path, (int)n, (char *)buf);
+		for (ssize_t i = 0; i < n; i++)
+			hash = (hash ^ buf[i]) * 1099511628211ull;
+		total += (size_t)n;
+	}
+	if (n < 0)
+		ret(t, "read", -1);
+	note(t, "%s: %zu bytes, hash %llx", path, total,
+	     (unsigned long long)hash);
+	close(fd);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+void list(struct trial *t, const char *path)
+{
+	uint64_t hash = 14695981039346656037ull;
+	struct dirent **names;
+	int n = scandir(path, &names, NULL, by_name);
+
+	if (n < 0) {
+		ret(t, path, -1);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		if (n < 40)
+			note(t, "%s/%s type %d", path, names[i]->d_name,
+			     names[i]->d_type);
+		for (const char *c = names[i]->d_name; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * 1099511628211ull;
+		hash = (hash ^ names[i]->d_type) * 1099511628211ull;
+		free(names[i]);
+	}
+	note(t, "%s: %d names, hash %llx", path, n, (unsigned long long)hash);
+	free(names);
+}
+
+const char *kind_name(unsigned kind)
+{
+	static const char *const names[KINDS] = {
+		[KIND_NONE] = "none",
+		[KIND_FILE] = "file",
+		[KIND_READONLY] = "read-only file",
+		[KIND_DIR] = "directory",
+		[KIND_FULL_DIR] = "full directory",
+		[KIND_LINK_FILE] = "link to file",
+		[KIND_LINK_DIR] = "link to directory",
+		[KIND_LINK_NONE] = "dangling link",
+		[KIND_LINK_LOOP] = "link to itself",
+		[KIND_FIFO] = "fifo",
+		[KIND_SOCKET] = "socket",
+	};
+
+	return names[kind];
+}
+
+void put(struct trial *t, const char *name, const char *text, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	size_t len = strlen(text);
+
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len || fchmod(fd, mode))
+		ret(t, "put", -1);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void make_socket(struct trial *t, const char *name)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", name);
+	ret(t, "bind", bind(fd, (struct sockaddr *)&addr, sizeof(addr)));
+	close(fd);
+}
+
+void make(struct trial *t, const char *name, unsigned kind)
+{
+	char path[300];
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s.target", name);
+	if (kind == KIND_FILE)
+		put(t, name, "hello", 0644);
+	else if (kind == KIND_READONLY)
+		put(t, name, "hello", 0444);
+	else if (kind == KIND_DIR || kind == KIND_FULL_DIR)
+		r = mkdir(name, 0755);
+	else if (kind == KIND_LINK_FILE || kind == KIND_LINK_DIR ||
+		 kind == KIND_LINK_NONE)
+		r = symlink(path, name);
+	else if (kind == KIND_LINK_LOOP)
+		r = symlink(name, name);
+	else if (kind == KIND_FIFO)
+		r = mkfifo(name, 0644);
+	else if (kind == KIND_SOCKET)
+		make_socket(t, name);
+	if (kind == KIND_LINK_FILE)
+		put(t, path, "target", 0644);
+	if (kind == KIND_LINK_DIR)
+		r |= mkdir(path, 0755);
+	if (kind == KIND_FULL_DIR) {
+		snprintf(path, sizeof(path), "%s/child", name);
+		put(t, path, "child", 0644);
+	}
+	if (r)
+		ret(t, "make", -1);
+}
+
+/* Removes a tree, whatever its modes. */
+static void clear(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	struct dirent *d;
+	DIR *dir;
+
+	if (fd < 0 && errno == EACCES && !fchmodat(dirfd, name, 0700, 0)) {
+		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	}
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		unlinkat(dirfd, name, 0);
+		return;
+	}
+	while ((d = readdir(dir))) {
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			clear(fd, d->d_name);
+	}
+	closedir(dir);
+	unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
+static int run_in(const char *base, const struct case_group *g, unsigned i,
+		  struct trial *t)
+{
+	memset(t, 0, sizeof(*t));
+	if (chdir(base) || mkdir("case", 0755) || chmod("case", 0755) ||
+	    chdir("case")) {
+		fprintf(stderr, "conform: %s: %s\n", base, strerror(errno));
+		return -1;
+	}
+	label(t, "%u", i);
+	umask(022);
+	g->run(t, i);
+	if (chdir("..")) {
+		fprintf(stderr, "conform: %s: %s\n", base, strerror(errno));
+		return -1;
+	}
+	clear(AT_FDCWD, "case");
+	return 0;
+}
+
+static bool verbose;
+static unsigned passed;
+static unsigned failed;
+
+static int run_group(const struct case_group *g, char **dirs)
+{
+	static struct trial a;
+	static struct trial b;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		if (run_in(dirs[0], g, i, &a) || run_in(dirs[1], g, i, &b))
+			return -1;
+		if (strcmp(a.trace, b.trace) == 0) {
+			passed++;
+			if (verbose)
+				printf("ok %s: %s\n", g->name, a.label);
+			continue;
+		}
+		failed++;
+		printf("not ok %s: %s\n--- %s\n%s--- %s\n%s", g->name, a.label,
+		       dirs[0], a.trace, dirs[1], b.trace);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *only = NULL;
+	char *dirs[2];
+	int opt;
+
+	while ((opt = getopt(argc, argv, "vg:")) >= 0) {
+		if (opt == 'v')
+			verbose = true;
+		else if (opt == 'g')
+			only = optarg;
+		else
+			return 2;
+	}
+	if (argc - optind != 2) {
+		fprintf(stderr, "usage: conform [-v] [-g GROUP] DIR DIR\n");
+		return 2;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		dirs[i] = realpath(argv[optind + (int)i], NULL);
+		if (!dirs[i]) {
+			perror(argv[optind + (int)i]);
+			return 2;
+		}
+	}
+	for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
+		for (const struct case_group *g = tables[n]; g->name; g++) {
+			if ((!only || strcmp(only, g->name) == 0) &&
+			    run_group(g, dirs))
+				return 2;
+		}
+	}
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed ? 1 : 0;
+}

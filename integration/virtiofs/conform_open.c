@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "integration/virtiofs/conform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MODES 3u
+#define BITS 6u
+#define FLAG_SETS (MODES << BITS)
+
+static const int bits[BITS] = {O_CREAT,	 O_EXCL,      O_TRUNC,
+			       O_APPEND, O_DIRECTORY, O_NOFOLLOW};
+static const char *const bit_names[BITS] = {"CREAT",  "EXCL",	   "TRUNC",
+					    "APPEND", "DIRECTORY", "NOFOLLOW"};
+
+static int flag_set(unsigned i, char *text, size_t size)
+{
+	static const char *const modes[] = {"RDONLY", "WRONLY", "RDWR"};
+	int flags = (int)(i % MODES);
+	size_t n = (size_t)snprintf(text, size, "%s", modes[i % MODES]);
+
+	for (unsigned b = 0; b < BITS; b++) {
+		if (!(i / MODES & 1u << b))
+			continue;
+		flags |= bits[b];
+		n += (size_t)snprintf(text + n, size - n, "|%s", bit_names[b]);
+	}
+	return flags;
+}
+
+/* Every set of flags on every kind of file. */
+static void open_run(struct trial *t, unsigned i)
+{
+	unsigned kind = i / FLAG_SETS;
+	char buf[16] = {0};
+	char text[100];
+	int flags = flag_set(i % FLAG_SETS, text, sizeof(text));
+	int fd;
+
+	label(t, "%s, %s", kind_name(kind), text);
+	make(t, "f", kind);
+	/* O_CREAT | O_DIRECTORY changed its meaning in Linux 6.4. */
+	if ((flags & O_CREAT) && (flags & O_DIRECTORY))
+		return;
+	fd = fd_ret(t, "open", open("f", flags | O_NONBLOCK, 0640));
+	if (fd >= 0) {
+		look_fd(t, fd);
+		ret(t, "read", read(fd, buf, 3));
+		note(t, "'%s'", buf);
+		ret(t, "write", write(fd, "XY", 2));
+		ret(t, "seek", lseek(fd, 0, SEEK_CUR));
+		ret(t, "truncate", ftruncate(fd, 4));
+		close(fd);
+	}
+	look(t, "f");
+	look(t, "f.target");
+	if (kind != KIND_FIFO && kind != KIND_SOCKET)
+		content(t, "f");
+}
+
+/* Modes at creation by each umask; and in a set-group-ID directory. */
+static void create_mode_run(struct trial *t, unsigned i)
+{
+	static const mode_t modes[] = {0,    0600,  0644,  0666,  0755,
+				       0777, 04755, 02755, 01777, 07777};
+	static const mode_t masks[] = {0, 022, 027, 077, 0777};
+	mode_t mode = modes[i % 10];
+	mode_t mask = masks[i / 10 % 5];
+	int fd;
+
+	label(t, "mode %o, umask %o%s", mode, mask,
+	      i >= 50 ? ", set-group-ID directory" : "");
+	if (i >= 50) {
+		ret(t, "chown", chown(".", (uid_t)-1, 50));
+		ret(t, "chmod", chmod(".", 02777));
+	}
+	umask(mask);
+	fd = fd_ret(t, "open", open("f", O_RDWR | O_CREAT | O_EXCL, mode));
+	if (fd >= 0)
+		close(fd);
+	ret(t, "mkdir", mkdir("d", mode));
+	ret(t, "mkfifo", mkfifo("p", mode));
+	ret(t, "mknod", mknod("n", S_IFREG | mode, 0));
+	ret(t, "symlink", symlink("x", "s"));
+	umask(022);
+	look(t, "f");
+	look(t, "d");
+	look(t, "p");
+	look(t, "n");
+	look(t, "s");
+}
+
+static void unlinked_run(struct trial *t, unsigned i)
+{
+	char buf[32] = {0};
+	int fd;
+
+	label(t, "%s", i ? "renamed over while open" : "unlinked while open");
+	put(t, "f", "hello", 0644);
+	fd = fd_ret(t, "open", open("f", O_RDWR));
+	if (i) {
+		put(t, "g", "other", 0644);
+		ret(t, "rename", rename("g", "f"));
+	} else {
+		ret(t, "unlink", unlink("f"));
+	}
+	look_fd(t, fd);
+	ret(t, "write", pwrite(fd, "12345678", 8, 3));
+	ret(t, "read", pread(fd, buf, sizeof(buf) - 1, 0));
+	note(t, "'%s'", buf);
+	ret(t, "truncate", ftruncate(fd, 2));
+	ret(t, "chmod", fchmod(fd, 0600));
+	ret(t, "fsync", fsync(fd));
+	look_fd(t, fd);
+	close(fd);
+	list(t, ".");
+}
+
+static void tmpfile_run(struct trial *t, unsigned i)
+{
+	static const int extra[] = {0, O_EXCL, O_APPEND};
+	char path[64];
+	int fd;
+
+	label(t, "O_TMPFILE %u", i);
+	fd = fd_ret(t, "open",
+		    open(i == 3 ? "nowhere" : ".",
+			 O_TMPFILE | O_RDWR | (i < 3 ? extra[i] : 0), 0640));
+	if (fd < 0)
+		return;
+	look_fd(t, fd);
+	ret(t, "write", write(fd, "hello", 5));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ret(t, "link",
+	    linkat(AT_FDCWD, path, AT_FDCWD, "f", AT_SYMLINK_FOLLOW));
+	close(fd);
+	look(t, "f");
+	content(t, "f");
+}
+
+/* Directories as files, files as directories. */
+static void wrong_type_run(struct trial *t, unsigned i)
+{
+	static const char *const paths[] = {
+		"f/",	"f/x", "f/.", "f/..", "d/", "d/.", "d/..", "d//f",
+		"no/x", "no/", "s/",  "s/x",  "",   ".",   "..",   "d/../f"};
+	const char *p = paths[i];
+	struct stat st;
+	char buf[8];
+	int fd;
+
+	label(t, "path '%s'", p);
+	put(t, "f", "hello", 0644);
+	mkdir("d", 0755);
+	put(t, "d/f", "below", 0644);
+	ret(t, "symlink", symlink("d", "s"));
+	ret(t, "stat", stat(p, &st));
+	ret(t, "lstat", lstat(p, &st));
+	fd = fd_ret(t, "open", open(p, O_RDONLY));
+	if (fd >= 0) {
+		ret(t, "read", read(fd, buf, sizeof(buf)));
+		close(fd);
+	}
+	fd = fd_ret(t, "create", open(p, O_WRONLY | O_CREAT, 0644));
+	if (fd >= 0)
+		close(fd);
+	ret(t, "access", access(p, R_OK));
+	ret(t, "truncate", truncate(p, 1));
+	ret(t, "readlink", readlink(p, buf, sizeof(buf)));
+	if (strcmp(p, ".."))
+		ret(t, "chmod", chmod(p, 0700));
+	ret(t, "mkdir", mkdir(p, 0755));
+	ret(t, "rmdir", rmdir(p));
+	ret(t, "unlink", unlink(p));
+	list(t, ".");
+}
+
+const struct case_group conform_open_groups[] = {
+	{"open", FLAG_SETS *KINDS, open_run},
+	{"create mode", 100, create_mode_run},
+	{"unlinked", 2, unlinked_run},
+	{"tmpfile", 4, tmpfile_run},
+	{"wrong type", 16, wrong_type_run},
+	{NULL, 0, NULL},
+};
