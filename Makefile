@@ -240,6 +240,16 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# For integration/agent/run-vm, whose guest has no libraries.
+$(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
+		suite_spec suite_guest) $(LINK_proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl
+
+$(B)/pid1: $(B)/integration/agent/pid1.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
 # Drives the agent, for integration/agent/run.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest) $(LINK_proto)

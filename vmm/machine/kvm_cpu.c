@@ -45,14 +45,6 @@
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_ENABLE_WB (1u << 11 | 6u)
 
-struct cpuid_table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
-};
-_Static_assert(offsetof(struct cpuid_table, entries) ==
-		       sizeof(struct kvm_cpuid2),
-	       "the flexible array of kvm_cpuid2");
-
 /* Bits that hold 0..n-1. */
 static uint32_t id_bits(unsigned n)
 {
@@ -128,18 +120,18 @@ static void edit_entry(struct kvm_cpuid_entry2 *e, const struct kvm_vcpu *v)
 	}
 }
 
-static struct kvm_cpuid_entry2 *append(struct cpuid_table *t, uint32_t leaf)
+static struct kvm_cpuid_entry2 *append(struct kvm_cpuid2 *t, uint32_t leaf)
 {
 	struct kvm_cpuid_entry2 *e;
 
-	BUG_ON(t->head.nent >= CPUID_ENTRIES_MAX);
-	e = &t->entries[t->head.nent++];
+	BUG_ON(t->nent >= CPUID_ENTRIES_MAX);
+	e = &t->entries[t->nent++];
 	*e = (struct kvm_cpuid_entry2){.function = leaf};
 	return e;
 }
 
 /* Levels: threads (one to a core), cores, end. */
-static void add_topology(struct cpuid_table *t, uint32_t leaf,
+static void add_topology(struct kvm_cpuid2 *t, uint32_t leaf,
 			 const struct kvm_vcpu *v)
 {
 	unsigned level;
@@ -164,7 +156,7 @@ static void add_topology(struct cpuid_table *t, uint32_t leaf,
 
 /* The frequencies, as VMware defined the leaf and others read it, so that no
  * guest measures them against a timer that is not there. */
-static void add_timing(struct cpuid_table *t, const struct kvm_vcpu *v)
+static void add_timing(struct kvm_cpuid2 *t, const struct kvm_vcpu *v)
 {
 	int khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
 	struct kvm_cpuid_entry2 *e = append(t, LEAF_KVM_TIMING);
@@ -181,16 +173,17 @@ static bool leaf_is_ours(uint32_t leaf)
 
 static int set_cpuid(struct kvm_vcpu *vcpu, struct err *err)
 {
-	AUTO_FREE struct cpuid_table *t = calloc(1, sizeof(*t));
+	AUTO_FREE struct kvm_cpuid2 *t = calloc(
+		1, sizeof(*t) + CPUID_ENTRIES_MAX * sizeof(t->entries[0]));
 	uint32_t i, n = 0, max = 0;
 
 	if (!t)
 		return err_set(err, ENOMEM, "CPUID: out of memory");
 	/* Room for what is added below. */
-	t->head.nent = CPUID_ENTRIES_MAX - 8;
-	if (ioctl(vcpu->kvm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &t->head) < 0)
+	t->nent = CPUID_ENTRIES_MAX - 8;
+	if (ioctl(vcpu->kvm->kvm_fd, KVM_GET_SUPPORTED_CPUID, t) < 0)
 		return err_sys(err, "KVM_GET_SUPPORTED_CPUID");
-	for (i = 0; i < t->head.nent; i++) {
+	for (i = 0; i < t->nent; i++) {
 		if (leaf_is_ours(t->entries[i].function))
 			continue;
 		t->entries[n] = t->entries[i];
@@ -199,13 +192,13 @@ static int set_cpuid(struct kvm_vcpu *vcpu, struct err *err)
 		edit_entry(&t->entries[n], vcpu);
 		n++;
 	}
-	t->head.nent = n;
+	t->nent = n;
 	if (max >= LEAF_TOPOLOGY)
 		add_topology(t, LEAF_TOPOLOGY, vcpu);
 	if (max >= LEAF_TOPOLOGY_V2)
 		add_topology(t, LEAF_TOPOLOGY_V2, vcpu);
 	add_timing(t, vcpu);
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, &t->head) < 0)
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, t) < 0)
 		return err_sys(err, "KVM_SET_CPUID2");
 	return 0;
 }
@@ -213,15 +206,16 @@ static int set_cpuid(struct kvm_vcpu *vcpu, struct err *err)
 /* KVM_SET_MSRS takes one at a time here: it stops at the first it refuses. */
 static int set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = {
-		.head.nmsrs = 1,
-		.entry = {.index = index, .data = value},
-	};
-	int n = ioctl(vcpu->fd, KVM_SET_MSRS, &msr);
+	AUTO_FREE struct kvm_msrs *msr =
+		calloc(1, sizeof(*msr) + sizeof(msr->entries[0]));
+	int n;
 
+	if (!msr)
+		return -ENOMEM;
+	msr->nmsrs = 1;
+	msr->entries[0].index = index;
+	msr->entries[0].data = value;
+	n = ioctl(vcpu->fd, KVM_SET_MSRS, msr);
 	if (n < 0)
 		return -errno;
 	return n == 1 ? 0 : -EINVAL;
