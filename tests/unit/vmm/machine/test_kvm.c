@@ -108,8 +108,10 @@ static void exited(void *arg, enum vm_exit_reason reason, const char *text)
 
 static void console(void *arg, const void *data, size_t len)
 {
-	if (run.output == 0)
-		memcpy(run.first, data, MIN(len, sizeof(run.first)));
+	/* They may come one by one. */
+	if (run.output < sizeof(run.first))
+		memcpy(run.first + run.output, data,
+		       MIN(len, sizeof(run.first) - run.output));
 	run.output += len;
 }
 
