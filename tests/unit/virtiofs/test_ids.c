@@ -121,6 +121,71 @@ static mode_t mode_of(struct client *c, const char *name)
 	return st.st_mode & 07777;
 }
 
+/* A MKNOD with an extension behind it. */
+static int mknod_extended(struct client *c, uint64_t dir, const void *ext,
+			  size_t len)
+{
+	struct {
+		struct fuse_in_header head;
+		struct fuse_mknod_in in;
+		char name[8];
+	} req = {
+		.head = {.opcode = FUSE_MKNOD,
+			 .unique = 9,
+			 .nodeid = dir,
+			 .uid = c->uid,
+			 .gid = c->gid,
+			 .len = (uint32_t)(sizeof(req) + len),
+			 .total_extlen = (uint16_t)(len / 8)},
+		.in = {.mode = S_IFREG | 02755},
+		.name = "n",
+	};
+	struct fuse_out_header *out = (void *)c->out;
+
+	memcpy(c->in, &req, sizeof(req));
+	memcpy(c->in + sizeof(req), ext, len);
+	assert_int_equal(client_raw(c, sizeof(req) + len, 4096), 0);
+	return out->error;
+}
+
+/* Who is in the group, by what the extension says, keeps the bit. */
+static void test_supplementary_group(void **state)
+{
+	struct client *c = root_client();
+	uint32_t ext[4] = {16, FS_EXT_GROUPS, 1, 99};
+	gid_t group;
+	uint64_t dir;
+
+	if (!c)
+		skip();
+	assert_true(c->features & FS_CREATE_SUPP_GROUP);
+	assert_int_equal(mkdirat(c->dir, "d", 0777), 0);
+	assert_int_equal(fchownat(c->dir, "d", 0, 99, 0), 0);
+	assert_int_equal(fchmodat(c->dir, "d", 02777, 0), 0);
+	dir = client_lookup(c, 1, "d");
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
+	assert_int_equal(mode_of(c, "d/n"), 02755);
+	assert_owner(c, "d/n", GUEST_UID, 99);
+	/* It was for that request. */
+	assert_int_equal(getgroups(1, &group), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "n"), 0);
+	ext[3] = 98;
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
+	assert_int_equal(mode_of(c, "d/n"), 0755);
+	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "n"), 0);
+	/* Two groups are none; sizes that are wrong. */
+	ext[2] = 2;
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
+	assert_int_equal(mode_of(c, "d/n"), 0755);
+	ext[0] = 24;
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
+	ext[0] = 0;
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
+	ext[0] = 10;
+	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
+	client_free(c);
+}
+
 static void set_bits(struct client *c)
 {
 	static const uint8_t cap[20] = {0, 0, 0, 2, 1}; /* revision 2 */
@@ -191,6 +256,18 @@ static void test_kill_bits(void **state)
 	assert_int_equal(mode_of(c, "f"), 0755);
 	assert_false(has_cap(c));
 	assert_owner(c, "f", GUEST_UID, 0);
+
+	/* A chown(-1, -1), as it comes. */
+	set_bits(c);
+	owner.valid = 0;
+	assert_int_equal(client_setattr(c, node, &owner), 0);
+	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_false(has_cap(c));
+	/* Without group-execute: cleared for those outside of the group. */
+	assert_int_equal(fchmodat(c->dir, "f", 02767, 0), 0);
+	assert_int_equal(client_setattr(c, node, &owner), 0);
+	assert_int_equal(mode_of(c, "f"), 0767);
+	assert_int_equal(getegid(), 0);
 	client_free(c);
 }
 
@@ -361,6 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_setgid_directory),
+		cmocka_unit_test(test_supplementary_group),
 		cmocka_unit_test(test_kill_bits),
 		cmocka_unit_test(test_acl),
 		cmocka_unit_test(test_mask_is_the_guests),
