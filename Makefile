@@ -76,6 +76,8 @@ VMM += core/iobus core/vm_devices hw/serial hw/power acpi/aml acpi/tables \
 	boot/boot boot/elf boot/pvh boot/bzimage options \
 	machine/kvm machine/kvm_probe machine/kvm_cpu machine/kvm_vcpu \
 	machine/kvm_irq machine/kvm_cmdline
+VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
+	machine/uml_seccomp machine/uml_kernel machine/uml_probe
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
@@ -244,7 +246,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest) $(LINK_proto)
 	$(call say,LD,$@)
-	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl
+	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
 $(B)/pid1: $(B)/integration/agent/pid1.o
 	$(call say,LD,$@)
@@ -277,6 +279,51 @@ $(B)/integration/virtiofs/conform: \
 $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
+
+# --- guest images ----------------------------------------------------------
+# Kernels are made once and kept outside (guest/kernel/README.md); these are
+# copies of what belongs to the present fragments.
+IMAGES := $(B)/initramfs $(B)/vmlinux $(B)/vmlinux-uml
+STOCK_IMAGES := $(B)/vmlinuz-stock $(B)/initramfs-stock
+
+.PHONY: images
+images: $(IMAGES)
+
+$(B)/initramfs: $(B)/nacre-agent guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)guest/image/build --agent $< $@
+
+$(B)/vmlinux: KERNEL_ARCH := x86_64
+$(B)/vmlinux-uml: KERNEL_ARCH := um
+$(B)/vmlinux $(B)/vmlinux-uml: FORCE
+	@mkdir -p $(@D)
+	@kernel=$$(guest/kernel/build --arch $(KERNEL_ARCH)) && \
+		{ cmp -s "$$kernel" $@ || \
+		{ cp "$$kernel" $@.new && mv $@.new $@; }; }
+
+# Debian's own, with the modules that it needs.
+$(B)/vmlinuz-stock:
+	$(call say,STOCK,$@)
+	$(Q)kernel=$$(guest/image/stock-kernel | head -n 1) && \
+		cp "$$kernel" $@.new && mv $@.new $@
+$(B)/initramfs-stock: $(B)/nacre-agent guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)set -- $$(guest/image/stock-kernel) && guest/image/build \
+		--agent $< --modules "$$2" --kernel-release "$$3" $@
+
+# --- the whole -------------------------------------------------------------
+E2E_BINS := $(B)/integration/e2e/console
+
+$(E2E_BINS): %: %.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+.PHONY: run e2e e2e-parts
+e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS)
+e2e:
+	$(Q)integration/e2e/run
+run: all $(IMAGES)
+	$(Q)integration/run
 
 # --- tests -----------------------------------------------------------------
 LAYERS := base proto netns vmm virtiofs agent runtime
@@ -341,10 +388,9 @@ build/tidy/%.c.ok: %.c .clang-tidy tests/.clang-tidy | $(PB_HEADERS)
 	@touch $@
 
 # --- installation ----------------------------------------------------------
-# Components add to it, above: kernels and initramfs.
-SHARE ?=
+SHARE ?= $(IMAGES)
 .PHONY: install clean
-install: all
+install: all $(SHARE)
 	install -D -m 755 $(B)/nacre $(DESTDIR)$(PREFIX)/bin/nacre
 	$(if $(SHARE),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/nacre \
 		$(SHARE))

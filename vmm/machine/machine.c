@@ -7,6 +7,7 @@
 /* In the order in which vm_auto_machine tries them. */
 static const struct machine_ops *const machine_table[] = {
 	&kvm_machine_ops,
+	&uml_machine_ops,
 };
 
 const struct machine_ops *machine_find(const char *name)
@@ -23,9 +24,6 @@ int vm_probe(const char *machine, struct err *err)
 {
 	const struct machine_ops *ops = machine_find(machine);
 
-	if (!ops && strcmp(machine, "uml") == 0)
-		return err_set(err, ENOTSUP,
-			       "machine uml is not built into this nacre yet");
 	if (!ops)
 		return err_set(err, EINVAL, "unknown machine \"%s\"", machine);
 	return ops->probe(err);
