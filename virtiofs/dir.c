@@ -28,21 +28,23 @@ int fs_opendir(struct fs_req *req)
 	return fs_handle_add(req->fs, FS_DIR, fd, req->in.nodeid, &out->fh);
 }
 
-/* With the directory's lock. 1: *out is the next entry; 0: end; -errno. */
-static int dir_peek(struct fs_handle *handle, const struct dirent64 **out)
+/* With the directory's lock: the next entry. NULL: the end, or *err. */
+static const struct dirent64 *dir_peek(struct fs_handle *handle, int *err)
 {
 	struct fs_dir *dir = handle->dir;
 	ssize_t n;
 
+	*err = 0;
 	if (dir->pos == dir->len) {
 		n = getdents64(handle->fd, dir->dirents, sizeof(dir->dirents));
+		if (n < 0)
+			*err = -errno;
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return NULL;
 		dir->pos = 0;
 		dir->len = (size_t)n;
 	}
-	*out = (const void *)(dir->dirents + dir->pos);
-	return 1;
+	return (const void *)(dir->dirents + dir->pos);
 }
 
 /* Entries left over from the last call serve when the guest goes on there;
@@ -101,12 +103,12 @@ static int dir_fill(struct fs_req *req, struct fs_handle *handle, size_t room,
 		    bool plus)
 {
 	size_t head = plus ? sizeof(struct fuse_entry_out) : 0;
-	const struct dirent64 *d = NULL;
+	const struct dirent64 *d;
 	uint8_t *at = req->reply;
 	size_t namelen;
 	int ret;
 
-	while ((ret = dir_peek(handle, &d)) == 1) {
+	while ((d = dir_peek(handle, &ret))) {
 		namelen = strlen(d->d_name);
 		if (room - req->reply_len <
 		    head + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + namelen))

@@ -101,7 +101,7 @@ static void mapped(struct trial *t, int fd, char *map, unsigned i)
 {
 	char buf[16] = {0};
 
-	memcpy(map + 10, "mapped", 6);
+	memcpy(map + 10, data, 6);
 	ret(t, "pread", pread(fd, buf, 6, 10));
 	note(t, "'%s'", buf);
 	ret(t, "pwrite", pwrite(fd, "written", 7, 4090));
@@ -110,7 +110,7 @@ static void mapped(struct trial *t, int fd, char *map, unsigned i)
 		ret(t, "msync", msync(map, 8192, MS_SYNC));
 	if (i & 4)
 		ret(t, "truncate", ftruncate(fd, 4097));
-	memcpy(map + 20, "again", 5);
+	memcpy(map + 20, data + 10, 5);
 	ret(t, "unmap", munmap(map, 8192));
 }
 

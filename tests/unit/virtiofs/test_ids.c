@@ -256,10 +256,21 @@ static void test_kill_bits(void **state)
 	assert_int_equal(mode_of(c, "f"), 0755);
 	assert_false(has_cap(c));
 	assert_owner(c, "f", GUEST_UID, 0);
+	client_free(c);
+}
 
+static void test_empty_setattr(void **state)
+{
+	struct client *c = root_client();
+	struct fuse_setattr_in owner = {0};
+	uint64_t node;
+
+	if (!c)
+		skip();
+	client_host_file(c, "f", "hello");
+	node = client_lookup(c, 1, "f");
 	/* A chown(-1, -1), as it comes. */
 	set_bits(c);
-	owner.valid = 0;
 	assert_int_equal(client_setattr(c, node, &owner), 0);
 	assert_int_equal(mode_of(c, "f"), 0755);
 	assert_false(has_cap(c));
@@ -440,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_setgid_directory),
 		cmocka_unit_test(test_supplementary_group),
 		cmocka_unit_test(test_kill_bits),
+		cmocka_unit_test(test_empty_setattr),
 		cmocka_unit_test(test_acl),
 		cmocka_unit_test(test_mask_is_the_guests),
 		cmocka_unit_test(test_unprivileged),

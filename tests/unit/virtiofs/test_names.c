@@ -6,9 +6,6 @@ static void test_names(void **state)
 	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
 	struct fuse_mkdir_in mkdir_in = {.mode = 0750};
 	struct fuse_link_in link_in;
-	struct fuse_rename_in rename_in = {.newdir = 1};
-	struct fuse_rename2_in rename2 = {.newdir = 1,
-					  .flags = RENAME_NOREPLACE};
 	uint64_t node;
 	uint64_t dir;
 	int n;
@@ -43,6 +40,32 @@ static void test_names(void **state)
 	client_entry(c, client_call(c, FUSE_LINK, 1, &link_in, sizeof(link_in),
 				    "s2", 3));
 
+	assert_int_equal(client_name(c, FUSE_RMDIR, 1, "d"), -ENOTEMPTY);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "d"), -EISDIR);
+	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "l"), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "l"), -ENOENT);
+	assert_int_equal(client_name(c, FUSE_RMDIR, 1, "d"), 0);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "f"), 0);
+	/* The inode lives on while the guest has it. */
+	assert_int_equal(client_getattr(c, node, NULL), 0);
+	client_free(c);
+}
+
+static void test_rename(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_rename_in rename_in = {.newdir = 1};
+	struct fuse_rename2_in rename2 = {.newdir = 1,
+					  .flags = RENAME_NOREPLACE};
+	uint64_t node;
+	uint64_t dir;
+
+	client_host_file(c, "f", "hello");
+	client_host_file(c, "s", "other");
+	client_host_file(c, "s2", "third");
+	assert_int_equal(mkdirat(c->dir, "d", 0755), 0);
+	node = client_lookup(c, 1, "f");
+	dir = client_lookup(c, 1, "d");
 	assert_int_equal(client_call(c, FUSE_RENAME2, 1, &rename2,
 				     sizeof(rename2), "f\0s", 4),
 			 -EEXIST);
@@ -72,15 +95,6 @@ static void test_names(void **state)
 	assert_int_equal(client_call(c, FUSE_RENAME, 1, &rename_in,
 				     sizeof(rename_in), "s2\0t", 4),
 			 -EINVAL);
-
-	assert_int_equal(client_name(c, FUSE_RMDIR, 1, "d"), -ENOTEMPTY);
-	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "d"), -EISDIR);
-	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "l"), 0);
-	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "t"), 0);
-	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "t"), -ENOENT);
-	assert_int_equal(client_name(c, FUSE_RMDIR, 1, "d"), 0);
-	/* The inode lives on while the guest has it. */
-	assert_int_equal(client_getattr(c, node, NULL), 0);
 	client_free(c);
 }
 
@@ -199,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_rename),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_directories),
 	};
