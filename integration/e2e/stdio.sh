@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Standard input, output and error; terminals.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+console=$release/integration/e2e/console
+mib=100
+[ -z "$small" ] || mib=10
+
+pipes()
+{
+	head -c 1M /dev/urandom >"$work/in"
+	bundle in . sh -c 'cat; echo the end >&2'
+	status=0
+	nacre run --bundle "$work/in" "$tag-in" <"$work/in" >"$work/out" \
+		2>"$work/err" || status=$?
+	is 'run: reads to the end of its input' "$status" 0
+	succeeds 'run: 1 MiB in and out is the same' cmp "$work/in" "$work/out"
+	is 'run: standard error is apart' "$(cat "$work/err")" 'the end'
+
+	bundle io
+	head -c ${mib}M /dev/urandom >"$work/io/rootfs/stream"
+	up io
+	nacre exec "$tag-io" cat /stream </dev/null >"$work/out" 2>"$work/err"
+	succeeds "exec: $mib MiB of output are unbroken" \
+		cmp "$work/io/rootfs/stream" "$work/out"
+	is 'exec: nothing on standard error' "$(cat "$work/err")" ''
+	nacre exec "$tag-io" sh -c 'cat >&2' <"$work/in" >"$work/out" \
+		2>"$work/err"
+	succeeds 'exec: 1 MiB by standard error' cmp "$work/in" "$work/err"
+	is 'exec: nothing on standard output' "$(cat "$work/out")" ''
+	rm -f "$work/out" "$work/io/rootfs/stream"
+}
+
+odd_ends()
+{
+	local i jobs=4 pids='' bad=''
+
+	returns 'a closed input is an empty one' 0 \
+		sh -c '"$@" <&-' sh nacre_alone exec "$tag-io" cat
+	returns 'a closed output does no harm' 3 \
+		sh -c '"$@" >&-' sh nacre_alone exec "$tag-io" \
+		sh -c 'echo text; exit 3'
+	mkfifo "$work/never"
+	exec 8<>"$work/never"
+	status=0
+	nacre exec "$tag-io" true <"$work/never" 8>&- || status=$?
+	is 'an input that never ends does not delay the end' "$status" 0
+	exec 8>&-
+	is 'a reader that goes away ends the writer' \
+		"$(nacre exec "$tag-io" yes </dev/null 2>/dev/null |
+			head -c 4)" $'y\ny'
+	# What the background holds open is not the end of the process.
+	guest_is 'many lines stay in order' io 'seq 1 20000 | tail -n 3' \
+		$'19998\n19999\n20000'
+	[ -n "$small" ] || jobs=12
+	for ((i = 0; i < jobs; i++)); do
+		nacre exec "$tag-io" cat <"$work/in" >"$work/out.$i" 2>&1 &
+		pids="$pids $!"
+	done
+	for i in $pids; do
+		wait "$i" || bad="$bad status-of-$i"
+	done
+	for ((i = 0; i < jobs; i++)); do
+		cmp -s "$work/in" "$work/out.$i" || bad="$bad $i"
+	done
+	is "$jobs processes at once, 1 MiB each way" "$bad" ''
+	rm -f "$work"/out.*
+	succeeds 'delete --force' nacre delete --force "$tag-io"
+}
+
+# shellcheck disable=SC2016
+script='tty
+test -t 0 && test -t 1 && test -t 2 && echo all-are-terminals
+until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done
+echo first size
+until [ "$(stty size)" = "44 88" ]; do sleep 0.1; done
+echo second size
+read -r line
+echo "read <$line>"
+trap "echo interrupted; exit 6" INT
+echo waiting
+while :; do sleep 0.1; done'
+
+steps=(size 77x33
+	expect /dev/pts/ expect all-are-terminals expect 'first size'
+	size 88x44 expect 'second size'
+	send $'some words\n' expect 'read <some words>'
+	expect waiting send $'\003' expect interrupted end)
+
+terminals()
+{
+	local child
+
+	bundle tty '.process.terminal = true' sh -c "$script"
+	"$console" "$work/tty.sock" "${steps[@]}" >"$work/console" \
+		2>"$work/console.err" &
+	child=$!
+	await test -S "$work/tty.sock"
+	must 'create with --console-socket' create tty --console-socket \
+		"$work/tty.sock"
+	rm -f "$work/tty.sock"
+	must 'start with a terminal' nacre start "$tag-tty"
+	wait $child && pass 'sizes, input, output and Ctrl-C of a terminal' ||
+		fail 'sizes, input, output and Ctrl-C of a terminal' \
+			"$(cat "$work/console" "$work/console.err")"
+	happens 'it ends' has_status tty stopped
+	succeeds 'delete' nacre delete "$tag-tty"
+
+	bundle tty
+	up tty
+	"$console" "$work/tty.sock" "${steps[@]}" >"$work/console" \
+		2>"$work/console.err" &
+	child=$!
+	await test -S "$work/tty.sock"
+	succeeds 'exec --tty --detach with --console-socket' nacre exec --tty \
+		--detach --console-socket "$work/tty.sock" "$tag-tty" \
+		sh -c "$script"
+	wait $child && pass 'exec: sizes, input, output and Ctrl-C' ||
+		fail 'exec: sizes, input, output and Ctrl-C' \
+			"$(cat "$work/console" "$work/console.err")"
+	own_terminal
+	succeeds 'delete --force' nacre delete --force "$tag-tty"
+}
+
+# The caller's own terminal, as in a shell.
+own_terminal()
+{
+	local command
+
+	printf -v command '%q ' stty rows 21 cols 43
+	printf -v command '%s; %q ' "$command" "$NACRE" --root "$state" \
+		--config "$config" exec --tty "$tag-tty" sh -c \
+		'until [ "$(stty size)" = "21 43" ]; do sleep 0.1; done
+		tty; exit 5'
+	status=0
+	timeout -k 5 "$limit" script -qec "$command" /dev/null </dev/null \
+		>"$work/console" 2>&1 || status=$?
+	is 'exec --tty at a terminal: the status' "$status" 5
+	like 'exec --tty at a terminal: the output' "$(cat "$work/console")" \
+		/dev/pts/
+	refuses 'exec --tty without any terminal' 'not a terminal' \
+		nacre exec --tty "$tag-tty" true
+}
+
+# For sh, which has no functions of ours.
+cat >"$work/nacre_alone" <<END
+#!/bin/sh
+exec timeout -k 5 $limit "$NACRE" --root "$state" --config "$config" "\$@"
+END
+chmod 755 "$work/nacre_alone"
+PATH=$PATH:$work
+
+remember
+pipes
+odd_ends
+[ -n "$small" ] || terminals
+clean 'nothing is left'
