@@ -303,9 +303,17 @@ static void test_namespaces(void)
 	s.lin.n_time_offsets = 1;
 	expect("time namespace", "10\n");
 
-	script("ip link | grep -c mtu");
+	script("readlink /proc/self/ns/net");
 	spec_namespace(&s, "network");
-	expect("network namespace", "1\n");
+	{
+		char own[64] = "";
+		const char *out = run("s1", &s, &status);
+
+		check(readlink("/proc/self/ns/net", own, sizeof(own) - 1) > 0 &&
+			      status == 0 && strncmp(out, "net:[", 5) == 0 &&
+			      strncmp(out, own, strlen(own)) != 0,
+		      "network namespace");
+	}
 
 	script("cat /proc/sys/kernel/shmmax");
 	{
@@ -422,6 +430,77 @@ static void test_cgroup(void)
 	(void)rmdir("/sys/fs/cgroup/nacre-test");
 }
 
+/* Only where the group has controllers, as in a guest. */
+static void test_resources(void)
+{
+	static Oci__LinuxMemory memory;
+	static Oci__LinuxCPU cpu;
+	static Oci__LinuxPids pids;
+	static Oci__Pair unified;
+	static Oci__Pair *pairs[] = {&unified};
+	Agent__UpdateContainerRequest update =
+		AGENT__UPDATE_CONTAINER_REQUEST__INIT;
+	Agent__OOMEvent *oom = NULL;
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+	struct test_spec x;
+	int status;
+
+	oci__linux_memory__init(&memory);
+	oci__linux_cpu__init(&cpu);
+	oci__linux_pids__init(&pids);
+	oci__pair__init(&unified);
+	memory.limit = 32 << 20;
+	memory.reservation = 1 << 20;
+	cpu.shares = 1024;
+	cpu.quota = 50000;
+	pids.limit = 20;
+	unified.key = strdup("memory.high");
+	unified.value = strdup("31457280");
+	script("cd /sys/fs/cgroup; cat memory.max memory.low memory.high "
+	       "cpu.weight cpu.max pids.max");
+	spec_mount(&s, "cgroup", "cgroup", "/sys/fs/cgroup", "ro");
+	s.lin.resources = &s.resources;
+	s.resources.memory = &memory;
+	s.resources.cpu = &cpu;
+	s.resources.pids = &pids;
+	s.resources.unified = pairs;
+	s.resources.n_unified = 1;
+	expect("limits", "33554432\n1048576\n31457280\n39\n50000 100000\n"
+			 "20\n");
+	s.args[2] = strdup("sleep 100");
+	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
+	      "container with limits");
+	memory.limit = 16 << 20;
+	memory.reservation = 0;
+	update.container_id = strdup("s1");
+	update.resources = &s.resources;
+	s.resources.cpu = NULL;
+	s.resources.pids = NULL;
+	s.resources.n_unified = 0;
+	check(call("UpdateContainer", &update.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK,
+	      "UpdateContainer");
+	spec_init(&x, rootfs, "sh", "-c",
+		  "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.weight",
+		  NULL);
+	check(exec_process("s1", "e", &x) == TTRPC_OK &&
+		      strcmp(read_all("s1", "e", false), "16777216\n39\n") ==
+			      0 &&
+		      wait_process("s1", "e", &status) == TTRPC_OK,
+	      "limits after it");
+	spec_init(&x, rootfs, "sh", "-c",
+		  "echo 1 > /proc/self/oom_score_adj; "
+		  "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x); echo $?",
+		  NULL);
+	x.process.has_oom_score_adj = true;
+	check(exec_process("s1", "e2", &x) == TTRPC_OK, "exec that takes all");
+	check(call("GetOOMEvent", &empty.base, &agent__oomevent__descriptor,
+		   (ProtobufCMessage **)&oom) == TTRPC_OK &&
+		      strcmp(oom->container_id, "s1") == 0,
+	      "GetOOMEvent");
+	check(remove_container("s1") == TTRPC_OK, "remove");
+}
+
 void test_spec_suite(const char *root)
 {
 	rootfs = root;
@@ -434,4 +513,6 @@ void test_spec_suite(const char *root)
 	test_namespaces();
 	test_hooks();
 	test_cgroup();
+	if (getenv("AGENT_IS_INIT"))
+		test_resources();
 }
