@@ -53,10 +53,24 @@ void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr)
 	};
 }
 
+static void entry_set(const struct fs_req *req, const struct fs_inode *parent,
+		      const struct statx *stx, struct fuse_entry_out *out)
+{
+	uint64_t valid = cache_seconds[req->fs->config.cache];
+
+	*out = (struct fuse_entry_out){
+		.entry_valid = valid,
+		.attr_valid = valid,
+	};
+	fs_attr_fill(stx, &out->attr);
+	if (fs_has(req->fs, FUSE_SUBMOUNTS) && S_ISDIR(stx->stx_mode) &&
+	    stx->stx_mnt_id != parent->key.mnt)
+		out->attr.flags = FUSE_ATTR_SUBMOUNT;
+}
+
 int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 		  struct fuse_entry_out *out)
 {
-	uint64_t valid = cache_seconds[req->fs->config.cache];
 	struct statx stx;
 	int ret = fs_stat(fd, &stx);
 
@@ -64,23 +78,36 @@ int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 		close(fd);
 		return ret;
 	}
-	*out = (struct fuse_entry_out){
-		.entry_valid = valid,
-		.attr_valid = valid,
-	};
-	fs_attr_fill(&stx, &out->attr);
-	if (fs_has(req->fs, FUSE_SUBMOUNTS) && S_ISDIR(stx.stx_mode) &&
-	    stx.stx_mnt_id != parent->key.mnt)
-		out->attr.flags = FUSE_ATTR_SUBMOUNT;
+	entry_set(req, parent, &stx, out);
 	return fs_inode_add(req->fs, fd, &stx, &out->nodeid);
+}
+
+/*
+ * Most lookups are of what the guest has and wants to see confirmed: the
+ * attributes by name are enough then, for an inode that is held open keeps its
+ * number. The name is one component and is not followed.
+ */
+int fs_entry_named(struct fs_req *req, const char *name,
+		   struct fuse_entry_out *out)
+{
+	const struct fs_inode *parent = req->inode;
+	struct statx stx;
+	int fd;
+
+	if (statx(parent->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
+		return -errno;
+	entry_set(req, parent, &stx, out);
+	if (fs_inode_known(req->fs, &stx, &out->nodeid))
+		return 0;
+	fd = fs_open_path(parent->fd, name);
+	return fd < 0 ? fd : fs_entry_fill(req, parent, fd, out);
 }
 
 int fs_entry_reply(struct fs_req *req, const char *name)
 {
-	struct fuse_entry_out *out = fs_reply(req, sizeof(*out));
-	int fd = fs_open_path(req->inode->fd, name);
-
-	return fd < 0 ? fd : fs_entry_fill(req, req->inode, fd, out);
+	return fs_entry_named(req, name,
+			      fs_reply(req, sizeof(struct fuse_entry_out)));
 }
 
 int fs_lookup(struct fs_req *req)

@@ -89,13 +89,11 @@ static size_t dirent_put(uint8_t *at, const struct dirent64 *d, size_t namelen)
 static void entry_put(struct fs_req *req, uint8_t *at, const char *name)
 {
 	struct fuse_entry_out *out = (void *)at;
-	int fd;
 
 	memset(out, 0, sizeof(*out));
 	if (is_dots(name))
 		return;
-	fd = fs_open_path(req->inode->fd, name);
-	if (fd >= 0 && fs_entry_fill(req, req->inode, fd, out))
+	if (fs_entry_named(req, name, out))
 		memset(out, 0, sizeof(*out));
 }
 

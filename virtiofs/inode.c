@@ -124,15 +124,38 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 	return inode;
 }
 
-int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
-		 uint64_t *nodeid)
+static struct fs_key key_of(const struct statx *stx)
 {
-	struct fs_key key = {
+	return (struct fs_key){
 		.ino = stx->stx_ino,
 		.mnt = stx->stx_mnt_id,
 		.dev_major = stx->stx_dev_major,
 		.dev_minor = stx->stx_dev_minor,
 	};
+}
+
+bool fs_inode_known(struct virtiofs *fs, const struct statx *stx,
+		    uint64_t *nodeid)
+{
+	struct fs_key key = key_of(stx);
+	uint32_t bucket = key_hash(fs, &key);
+	struct fs_shard *shard = shard_of(fs, bucket);
+	struct fs_inode *inode;
+
+	pthread_mutex_lock(&shard->lock);
+	inode = inode_find(fs, bucket, &key);
+	if (inode) {
+		inode->nlookup++;
+		*nodeid = fs_slot_id(&inode->slot);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return inode != NULL;
+}
+
+int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
+		 uint64_t *nodeid)
+{
+	struct fs_key key = key_of(stx);
 	uint32_t bucket = key_hash(fs, &key);
 	struct fs_shard *shard = shard_of(fs, bucket);
 	struct fs_inode *inode;

@@ -23,6 +23,12 @@ void fs_inode_put(struct virtiofs *fs, struct fs_inode *inode);
  */
 int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
 		 uint64_t *nodeid) MUST_CHECK;
+/*
+ * The same for an inode that the guest has already: counts one lookup. False:
+ * there is none with attributes stx.
+ */
+bool fs_inode_known(struct virtiofs *fs, const struct statx *stx,
+		    uint64_t *nodeid);
 /* Takes n lookups back; more than there are is a fault of the guest. */
 void fs_inode_forget(struct virtiofs *fs, uint64_t nodeid, uint64_t n);
 /* All of them but the root. */
