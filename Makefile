@@ -121,7 +121,7 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control
-TESTS_agent :=
+TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs)
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -131,6 +131,7 @@ TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
+FUZZERS += fuzz_agent_spec
 FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))

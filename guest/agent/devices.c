@@ -46,17 +46,6 @@ struct node {
 	gid_t gid;
 };
 
-static int copy_name(const char *base, char name[NAME_MAX + 1])
-{
-	size_t len = strcspn(base, "/");
-
-	if (len > NAME_MAX)
-		return -ENAMETOOLONG;
-	memcpy(name, base, len);
-	name[len] = '\0';
-	return 0;
-}
-
 /* Where nodes cannot be made (user namespaces), the guest's own is bound. */
 static int bind_node(int root, const struct node *node)
 {
@@ -80,15 +69,10 @@ static int bind_node(int root, const struct node *node)
 static int make_node(int root, const struct node *node)
 {
 	char name[NAME_MAX + 1];
-	const char *base;
-	AUTO_FD int dir = rootfs_parent(root, node->path, &base);
-	int ret;
+	AUTO_FD int dir = rootfs_parent(root, node->path, name);
 
 	if (dir < 0)
 		return dir;
-	ret = copy_name(base, name);
-	if (ret < 0)
-		return ret;
 	if (mknodat(dir, name, node->mode, node->dev) < 0) {
 		if (errno == EEXIST)
 			return 0;
@@ -135,8 +119,8 @@ static int make_spec_device(int root, const Oci__LinuxDevice *d,
 static int make_link(int root, const char *path, const char *target,
 		     bool replace)
 {
-	const char *base;
-	AUTO_FD int dir = rootfs_parent(root, path, &base);
+	char base[NAME_MAX + 1];
+	AUTO_FD int dir = rootfs_parent(root, path, base);
 
 	if (dir < 0)
 		return dir;

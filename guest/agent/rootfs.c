@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "guest/agent/mount_options.h"
 
+#define LINKS_MAX 40 /* as the kernel's own limit */
+
 struct fd_path fd_path(int fd)
 {
 	struct fd_path p;
@@ -63,64 +65,129 @@ static int step(int root, int dir, const char *path, size_t len)
 	return in_root(root, prefix, O_PATH | O_DIRECTORY, 0);
 }
 
-int rootfs_parent(int root, const char *path, const char **base)
+/*
+ * Puts the target of a link in place of path's component at `at`, in dir.
+ * Images have links to what is made at run time only, as /etc/resolv.conf
+ * to /run/systemd/resolve; the kernel does not make what they name.
+ */
+static int expand(char path[PATH_MAX], size_t at, size_t len, int dir)
 {
-	AUTO_FD int dir = fcntl(root, F_DUPFD_CLOEXEC, 3);
-	const char *at = path;
+	char name[NAME_MAX + 1], target[PATH_MAX], out[PATH_MAX];
+	ssize_t n;
+	int total;
 
-	if (dir < 0)
-		return -errno;
-	if (strlen(path) >= PATH_MAX)
+	if (len > NAME_MAX)
 		return -ENAMETOOLONG;
+	memcpy(name, path + at, len);
+	name[len] = '\0';
+	n = readlinkat(dir, name, target, sizeof(target) - 1);
+	if (n <= 0)
+		return n < 0 && errno != EINVAL ? -errno : -EEXIST;
+	target[n] = '\0';
+	total = snprintf(out, sizeof(out), "%.*s%s%s",
+			 target[0] == '/' ? 0 : (int)at, path, target,
+			 path + at + len);
+	if (total < 0 || (size_t)total >= sizeof(out))
+		return -ENAMETOOLONG;
+	memcpy(path, out, (size_t)total + 1);
+	return 0;
+}
+
+/* Once through path: the parent of its last component; *at and *len tell
+ * that component, or with -EEXIST the link that leads nowhere, in *dir. */
+static int walk(int root, const char *path, size_t *at, size_t *len, int *dir)
+{
+	const char *p = path;
+
 	for (;;) {
-		size_t len;
 		int fd;
 
-		at += strspn(at, "/");
-		len = strcspn(at, "/");
-		*base = at;
-		if (at[len + strspn(at + len, "/")] == '\0')
-			return len ? steal_fd(&dir) : -EINVAL;
-		at += len;
-		fd = step(root, dir, path, (size_t)(at - path));
+		p += strspn(p, "/");
+		*at = (size_t)(p - path);
+		*len = strcspn(p, "/");
+		if (p[*len + strspn(p + *len, "/")] == '\0')
+			return *len ? 0 : -EINVAL;
+		p += *len;
+		fd = step(root, *dir, path, (size_t)(p - path));
 		if (fd < 0)
 			return fd;
-		close(dir);
-		dir = fd;
+		close(*dir);
+		*dir = fd;
 	}
+}
+
+int rootfs_parent(int root, const char *path, char base[NAME_MAX + 1])
+{
+	char buf[PATH_MAX];
+	size_t at = 0, len = 0;
+
+	if (strlen(path) >= sizeof(buf))
+		return -ENAMETOOLONG;
+	memcpy(buf, path, strlen(path) + 1);
+	for (unsigned links = 0; links < LINKS_MAX; links++) {
+		AUTO_FD int dir = fcntl(root, F_DUPFD_CLOEXEC, 3);
+		int ret = dir < 0 ? -errno : walk(root, buf, &at, &len, &dir);
+
+		if (ret == -EEXIST) {
+			ret = expand(buf, at, len, dir);
+			if (!ret)
+				continue;
+		}
+		if (ret < 0)
+			return ret;
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(base, buf + at, len);
+		base[len] = '\0';
+		return steal_fd(&dir);
+	}
+	return -ELOOP;
+}
+
+static int create(int dir, const char *name, bool directory)
+{
+	AUTO_FD int file = -1;
+
+	if (directory)
+		return mkdirat(dir, name, 0755) < 0 ? -errno : 0;
+	file = openat(dir, name,
+		      O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+		      0644);
+	return file < 0 ? -errno : 0;
 }
 
 int rootfs_make(int root, const char *path, bool directory)
 {
-	AUTO_FD int parent = -1;
-	const char *base;
-	char name[NAME_MAX + 1];
-	size_t len;
-	int fd = rootfs_open(root, path, 0);
+	char buf[PATH_MAX];
 
-	if (fd != -ENOENT)
-		return fd;
-	parent = rootfs_parent(root, path, &base);
-	if (parent < 0)
-		return parent;
-	len = strcspn(base, "/");
-	if (len >= sizeof(name))
+	if (strlen(path) >= sizeof(buf))
 		return -ENAMETOOLONG;
-	memcpy(name, base, len);
-	name[len] = '\0';
-	if (directory) {
-		if (mkdirat(parent, name, 0755) < 0)
-			return -errno;
-	} else {
-		AUTO_FD int file = openat(parent, name,
-					  O_CREAT | O_EXCL | O_WRONLY |
-						  O_NOFOLLOW | O_CLOEXEC,
-					  0644);
+	memcpy(buf, path, strlen(path) + 1);
+	for (unsigned links = 0; links < LINKS_MAX; links++) {
+		AUTO_FD int parent = -1;
+		char base[NAME_MAX + 1];
+		size_t at;
+		int fd = rootfs_open(root, buf, 0), ret;
 
-		if (file < 0)
-			return -errno;
+		if (fd != -ENOENT)
+			return fd;
+		parent = rootfs_parent(root, buf, base);
+		if (parent < 0)
+			return parent;
+		ret = create(parent, base, directory);
+		if (ret == -EEXIST) {
+			/* The last component of buf, without final slashes. */
+			at = strlen(buf);
+			while (at > 0 && buf[at - 1] == '/')
+				buf[--at] = '\0';
+			while (at > 0 && buf[at - 1] != '/')
+				at--;
+			ret = expand(buf, at, strlen(buf + at), parent);
+		}
+		if (ret < 0)
+			return ret;
 	}
-	return rootfs_open(root, path, 0);
+	return -ELOOP;
 }
 
 int remount_readonly(const char *path)

@@ -8,6 +8,7 @@
  * RESOLVE_IN_ROOT, and what was found is used by its descriptor.
  */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,9 +28,10 @@ struct fd_path fd_path(int fd);
 int rootfs_open(int root, const char *path, uint64_t resolve) MUST_CHECK;
 /* The same, and makes what is missing: a directory, or an empty file. */
 int rootfs_make(int root, const char *path, bool directory) MUST_CHECK;
-/* The directory that is to hold path's last component; *base points into
- * path. Missing directories are made. */
-int rootfs_parent(int root, const char *path, const char **base) MUST_CHECK;
+/* The directory that is to hold path's last component, whose name goes to
+ * base. Missing directories are made. */
+int rootfs_parent(int root, const char *path,
+		  char base[NAME_MAX + 1]) MUST_CHECK;
 
 /* From here on the caller is in the mount namespace of the container. */
 
