@@ -1,0 +1,114 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What config.json says of a process, and what it cannot say.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# status_line NAME: of /proc/self/status, by exec.
+status_line()
+{
+	guest p "awk '/^$1:/ { print \$2 }' /proc/self/status"
+}
+
+everything()
+{
+	guest_is 'user and groups' p 'id -u; id -g; id -G' $'1000\n1001\n1001 2000 2001'
+	is 'capabilities: effective' "$(status_line CapEff)" 0000000000000400
+	is 'capabilities: permitted' "$(status_line CapPrm)" 0000000000000400
+	is 'capabilities: bounding' "$(status_line CapBnd)" 0000000000000480
+	is 'capabilities: inheritable' "$(status_line CapInh)" 0000000000000400
+	is 'capabilities: ambient' "$(status_line CapAmb)" 0000000000000400
+	is 'no_new_privs' "$(status_line NoNewPrivs)" 1
+	is 'seccomp is active' "$(status_line Seccomp)" 2
+	guest_is 'rlimits' p 'ulimit -n; ulimit -H -n; ulimit -c' $'512\n1024\n0'
+	guest_is 'environment' p 'echo "$E2E_ONE|$E2E_TWO"' 'one|two words = here'
+	guest_is 'working directory' p pwd /var
+	guest_is 'umask' p umask 0027
+	guest_is 'oom_score_adj' p 'cat /proc/self/oom_score_adj' 321
+	guest_is 'seccomp: what is denied fails' p \
+		'mkdir /tmp/x 2>&1 | grep -o "Network is down"' 'Network is down'
+	guest_is 'seccomp: the rest works' p 'echo x >/tmp/f; cat /tmp/f' x
+	guest_is 'the memory limit' p 'cat /sys/fs/cgroup/memory.max' 41943040
+	guest_is 'the limit of processes' p 'cat /sys/fs/cgroup/pids.max' 50
+	guest_is 'sysctl' p 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start' 81
+	guest_is 'the same of its init' p 'cat /tmp/init' \
+		$'1000:1001 1001 2000 2001 /var 0027 512 one'
+}
+
+init_too()
+{
+	local id=$tag-p
+
+	try nacre exec --user 0:0 --cap CAP_SYS_ADMIN "$id" sh -c \
+		'id -u; awk "/^CapEff:/ { print \$2 }" /proc/self/status'
+	is 'exec: --user and --cap' "$out" $'0\n0000000000200400'
+	try nacre exec --no-new-privs "$id" \
+		awk '/^NoNewPrivs:/ { print $2 }' /proc/self/status
+	is 'exec: --no-new-privs' "$out" 1
+}
+
+# Each by exec, so that one sandbox will do.
+commands()
+{
+	local id=$tag-p
+
+	refuses 'exec: no such command in PATH' \
+		'"nowhere": executable file not found in \$PATH' \
+		nacre exec "$id" nowhere
+	refuses 'exec: no such file' '/bin/nowhere.*(not found|No such file)' \
+		nacre exec "$id" /bin/nowhere
+	refuses 'exec: not executable' '[Pp]ermission denied' \
+		nacre exec "$id" /etc/passwd
+	refuses 'exec: a directory' '[Pp]ermission denied|[Ii]s a directory' \
+		nacre exec "$id" /etc
+	refuses 'exec: no such working directory' '/no/such/dir' \
+		nacre exec --cwd /no/such/dir "$id" true
+	returns 'exec: it is none the worse' 0 nacre exec "$id" true
+}
+
+starts()
+{
+	bundle no . /no/such/command
+	refuses 'run: no such command' \
+		'"/no/such/command".*(not found|No such file)' \
+		nacre run --bundle "$work/no" "$tag-no"
+	clean 'run: nothing is left of it'
+	bundle no . /etc/passwd
+	refuses 'run: not executable' '[Pp]ermission denied' \
+		nacre run --bundle "$work/no" "$tag-no"
+	clean 'run: nothing is left of it, either'
+}
+
+# shellcheck disable=SC2016
+bundle p '.process.user = {uid: 1000, gid: 1001, additionalGids: [2000, 2001],
+		umask: 23} |
+	.process.capabilities = {
+		effective: ["CAP_NET_BIND_SERVICE"],
+		permitted: ["CAP_NET_BIND_SERVICE"],
+		inheritable: ["CAP_NET_BIND_SERVICE"],
+		ambient: ["CAP_NET_BIND_SERVICE"],
+		bounding: ["CAP_NET_BIND_SERVICE", "CAP_SETUID"]} |
+	.process.noNewPrivileges = true |
+	.process.rlimits = [
+		{type: "RLIMIT_NOFILE", soft: 512, hard: 1024},
+		{type: "RLIMIT_CORE", soft: 0, hard: 0}] |
+	.process.env += ["E2E_ONE=one", "E2E_TWO=two words = here"] |
+	.process.cwd = "/var" | .process.oomScoreAdj = 321 |
+	.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW",
+		architectures: ["SCMP_ARCH_X86_64"],
+		syscalls: [{names: ["mkdir", "mkdirat"],
+			action: "SCMP_ACT_ERRNO", errnoRet: 100}]} |
+	.linux.sysctl = {"net.ipv4.ip_unprivileged_port_start": "81"} |
+	.linux.resources = {memory: {limit: 41943040}, pids: {limit: 50}}' \
+	sh -c 'echo $(id -u):$(id -g) $(id -G) $(pwd) $(umask) $(ulimit -n) \
+		$E2E_ONE >/tmp/init; exec sleep 100000'
+remember
+up p
+happens 'init ran' test -s "$work/p/rootfs/tmp/init"
+everything
+init_too
+commands
+succeeds 'delete --force' nacre delete --force "$tag-p"
+starts

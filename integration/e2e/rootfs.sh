@@ -1,0 +1,207 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The root file system and all that is mounted into it, seen from both sides.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# host_is DESCRIPTION FORMAT-OF-STAT PATH-IN-ROOTFS WANTED
+host_is()
+{
+	is "$1" "$(stat -c "$2" "$work/rw/rootfs/$3" 2>&1)" "$4"
+}
+
+kinds()
+{
+	guest_ok 'files of each kind' rw 'set -e; mkdir /d; cd /d
+		echo content >file; ln -s file soft; ln file hard
+		mkfifo fifo; mkdir sub; mknod null c 1 3
+		chmod 4751 file; chmod 1777 sub
+		chown 1234:5678 file; chown -h 77:88 soft
+		touch -d "2001-02-03 04:05:06" fifo'
+	is 'content' "$(cat "$work/rw/rootfs/d/hard")" content
+	host_is 'mode' %a d/file 4751
+	host_is 'owner and group' %u:%g d/file 1234:5678
+	host_is 'owner of a symbolic link' %u:%g:%F d/soft \
+		'77:88:symbolic link'
+	is 'target of a symbolic link' \
+		"$(readlink "$work/rw/rootfs/d/soft")" file
+	host_is 'links' %h d/hard 2
+	host_is 'named pipe' '%F %y' d/fifo \
+		"fifo $(date -d '2001-02-03 04:05:06 UTC' \
+			'+%F %T.000000000 %z')"
+	host_is 'sticky directory' %a:%F d/sub 1777:directory
+	host_is 'device node' %t:%T:%F d/null '1:3:character special file'
+	guest_is 'the guest sees the same' rw \
+		'stat -c "%a %u:%g %h %F" /d/file' '4751 1234:5678 2 regular file'
+	guest_is 'a device node of the root is no device' rw \
+		'echo text >/d/null 2>/dev/null || echo refused' refused
+}
+
+changes()
+{
+	guest_is 'rename over a file' rw 'cd /d; echo new >n; mv n file
+		cat file hard' $'new\ncontent'
+	guest_is 'append' rw 'cd /d; echo more >>file; cat file' $'new\nmore'
+	guest_is 'exclusive creation' rw \
+		'cd /d; set -C; (echo x >file) 2>/dev/null || echo refused' refused
+	guest_is 'truncate and sparse files' rw 'cd /d
+		truncate -s 6000000000 big; printf x |
+		dd of=big bs=1 seek=5999999999 conv=notrunc 2>/dev/null
+		stat -c %s big; tail -c 1 big; echo; rm big' $'6000000000\nx'
+	guest_is 'an open file outlives its name' rw 'cd /d; echo kept >gone
+		exec 3<gone; rm gone; cat <&3' kept
+	guest_is 'a directory of 2000 entries' rw 'mkdir /m; cd /m
+		seq 1 2000 | xargs touch; ls | wc -l; rm -r /m; ls -d /m 2>&1
+		' $'2000\nls: /m: No such file or directory'
+	long=$(printf 'n%.0s' {1..255})
+	guest_is 'names of 255 bytes' rw "cd /d; echo l >$long; cat $long" l
+	guest_is 'and not of 256' rw "cd /d; (echo l >n$long) 2>&1 |
+		grep -o 'name too long' -i" 'name too long'
+	guest_is 'permissions hold' rw 'cd /d; echo s >secret; chmod 600 secret
+		su user -c "cat /d/secret" 2>/dev/null || echo refused' refused
+	guest_ok 'fsync' rw 'dd if=/dev/zero of=/d/z bs=64k count=16 conv=fsync'
+	guest_ok 'df' rw 'df / | grep -q /'
+	echo from-the-host >"$work/rw/rootfs/d/host"
+	happens 'a new file of the host is seen' guest rw \
+		'grep -qx from-the-host /d/host'
+	echo changed-there >"$work/rw/rootfs/d/host"
+	happens 'a change by the host is seen' guest rw \
+		'grep -qx changed-there /d/host'
+	rm "$work/rw/rootfs/d/host"
+	happens 'a removal by the host is seen' guest rw 'test ! -e /d/host'
+}
+
+# Programs of other suites, which know far more than a shell.
+programs()
+{
+	local program
+
+	for program in conform fsx; do
+		[ -x "$release/integration/virtiofs/$program" ] || continue
+		cp "$release/integration/virtiofs/$program" \
+			"$work/rw/rootfs/bin"
+	done
+	if [ -x "$work/rw/rootfs/bin/fsx" ]; then
+		guest_ok 'random reads, writes, truncates and mmap agree' rw \
+			"cd /d && /bin/fsx ${small:+-n 200} /d/fsx"
+	fi
+	# shellcheck disable=SC2016
+	"$python" -c 'import os, sys
+os.setxattr(sys.argv[1], "user.e2e", b"value")' "$work/rw/rootfs/d/file" \
+		2>/dev/null || {
+		skip 'extended attributes' 'the host has none here'
+		return
+	}
+	guest_ok 'a file with extended attributes is copied' rw \
+		'cp -p /d/file /d/copy && cmp /d/file /d/copy'
+}
+
+volumes()
+{
+	echo host-dir >"$work/vol/text"
+	guest_is 'volume: the host'\''s file is there' rw 'cat /vol/text' host-dir
+	guest_ok 'volume: the guest writes' rw 'echo guest >/vol/guest'
+	is 'volume: the host sees it' "$(cat "$work/vol/guest")" guest
+	guest_is 'read-only volume: it is read' rw 'cat /vol-ro/text' host-dir
+	guest_is 'read-only volume: it is not written' rw \
+		'(echo x >/vol-ro/x) 2>&1 | grep -o "Read-only file system"' \
+		'Read-only file system'
+	guest_ok 'file volume: the guest writes' rw 'echo g >/etc/rw-file'
+	is 'file volume: the host sees it' "$(cat "$work/rw-file")" g
+	guest_is 'resolv.conf of the host'\''s choice' rw \
+		'cat /etc/resolv.conf' 'nameserver 192.0.2.53'
+	guest_is 'hosts of the host'\''s choice' rw 'cat /etc/hosts' \
+		'192.0.2.1 one'
+	guest_is 'a read-only file is not written' rw \
+		'(echo x >/etc/hosts) 2>&1 | grep -o "Read-only file system"' \
+		'Read-only file system'
+	guest_is 'tmpfs: with its options' rw \
+		'grep " /scratch " /proc/mounts | cut -d " " -f 3,4 |
+			grep -o "tmpfs\|noexec\|size=4096k" | sort -u' \
+		$'noexec\nsize=4096k\ntmpfs'
+	guest_ok 'tmpfs: the guest writes' rw 'echo t >/scratch/t'
+	[ ! -e "$work/rw/rootfs/scratch/t" ] &&
+		pass 'tmpfs: it is the guest'\''s alone' ||
+		fail 'tmpfs: it is the guest'\''s alone'
+}
+
+system()
+{
+	guest_is 'host name' rw hostname e2e-host
+	guest_is 'devices' rw 'for d in null zero full random urandom tty; do
+		test -c /dev/$d || echo no $d; done
+		test -e /dev/ptmx || echo no ptmx
+		for l in fd stdin stdout stderr; do
+			test -L /dev/$l || echo no $l; done' ''
+	guest_is 'they work' rw 'head -c 4 /dev/zero | wc -c
+		(echo x >/dev/full) 2>&1 | grep -o "No space left on device"
+		echo x >/dev/null' $'4\nNo space left on device'
+	guest_is '/dev/shm is for all' rw 'stat -c %a /dev/shm' 1777
+	guest_is 'the command is process 1' rw \
+		"tr '\\0' ' ' </proc/1/cmdline" 'sleep 100000 '
+	guest_is 'masked files are empty' rw \
+		'wc -c </proc/kcore; ls /proc/scsi /sys/firmware 2>/dev/null |
+		grep -vc :$' $'0\n0'
+	guest_is 'read-only paths are not written' rw \
+		'(echo 1 >/proc/sys/vm/drop_caches) 2>&1 |
+		grep -o "Read-only file system"' 'Read-only file system'
+	guest_is '/sys is read-only' rw \
+		'awk "\$2 == \"/sys\" { print substr(\$4, 1, 2) }" /proc/mounts' ro
+	guest_is 'the root is virtio-fs' rw \
+		'awk "\$2 == \"/\" { print \$3 }" /proc/mounts' virtiofs
+	[ "$(guest rw 'uname -r')" != "$(uname -r)" ] &&
+		pass 'the kernel is the guest'\''s' ||
+		fail 'the kernel is the guest'\''s' "$(uname -r)"
+}
+
+read_only()
+{
+	guest_is 'read-only root: not written' ro \
+		'(echo x >/x) 2>&1 | grep -o "Read-only file system"' \
+		'Read-only file system'
+	guest_is 'read-only root: no remount of it helps' ro \
+		'mount -o remount,rw / 2>/dev/null; (echo x >/x) 2>/dev/null ||
+			echo refused' refused
+	guest_is 'read-only root: a tmpfs in it is written' ro \
+		'echo x >/tmp/x; cat /tmp/x' x
+	[ ! -e "$work/ro/rootfs/x" ] && pass 'read-only root: nothing came' ||
+		fail 'read-only root: nothing came'
+}
+
+mkdir "$work/vol"
+echo 'nameserver 192.0.2.53' >"$work/resolv.conf"
+echo '192.0.2.1 one' >"$work/hosts"
+: >"$work/rw-file"
+# shellcheck disable=SC2016
+bundle rw '.hostname = "e2e-host" |
+	.process.capabilities |= map_values(. + ["CAP_MKNOD", "CAP_CHOWN",
+		"CAP_FOWNER", "CAP_FSETID", "CAP_DAC_OVERRIDE", "CAP_SETUID",
+		"CAP_SETGID"] | unique) | .mounts += [
+	{destination: "/vol", type: "bind", source: ($work + "/vol"),
+	 options: ["rbind", "rw"]},
+	{destination: "/vol-ro", type: "bind", source: ($work + "/vol"),
+	 options: ["bind", "ro"]},
+	{destination: "/etc/rw-file", type: "bind",
+	 source: ($work + "/rw-file"), options: ["bind"]},
+	{destination: "/etc/resolv.conf", type: "bind",
+	 source: ($work + "/resolv.conf"), options: ["bind", "rprivate"]},
+	{destination: "/etc/hosts", type: "bind",
+	 source: ($work + "/hosts"), options: ["bind", "ro"]},
+	{destination: "/scratch", type: "tmpfs", source: "tmpfs",
+	 options: ["noexec", "nosuid", "size=4096k"]}]'
+remember
+up rw
+kinds
+changes
+programs
+volumes
+system
+succeeds 'delete --force' nacre delete --force "$tag-rw"
+bundle ro '.root.readonly = true |
+	.mounts += [{destination: "/tmp", type: "tmpfs", source: "tmpfs"}]'
+up ro
+read_only
+succeeds 'delete --force' nacre delete --force "$tag-ro"
+clean 'nothing is left'
