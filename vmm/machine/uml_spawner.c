@@ -244,6 +244,9 @@ static int set_up(struct spawner *sp, bool mapped, struct err *err)
 {
 	int ret = keep_fds(sp, err);
 
+	/* What a terminal or a shell sends to the caller's process group is
+	 * not for the guest. */
+	(void)setsid();
 	if (!ret && mapped) {
 		AUTO_FD int proc =
 			open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);

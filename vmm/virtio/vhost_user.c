@@ -237,10 +237,12 @@ static int dispatch(struct vhost_user *vu)
 	struct vu_msg *msg = &vu->msg;
 	const struct request *r = find_request(msg->header.request);
 	bool replies = r && r->replies;
-	bool ack = !replies && (msg->header.flags & VU_FLAG_NEED_REPLY) &&
-		   (vu->protocol & VU_PROTOCOL_F_REPLY_ACK);
+	bool ack = !replies && (msg->header.flags & VU_FLAG_NEED_REPLY);
 	int rc = handle(vu, r, msg);
 
+	/* User-mode Linux wants a reply to the very request that agrees on
+	 * replies. */
+	ack = ack && (vu->protocol & VU_PROTOCOL_F_REPLY_ACK);
 	if (rc < 0 && log_allowed(&vu->refused, 5))
 		log_warn("vhost-user %s: %s (%u): %s", vu->dev->ops->name,
 			 r ? r->name : "request", msg->header.request,
