@@ -67,6 +67,7 @@ static int create_vm(struct kvm_machine *kvm, struct err *err)
 			return err_ret(err, ret, "KVM_CAP_PMU_CAPABILITY");
 	}
 	kvm->doorbell_len = has_cap(kvm, KVM_CAP_IOEVENTFD_ANY_LENGTH) ? 0 : 2;
+	kvm->readonly_memory = has_cap(kvm, KVM_CAP_READONLY_MEM);
 	return 0;
 }
 

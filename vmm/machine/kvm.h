@@ -18,7 +18,9 @@
  *			(vm_resume); pread64, fstat of kernel and initramfs;
  *			clone3, mmap, mprotect, munmap, madvise, rt_sigprocmask,
  *			tgkill, futex, poll, read and write of eventfds, close
- *	vCPU threads	ioctl KVM_RUN, KVM_SET_GSI_ROUTING, KVM_GET_REGS;
+ *	vCPU threads	ioctl KVM_RUN, KVM_SET_GSI_ROUTING, KVM_GET_REGS,
+ *			KVM_SET_USER_MEMORY_REGION (a driver that uses the
+ *			configuration window of virtio-pci);
  *			before thread_started: rt_sigprocmask, prctl
  *			PR_SET_NAME, set_robust_list, rseq; always: futex,
  *			write (eventfds, log), rt_sigreturn, madvise, munmap,
@@ -44,6 +46,8 @@
 #include "vmm/virtio/pci.h"
 
 #define KVM_EXITS_MAX 40u
+/* Memory slots of pages of PCI configuration space, by device number. */
+#define KVM_CONFIG_SLOT GUESTMEM_REGIONS_MAX
 /* One vector per queue and one per device. */
 #define KVM_GSIS_MAX (VM_DEVICES_MAX * (VIRTIO_QUEUES_MAX + 1))
 
@@ -89,6 +93,7 @@ struct kvm_machine {
 	pthread_cond_t changed;
 
 	uint32_t doorbell_len;	    /* of ioeventfds: 0, any width */
+	bool readonly_memory;	    /* slots that the guest may only read */
 	pthread_mutex_t route_lock; /* guards ngsis and routes */
 	uint32_t ngsis;
 	struct msi_route routes[KVM_GSIS_MAX];

@@ -97,7 +97,47 @@ static int doorbell_add(struct pci_host *host, uint64_t gpa, int eventfd)
 	return ioctl(kvm->vm_fd, KVM_IOEVENTFD, &bell) < 0 ? -errno : 0;
 }
 
+/*
+ * A driver reads configuration space hundreds of times while it looks for its
+ * device: from memory that is a load, otherwise an exit to here.
+ */
+static int config_map(struct pci_host *host, unsigned device, uint64_t gpa,
+		      const void *page)
+{
+	struct kvm_machine *kvm = of_host(host);
+	struct kvm_userspace_memory_region slot = {
+		.slot = KVM_CONFIG_SLOT + device,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = gpa,
+		.memory_size = PCI_CONFIG_PAGE,
+		.userspace_addr = (uintptr_t)page,
+	};
+
+	if (!kvm->readonly_memory)
+		return 0;
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return -errno;
+	return 0;
+}
+
+static int config_unmap(struct pci_host *host, unsigned device)
+{
+	struct kvm_machine *kvm = of_host(host);
+	struct kvm_userspace_memory_region slot = {
+		.slot = KVM_CONFIG_SLOT + device,
+		.flags = KVM_MEM_READONLY,
+	};
+
+	if (!kvm->readonly_memory)
+		return 0;
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return -errno;
+	return 0;
+}
+
 const struct pci_host_ops kvm_pci_ops = {
+	.config_map = config_map,
+	.config_unmap = config_unmap,
 	.gsi_add = gsi_add,
 	.routes_set = routes_set,
 	.doorbell_add = doorbell_add,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/pci/function.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
@@ -34,10 +36,16 @@ static void store(uint8_t *at, uint64_t value, unsigned len)
 	memcpy(at, &wire, len);
 }
 
-void pci_function_init(struct pci_function *fn, const struct pci_id *id,
-		       const struct pci_function_ops *ops)
+int pci_function_init(struct pci_function *fn, const struct pci_id *id,
+		      const struct pci_function_ops *ops)
 {
+	void *page = mmap(NULL, PCI_CONFIG_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
 	memset(fn, 0, sizeof(*fn));
+	if (page == MAP_FAILED)
+		return -ENOMEM;
+	fn->config = page;
 	fn->ops = ops;
 	fn->caps_end = FIRST_CAP;
 	store(fn->config + REG_VENDOR, id->vendor, 2);
@@ -49,10 +57,15 @@ void pci_function_init(struct pci_function *fn, const struct pci_id *id,
 	store(fn->writable + PCI_COMMAND, COMMAND_WRITABLE, 2);
 	fn->writable[REG_INTERRUPT_LINE] = 0xff;
 	pthread_mutex_init(&fn->lock, NULL);
+	return 0;
 }
 
 void pci_function_release(struct pci_function *fn)
 {
+	if (!fn->config)
+		return;
+	munmap(fn->config, PCI_CONFIG_PAGE);
+	fn->config = NULL;
 	pthread_mutex_destroy(&fn->lock);
 }
 
@@ -92,31 +105,13 @@ static bool access_ok(unsigned off, unsigned len)
 	return (len == 1 || len == 2 || len == 4) && off % len == 0;
 }
 
-/* The BAR's halves as they read now: the address, or the mask of its size. */
-static void load_bar(const struct pci_function *fn, uint8_t *config)
-{
-	uint64_t mask = ~(fn->bar_size - 1) | BAR_MEMORY64;
-
-	if (fn->bar_sizing[0])
-		store(config + REG_BAR, mask, 4);
-	if (fn->bar_sizing[1])
-		store(config + REG_BAR_HIGH, mask >> 32, 4);
-}
-
 uint32_t pci_function_peek(struct pci_function *fn, unsigned off, unsigned len)
 {
 	le32 wire = {0};
-	uint8_t bar[REG_BAR + 8];
-	const uint8_t *from = fn->config;
 
 	BUG_ON(!access_ok(off, len) || off + len > PCI_CONFIG_SIZE);
 	pthread_mutex_lock(&fn->lock);
-	if (off >= REG_BAR && off < REG_BAR + 8 && fn->bar_size) {
-		memcpy(bar, fn->config, sizeof(bar));
-		load_bar(fn, bar);
-		from = bar;
-	}
-	memcpy(&wire, from + off, len);
+	memcpy(&wire, fn->config + off, len);
 	pthread_mutex_unlock(&fn->lock);
 	return le32_get(wire);
 }
@@ -136,12 +131,21 @@ uint32_t pci_function_read(struct pci_function *fn, unsigned off, unsigned len)
 	return pci_function_peek(fn, off, len);
 }
 
-/* Sizing writes all ones to a half, reads, and writes the address back. */
+/*
+ * Sizing writes all ones to a half, reads the mask, and writes the address
+ * back. Whatever else is written, the half reads as the address.
+ */
 static void write_bar(struct pci_function *fn, unsigned off, unsigned len,
 		      uint32_t value)
 {
-	if (len == 4)
-		fn->bar_sizing[(off - REG_BAR) / 4] = value == UINT32_MAX;
+	uint64_t bar = fn->bar_base;
+
+	if (len != 4 || !fn->bar_size)
+		return;
+	if (value == UINT32_MAX)
+		bar = ~(fn->bar_size - 1);
+	bar |= BAR_MEMORY64;
+	store(fn->config + off, bar >> (off == REG_BAR ? 0 : 32), 4);
 }
 
 void pci_function_write(struct pci_function *fn, unsigned off, unsigned len,

@@ -7,6 +7,10 @@
  * reads back, which bits may be written, one 64-bit memory BAR and a list of
  * capabilities. The BAR's address is the machine's choice: a driver may ask
  * for its size, but writing another address has no effect.
+ *
+ * What a read returns stands in a page, so that the machine may let the guest
+ * read it without an exit; writes always come here. Nothing secret is in it,
+ * and nothing is believed that is read from it: the guest cannot write it.
  */
 
 #include <pthread.h>
@@ -17,6 +21,7 @@
 #include "base/compiler.h"
 
 #define PCI_CONFIG_SIZE 256u
+#define PCI_CONFIG_PAGE 4096u
 #define PCI_COMMAND 0x04u
 #define PCI_COMMAND_MEMORY 0x0002u
 
@@ -27,7 +32,8 @@ struct pci_function;
  * width and alignment.
  */
 struct pci_function_ops {
-	/* A read that has an effect: true when *value holds the answer. */
+	/* A read that has an effect: true when *value holds the answer. Only
+	 * called while the guest does not read the page itself. */
 	bool (*config_read)(struct pci_function *fn, unsigned off, unsigned len,
 			    uint32_t *value);
 	/* The writable bits of [off, off+len) were stored. */
@@ -49,15 +55,17 @@ struct pci_function {
 	uint64_t bar_size;
 	unsigned caps_end; /* while capabilities are added */
 	unsigned last_cap;
+	unsigned device; /* its number on the bus, once plugged */
 
 	pthread_mutex_t lock; /* guards the rest */
-	bool bar_sizing[2];   /* that half reads as the size mask */
-	uint8_t config[PCI_CONFIG_SIZE];
+	bool mapped;	      /* the guest reads the page itself */
+	uint8_t *config;      /* PCI_CONFIG_PAGE bytes, page-aligned */
 	uint8_t writable[PCI_CONFIG_SIZE];
 };
 
-void pci_function_init(struct pci_function *fn, const struct pci_id *id,
-		       const struct pci_function_ops *ops);
+/* 0 or -ENOMEM. */
+int pci_function_init(struct pci_function *fn, const struct pci_id *id,
+		      const struct pci_function_ops *ops) MUST_CHECK;
 void pci_function_release(struct pci_function *fn);
 
 /* Before the guest runs: BAR 0, 64 bits; size is a power of two. */

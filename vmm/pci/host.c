@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
+
 /* ECAM: 20 bits for one bus: device 5, function 3, register 12. */
 #define ECAM_BUS_SIZE (1u << 20)
 
@@ -46,6 +48,29 @@ static const struct iodev_ops ecam_ops = {
 	.write = ecam_write,
 };
 
+static int map_config(struct pci_host *host, struct pci_function *fn)
+{
+	uint64_t gpa = host->ecam.base + ((uint64_t)fn->device << 15);
+	int ret;
+
+	if (!host->ops->config_map)
+		return 0;
+	ret = host->ops->config_map(host, fn->device, gpa, fn->config);
+	fn->mapped = ret == 0;
+	return ret;
+}
+
+static int unmap_config(struct pci_host *host, struct pci_function *fn)
+{
+	bool mapped;
+
+	pthread_mutex_lock(&fn->lock);
+	mapped = fn->mapped;
+	fn->mapped = false;
+	pthread_mutex_unlock(&fn->lock);
+	return mapped ? host->ops->config_unmap(host, fn->device) : 0;
+}
+
 int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
 		  struct iobus *mmio, const struct pci_window *window,
 		  struct err *err)
@@ -58,11 +83,14 @@ int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
 	host->window_next = window->base;
 	host->window_end = window->base + window->size;
 	host->ecam.ops = &ecam_ops;
-	pci_function_init(&host->bridge, &bridge_id, NULL);
-	host->functions[0] = &host->bridge;
-	ret = iobus_add(mmio, &host->ecam, window->ecam, ECAM_BUS_SIZE);
+	ret = pci_function_init(&host->bridge, &bridge_id, NULL);
+	if (ret == 0)
+		ret = iobus_add(mmio, &host->ecam, window->ecam, ECAM_BUS_SIZE);
+	if (ret == 0)
+		ret = map_config(host, &host->bridge);
 	if (ret < 0)
 		return err_ret(err, ret, "PCI configuration space");
+	host->functions[0] = &host->bridge;
 	return 0;
 }
 
@@ -92,9 +120,24 @@ int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		i++;
 	if (i == PCI_DEVICES)
 		return -ENOSPC;
-	ret = iobus_add(host->mmio, bar, fn->bar_base, fn->bar_size);
+	fn->device = i;
+	ret = map_config(host, fn);
 	if (ret < 0)
 		return ret;
+	ret = iobus_add(host->mmio, bar, fn->bar_base, fn->bar_size);
+	if (ret < 0) {
+		BUG_ON(unmap_config(host, fn) < 0);
+		return ret;
+	}
 	host->functions[i] = fn;
 	return 0;
+}
+
+void pci_host_trap_reads(struct pci_host *host, struct pci_function *fn)
+{
+	int ret = unmap_config(host, fn);
+
+	if (ret < 0)
+		log_error("PCI device %u: cannot trap reads: %s", fn->device,
+			  strerror(-ret));
 }

@@ -39,6 +39,14 @@ struct pci_host_ops {
 			  unsigned n);
 	/* Before the vCPUs run: a guest's write to gpa writes eventfd. */
 	int (*doorbell_add)(struct pci_host *host, uint64_t gpa, int eventfd);
+	/*
+	 * May be NULL. Before the vCPUs run: lets the guest read a page of
+	 * configuration space without an exit; and from any thread, takes it
+	 * away again, so that reads come out.
+	 */
+	int (*config_map)(struct pci_host *host, unsigned device, uint64_t gpa,
+			  const void *page);
+	int (*config_unmap)(struct pci_host *host, unsigned device);
 };
 
 struct pci_host {
@@ -70,5 +78,7 @@ uint64_t pci_host_window_take(struct pci_host *host, uint64_t size);
  */
 int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		  struct iodev *bar) MUST_CHECK;
+/* From any thread: reads of the function's registers have effects now. */
+void pci_host_trap_reads(struct pci_host *host, struct pci_function *fn);
 
 #endif

@@ -5,8 +5,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/log.h"
-
 enum {
 	WORD_ADDRESS_LOW,
 	WORD_ADDRESS_HIGH,
@@ -100,7 +98,7 @@ static void update(struct msix *msix)
 	}
 	if (n > 0) {
 		ret = msix->host->ops->routes_set(msix->host, routes, n);
-		if (ret < 0)
+		if (ret < 0 && log_allowed(&msix->log, 5))
 			log_error("MSI-X: setting routes: %s", strerror(-ret));
 	}
 	for (i = 0; i < msix->count; i++) {

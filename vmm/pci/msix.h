@@ -15,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "vmm/pci/host.h"
 
 #define MSIX_VECTORS_MAX 32u
@@ -37,6 +38,7 @@ struct msix {
 	unsigned count;
 
 	pthread_mutex_t lock; /* guards the rest */
+	struct log_limit log;
 	bool enabled;
 	bool masked;
 	struct msix_vector vectors[MSIX_VECTORS_MAX];

@@ -190,6 +190,10 @@ static void config_written(struct pci_function *fn, unsigned off, unsigned len)
 	if (off < control + 2 && off + len > control)
 		msix_control(&vp->msix,
 			     (uint16_t)pci_function_peek(fn, control, 2));
+	/* A window that is open makes reads of its data reads of the BAR. */
+	if (off + len > vp->window_cap + WINDOW_LENGTH &&
+	    pci_function_peek(fn, vp->window_cap + WINDOW_LENGTH, 4) != 0)
+		pci_host_trap_reads(vp->host, fn);
 	if (window_target(vp, off, len, &at))
 		bar_write(vp, at, len, pci_function_peek(fn, off, len));
 }
@@ -391,11 +395,16 @@ struct virtio_pci *virtio_pci_new(struct virtio_device *dev,
 	vp->transport.signal_queue = signal_queue;
 	vp->transport.signal_config = signal_config;
 	vp->dev = dev;
+	vp->host = host;
 	vp->bar.ops = &bar_ops;
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
 		vp->kicks[q].eventfd = -1;
-	pci_function_init(&vp->fn, &id, &function_ops);
 	virtio_pci_common_reset(vp);
+	if (pci_function_init(&vp->fn, &id, &function_ops) < 0) {
+		err_set(err, ENOMEM, "out of memory");
+		free(vp);
+		return NULL;
+	}
 	if (plug(vp, host, err) < 0) {
 		virtio_pci_free(vp);
 		return NULL;

@@ -20,6 +20,7 @@ struct virtio_pci {
 	/* The device points at this; container_of leads back here. */
 	struct virtio_transport_ops transport;
 	struct virtio_device *dev;
+	struct pci_host *host; /* borrowed */
 	struct pci_function fn;
 	struct iodev bar;
 	struct msix msix;

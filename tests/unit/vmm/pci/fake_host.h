@@ -21,7 +21,8 @@ struct fake_host {
 	unsigned commits;
 	unsigned doorbells;
 	uint64_t doorbell_gpas[FAKE_GSIS];
-	int fail; /* what the next call returns */
+	const void *pages[PCI_DEVICES]; /* what the guest reads itself */
+	int fail;			/* what the next call returns */
 };
 
 static inline struct fake_host *fake_of(struct pci_host *host)
@@ -67,7 +68,23 @@ static inline int fake_doorbell_add(struct pci_host *host, uint64_t gpa,
 	return 0;
 }
 
+static inline int fake_config_map(struct pci_host *host, unsigned device,
+				  uint64_t gpa, const void *page)
+{
+	BUG_ON(gpa != FAKE_ECAM + ((uint64_t)device << 15));
+	fake_of(host)->pages[device] = page;
+	return 0;
+}
+
+static inline int fake_config_unmap(struct pci_host *host, unsigned device)
+{
+	fake_of(host)->pages[device] = NULL;
+	return 0;
+}
+
 static const struct pci_host_ops fake_host_ops = {
+	.config_map = fake_config_map,
+	.config_unmap = fake_config_unmap,
 	.gsi_add = fake_gsi_add,
 	.routes_set = fake_routes_set,
 	.doorbell_add = fake_doorbell_add,
@@ -90,8 +107,18 @@ static inline int fake_host_init(struct fake_host *f)
 static inline uint64_t fake_load(struct fake_host *f, uint64_t gpa,
 				 unsigned len)
 {
-	uint64_t value = 0;
+	uint64_t value = 0, off = gpa - FAKE_ECAM;
+	const uint8_t *page;
 
+	/* As the machine does it: from the page while there is one. */
+	if (gpa >= FAKE_ECAM && off < PCI_DEVICES << 15 && !(off & 0x7000) &&
+	    (off & 0xfff) + len <= PCI_CONFIG_PAGE) {
+		page = f->pages[off >> 15];
+		if (page) {
+			memcpy(&value, page + (off & 0xfff), len);
+			return value;
+		}
+	}
 	iobus_read(&f->mmio, gpa, &value, len);
 	return value;
 }

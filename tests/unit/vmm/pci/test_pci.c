@@ -44,7 +44,8 @@ static int setup(void **state)
 
 	if (fake_host_init(&host) < 0)
 		return -1;
-	pci_function_init(&fn, &id, NULL);
+	if (pci_function_init(&fn, &id, NULL) < 0)
+		return -1;
 	pci_function_set_bar(&fn, pci_host_window_take(&host.pci, 0x8000),
 			     0x8000);
 	pci_function_add_cap(&fn, 9, cap, mask, sizeof(cap));
@@ -99,6 +100,9 @@ static void absent_functions_are_ones(void **state)
 
 static void width_and_alignment(void **state)
 {
+	/* Where reads come out, as without a page for the guest. */
+	pci_host_trap_reads(&host.pci, &fn);
+	assert_null(host.pages[1]);
 	assert_int_equal(get(1, 2), UINT16_MAX);
 	assert_int_equal(get(2, 4), UINT32_MAX);
 	assert_int_equal(get(0, 8), UINT64_MAX);
