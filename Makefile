@@ -261,7 +261,8 @@ $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids
-FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx)
+FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
+	guest.img)
 
 .PHONY: virtiofs-bins
 virtiofs-bins: $(FS_BINS)
@@ -271,7 +272,20 @@ $(B)/integration/virtiofs/fusemount: $(B)/integration/virtiofs/fusemount.o \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(B)/integration/virtiofs/vm: $(B)/integration/virtiofs/vm.o \
+		$(B)/integration/uml/machine.o $(LINK_virtiofs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # These run in guests, which have no libraries.
+$(B)/integration/virtiofs/guest: $(B)/integration/virtiofs/guest.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
+$(B)/integration/virtiofs/guest.img: $(B)/integration/virtiofs/guest
+	$(call say,IMAGE,$@)
+	$(Q)guest/image/build --agent $< $@
+
 $(B)/integration/virtiofs/conform: \
 		$(call objs,integration/virtiofs,$(CONFORM))
 	$(call say,LD,$@)
@@ -353,7 +367,7 @@ tsan:
 	$(Q)tests/run-unit $(addprefix build/tsan/unit/,$(TESTS_threaded))
 
 FUZZ_BINS := $(patsubst %,$(B)/fuzz/%,$(FUZZERS))
-$(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LINK_runtime) $(LIB_agent)
+$(FUZZ_BINS): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(LIB_agent) $(LINK_runtime)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
