@@ -100,8 +100,8 @@ static void expect(int master, const char *text)
 {
 	const char *at;
 
-	while (!(at = memmem(seen + matched, len - matched, text,
-			     strlen(text))))
+	while (!(
+		at = memmem(seen + matched, len - matched, text, strlen(text))))
 		if (!read_more(master)) {
 			fprintf(stderr, "console: ended before \"%s\"\n", text);
 			exit(1);

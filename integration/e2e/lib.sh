@@ -390,7 +390,8 @@ snapshot()
 	awk '{ print "mount", $5 }' /proc/self/mountinfo
 	ip -o link | awk '{ print "link", $2 }'
 	find /sys/fs/cgroup -depth -type d -path "*$tag*" 2>/dev/null
-	find /run /tmp "$state" -mindepth 1 2>/dev/null
+	# Those of mount(8), which suites use.
+	find /run /tmp "$state" -mindepth 1 ! -path '/run/mount*' 2>/dev/null
 }
 
 # Call before the first container.

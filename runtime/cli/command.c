@@ -203,18 +203,32 @@ static int check_globals(struct cli *cli, struct err *err)
 		return err_set(err, EINVAL,
 			       "--root \"%s\": expected an absolute path",
 			       cli->root);
-	return open_log(cli, err);
+	return 0;
+}
+
+/* Also in the log, which errors of the command line come before. */
+static void report(const struct cli *cli, bool logging, const struct err *err)
+{
+	struct err ignored;
+
+	fprintf(stderr, "nacre: %s\n", err->text);
+	if (cli->log && (logging || !open_log(cli, &ignored)))
+		log_error("%s", err->text);
 }
 
 int cli_main(int argc, char **argv)
 {
 	struct cli cli = {.root = state_default_root(), .log_format = "text"};
 	const struct command *command = NULL;
+	bool logging = false;
 	struct err err;
 	int ret = cli_parse(argc, argv, &cli, &command, &err);
 
 	if (!ret)
 		ret = check_globals(&cli, &err);
+	if (!ret)
+		ret = open_log(&cli, &err);
+	logging = !ret;
 	if (!ret && cli.version) {
 		printf("nacre version %s\nspec: 1.2.0\n", NACRE_VERSION);
 	} else if (!ret && (cli.help || !command)) {
@@ -224,9 +238,7 @@ int cli_main(int argc, char **argv)
 		ret = command->run(&cli, &err);
 	}
 	if (ret < 0) {
-		fprintf(stderr, "nacre: %s\n", err.text);
-		if (cli.log)
-			log_error("%s", err.text);
+		report(&cli, logging, &err);
 		ret = 1;
 	}
 	cli_free(&cli);
