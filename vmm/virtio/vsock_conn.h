@@ -111,6 +111,7 @@ struct vsock {
 
 	bool running; /* between activation and reset or fault */
 	struct evsource listen_src;
+	bool listen_paused;
 	struct evtimer handshake_timer;
 
 	unsigned nconns;

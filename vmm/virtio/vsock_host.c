@@ -17,6 +17,7 @@
 #define FIRST_HOST_PORT (1u << 30)
 #define HANDSHAKE_MS 2000u
 #define ACCEPTS_MAX 16u
+#define PAUSE_MS 100u
 
 static uint64_t now_ms(void)
 {
@@ -33,6 +34,9 @@ static void handshakes_expire(struct evtimer *timer)
 	struct vsock_conn *conn;
 	uint64_t now = now_ms();
 
+	if (vsock->listen_paused &&
+	    evsource_modify(&vsock->listen_src, EPOLLIN) == 0)
+		vsock->listen_paused = false;
 	while ((conn = TAILQ_FIRST(&vsock->handshakes))) {
 		if (conn->deadline_ms > now) {
 			evtimer_start(timer, conn->deadline_ms - now);
@@ -59,6 +63,18 @@ static void accept_one(struct vsock *vsock, int fd)
 		evtimer_start(&vsock->handshake_timer, HANDSHAKE_MS);
 }
 
+/*
+ * Out of descriptors or memory: the caller stays in the backlog, which would
+ * wake the loop again and again.
+ */
+static void pause_listener(struct vsock *vsock)
+{
+	if (evsource_modify(&vsock->listen_src, 0) < 0)
+		return;
+	vsock->listen_paused = true;
+	evtimer_start(&vsock->handshake_timer, PAUSE_MS);
+}
+
 static void listener_ready(struct evsource *src, uint32_t revents)
 {
 	struct vsock *vsock = container_of(src, struct vsock, listen_src);
@@ -67,8 +83,11 @@ static void listener_ready(struct evsource *src, uint32_t revents)
 		int fd = accept4(vsock->listen_fd, NULL, NULL,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
+		if (fd < 0) {
+			if (errno != EAGAIN && errno != ECONNABORTED)
+				pause_listener(vsock);
 			return;
+		}
 		accept_one(vsock, fd);
 	}
 }
@@ -91,6 +110,7 @@ int vsock_host_start(struct vsock *vsock)
 void vsock_host_stop(struct vsock *vsock)
 {
 	evsource_del(&vsock->listen_src);
+	vsock->listen_paused = false;
 	evtimer_release(&vsock->handshake_timer);
 }
 

@@ -337,6 +337,39 @@ static void test_connection_limit(void **state)
 	free(fds);
 }
 
+/* Out of descriptors: the loop does not spin, and calls come in later. */
+static void test_no_descriptors(void **state)
+{
+	int fd = connect_to(g.path);
+	struct timespec begin;
+	struct timespec now;
+	struct rlimit old;
+	struct rlimit low;
+	unsigned turns = 0;
+	int first = dup(0);
+
+	close(first);
+	assert_int_equal(write(fd, "CONNECT 1\n", 10), 10);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = (struct rlimit){(rlim_t)first, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	/* A loop that spins has thousands of turns in that time. */
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		assert_true(evloop_once(g.loop, 10) >= 0);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		assert_true(turns++ < 200);
+	} while ((now.tv_sec - begin.tv_sec) * 1000 +
+			 (now.tv_nsec - begin.tv_nsec) / 1000000 <
+		 250);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	turns = 0;
+	while (!test_signals(g.d, RX) && turns++ < 10)
+		evloop_once(g.loop, 1000);
+	assert_int_equal(expect(VSOCK_OP_REQUEST, NULL).dst_port, 1);
+	close(fd);
+}
+
 /* Ends of the host that linger make room for new connections. */
 static void test_lingering_is_recycled(void **state)
 {
@@ -399,9 +432,10 @@ int main(void)
 		VSOCK_TEST(test_small_rx_buffer),
 		VSOCK_TEST(test_resets_are_bounded),
 		VSOCK_TEST(test_connection_limit),
+		VSOCK_TEST(test_no_descriptors),
 		VSOCK_TEST(test_lingering_is_recycled),
 		VSOCK_TEST(test_reset),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return VSOCK_RUN(tests);
 }

@@ -352,5 +352,5 @@ int main(void)
 		VSOCK_TEST(test_bulk_to_host),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return VSOCK_RUN(tests);
 }

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -36,6 +37,7 @@
 static struct {
 	char dir[64];
 	char path[80];
+	uint64_t features;
 	struct evloop *loop;
 	struct test_driver *d;
 	uint64_t tx;	  /* header and payload of what it sends */
@@ -88,7 +90,7 @@ static inline void post_rx(unsigned n)
 
 static inline void start_device(unsigned buffers)
 {
-	test_driver_start(g.d, VIRTIO_RING_F_INDIRECT_DESC, 256);
+	test_driver_start(g.d, g.features, 256);
 	g.posted = 0;
 	g.used_tx = 0;
 	if (buffers)
@@ -301,6 +303,13 @@ shutdown_packet(uint32_t guest_port, uint32_t host_port, uint32_t flags)
 	p.flags = flags;
 	return p;
 }
+
+/* Both ways of telling when to kick and to interrupt. */
+#define VSOCK_RUN(tests)                               \
+	(g.features = VIRTIO_RING_F_INDIRECT_DESC,     \
+	 cmocka_run_group_tests(tests, NULL, NULL)) +  \
+		(g.features = VIRTIO_RING_F_EVENT_IDX, \
+		 cmocka_run_group_tests(tests, NULL, NULL))
 
 #define VSOCK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
