@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "guest/agent/cgroup.h"
 #include "guest/agent/modules.h"
 
+#define FILES_MAX 1048576 /* fs.nr_open */
 #define SAFE (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 static const struct {
@@ -136,6 +138,15 @@ static void loopback_up(void)
 		log_warn("lo: %s", strerror(errno));
 }
 
+/* Containers inherit it, and a kernel gives its first process 4096. */
+static void raise_limits(void)
+{
+	const struct rlimit files = {FILES_MAX, FILES_MAX};
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_warn("RLIMIT_NOFILE: %s", strerror(errno));
+}
+
 int boot_guest(struct err *err)
 {
 	AUTO_FD int cgroup = -1;
@@ -149,6 +160,7 @@ int boot_guest(struct err *err)
 	make_links();
 	modules_load_all();
 	loopback_up();
+	raise_limits();
 	cgroup = open(CGROUP_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (cgroup >= 0)
 		cgroup_delegate(cgroup);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -231,6 +233,10 @@ static int setup(const struct child_config *config, struct image *image,
 	umask(0);
 	if (setsid() < 0)
 		return err_sys(err, "setsid");
+	/* Keys of the agent's session, and of other containers, stay away. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
+	    errno != ENOSYS)
+		return err_sys(err, "session keyring");
 	ret = become_root(config, err);
 	if (ret < 0)
 		return ret;

@@ -57,6 +57,24 @@ struct process *containers_find_pid(struct agent *agent, pid_t pid)
 	return NULL;
 }
 
+static bool awaits_pid(const struct process *p)
+{
+	return p->sync >= 0 && p->pid == 0 && !p->exited;
+}
+
+bool containers_await_pid(const struct agent *agent)
+{
+	for (const struct container *c = agent->containers; c; c = c->next) {
+		if (awaits_pid(&c->init))
+			return true;
+		for (const struct process *p = c->execs; p; p = p->next) {
+			if (awaits_pid(p))
+				return true;
+		}
+	}
+	return false;
+}
+
 void containers_drop(struct agent *agent, uint64_t connection)
 {
 	for (struct container *c = agent->containers; c; c = c->next) {

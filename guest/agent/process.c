@@ -183,6 +183,8 @@ int process_launch(struct process *p, struct child_config *config,
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(err, "socketpair");
+	if (!containers_await_pid(p->container->agent))
+		reaper_forget(&p->container->agent->reaper);
 	p->sync = pair[0];
 	config->sync = pair[1];
 	memcpy(config->stdio, child_stdio, sizeof(config->stdio));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ static void reap(struct agent *agent)
 			process_exited(p, status);
 			continue;
 		}
+		if (!containers_await_pid(agent))
+			continue;
 		r->unknown[r->next].pid = pid;
 		r->unknown[r->next].status = status;
 		r->next = (r->next + 1) % REAPER_UNKNOWN;
@@ -55,6 +58,11 @@ int reaper_init(struct agent *agent)
 		return -errno;
 	return evsource_add(agent->loop, &agent->reaper.src, agent->reaper.fd,
 			    EPOLLIN, reaper_ready);
+}
+
+void reaper_forget(struct reaper *r)
+{
+	memset(r->unknown, 0, sizeof(r->unknown));
 }
 
 bool reaper_known(struct reaper *r, pid_t pid, int *status)

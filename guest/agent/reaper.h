@@ -29,6 +29,8 @@ struct reaper {
 
 /* Blocks SIGCHLD and SIGPIPE for the process. */
 int reaper_init(struct agent *agent) MUST_CHECK;
+/* Pids are used again: nothing older than a launch may be remembered. */
+void reaper_forget(struct reaper *reaper);
 /* True: pid ended already, with *status of waitpid(2). */
 bool reaper_known(struct reaper *reaper, pid_t pid, int *status);
 

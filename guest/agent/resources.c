@@ -72,8 +72,8 @@ static int set_memory(int dir, const Oci__LinuxMemory *m, struct err *err)
 				       "memory swap: needs a memory limit");
 		ret = put_limit(dir, "memory swap", err, "memory.swap.max",
 				m->swap < 0 ? -1 : m->swap - m->limit);
-		/* Without swap in the kernel there is nothing to limit. */
-		if (ret == -ENOTSUP && (m->swap < 0 || m->swap == m->limit))
+		/* A kernel without swap keeps to every limit of it. */
+		if (ret == -ENOTSUP)
 			ret = 0;
 	}
 	return ret;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "integration/agent/client.h"
@@ -137,7 +138,11 @@ static void test_details(const char *rootfs)
 		      call("StatsContainer", &c.base,
 			   &agent__stats_container_response__descriptor,
 			   (ProtobufCMessage **)&stats) == TTRPC_OK &&
-		      stats->cgroup_stats && stats->n_network_stats >= 1,
+		      stats->cgroup_stats && stats->n_network_stats >= 1 &&
+		      (!getenv("AGENT_IS_INIT") ||
+		       (stats->cgroup_stats->memory_stats->usage->usage > 0 &&
+			stats->cgroup_stats->memory_stats->n_stats > 10 &&
+			stats->cgroup_stats->pids_stats->current == 1)),
 	      "StatsContainer");
 	check(remove_container("g1") == TTRPC_OK, "remove");
 }
@@ -171,6 +176,37 @@ static void test_reconnect(const char *rootfs)
 		      strcmp(read_all("g1", "", false), "kept\n") == 0,
 	      "output waits for the next reader");
 	check(remove_container("g1") == TTRPC_OK, "remove");
+}
+
+/* These change the machine, so only a guest of our own. */
+static void test_clock(void)
+{
+	Agent__SetGuestDateTimeRequest set =
+		AGENT__SET_GUEST_DATE_TIME_REQUEST__INIT;
+	Agent__ReseedRandomDevRequest seed =
+		AGENT__RESEED_RANDOM_DEV_REQUEST__INIT;
+	uint8_t bytes[32] = {1, 2, 3};
+	time_t now;
+
+	set.sec = 2000000000;
+	set.usec = 5;
+	check(call("SetGuestDateTime", &set.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      (now = time(NULL)) >= 2000000000 && now < 2000000060,
+	      "SetGuestDateTime");
+	set.usec = 1000000;
+	check(call("SetGuestDateTime", &set.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "a time out of range");
+	seed.data.data = bytes;
+	seed.data.len = sizeof(bytes);
+	check(call("ReseedRandomDev", &seed.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK,
+	      "ReseedRandomDev");
+	seed.data.len = 0;
+	check(call("ReseedRandomDev", &seed.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "no entropy");
 }
 
 static void test_sandbox(const char *rootfs)
@@ -240,6 +276,8 @@ void test_guest_suite(const char *rootfs)
 	test_neighbors();
 	test_details(rootfs);
 	test_reconnect(rootfs);
+	if (getenv("AGENT_IS_INIT"))
+		test_clock();
 	test_sandbox(rootfs);
 	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
 		   NULL) == TTRPC_OK,
