@@ -64,6 +64,9 @@ const char *kind_name(unsigned kind);
 void make(struct trial *t, const char *name, unsigned kind);
 void put(struct trial *t, const char *name, const char *text, mode_t mode);
 
+/* Both file systems have extended attributes. */
+extern bool have_xattr;
+
 extern const struct case_group conform_open_groups[];
 extern const struct case_group conform_names_groups[];
 extern const struct case_group conform_data_groups[];
