@@ -223,8 +223,9 @@ static inline bool fe_hello(struct frontend *fe, uint64_t features,
 {
 	bool ok = fe_send(fe, VU_SET_OWNER, NULL, 0, NULL, 0);
 
-	ok = ok && fe_u64(fe, VU_SET_PROTOCOL_FEATURES, protocol);
+	/* Asks for an answer already here, as user-mode Linux does. */
 	fe->acks = (protocol & VU_PROTOCOL_F_REPLY_ACK) != 0;
+	ok = ok && fe_u64(fe, VU_SET_PROTOCOL_FEATURES, protocol);
 	return ok &&
 	       fe_u64(fe, VU_SET_FEATURES,
 		      features | VIRTIO_F_VERSION_1 | VU_F_PROTOCOL_FEATURES);
