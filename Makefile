@@ -109,7 +109,7 @@ TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
-	vmm/virtio/test_vhost_user
+	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
