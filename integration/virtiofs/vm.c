@@ -89,7 +89,8 @@ int main(int argc, char **argv)
 	config.root_fd =
 		open(argv[optind + 2], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	t = test_machine_new(argv[optind + 1], "quiet", &err);
-	if (!test_report(t != NULL, "machine %s", err.text))
+	test_report(t != NULL, "machine %s", err.text);
+	if (!t)
 		return test_summary();
 	dev = virtiofs_device_new(&config, &err);
 	if (test_report(dev != NULL, "device %s", err.text) &&
