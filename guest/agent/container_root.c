@@ -132,7 +132,5 @@ int container_root_setup(const struct child_config *config,
 		ret = finish(config, root, err);
 	if (ret < 0)
 		return ret;
-	ret = master;
-	master = -1;
-	return ret;
+	return steal_fd(&master);
 }

@@ -53,7 +53,8 @@ enum ttrpc_code call(const char *method, const ProtobufCMessage *req,
 		     ProtobufCMessage **reply);
 extern char call_text[512];
 
-/* args end with NULL. */
+/* args end with END. */
+#define END ((char *)NULL)
 void spec_init(struct test_spec *s, const char *rootfs, const char *first, ...);
 void spec_namespace(struct test_spec *s, const char *type);
 /* options: words separated by commas, or "". */

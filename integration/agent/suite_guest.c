@@ -14,9 +14,40 @@ static const Agent__Empty empty = AGENT__EMPTY__INIT;
 
 static int shell(const char *command)
 {
-	int ret = system(command); /* a test's own commands */
+	return system(command); /* of the test's own */
+}
 
-	return ret;
+static void test_routes(void)
+{
+	Agent__UpdateRoutesRequest routes = AGENT__UPDATE_ROUTES_REQUEST__INIT;
+	Agent__Routes list = AGENT__ROUTES__INIT;
+	Agent__Route r1 = AGENT__ROUTE__INIT, r2 = AGENT__ROUTE__INIT;
+	Agent__Route *items[] = {&r1, &r2};
+	Agent__Interfaces *got = NULL;
+	Agent__Routes *back = NULL;
+
+	r1.gateway = strdup("192.0.2.1");
+	r1.device = strdup("eth7");
+	r2.dest = strdup("198.51.100.0/24");
+	r2.device = strdup("eth7");
+	r2.scope = 253;
+	list.routes = items;
+	list.n_routes = 2;
+	routes.routes = &list;
+	for (int i = 0; i < 2; i++)
+		check(call("UpdateRoutes", &routes.base,
+			   &agent__routes__descriptor,
+			   (ProtobufCMessage **)&back) == TTRPC_OK &&
+			      back->n_routes >= 3,
+		      "UpdateRoutes");
+	check(shell("ip route | grep -q 'default via 192.0.2.1 dev eth7' && "
+		    "ip route | grep -q 198.51.100.0/24") == 0,
+	      "the routes are as asked");
+	check(call("ListInterfaces", &empty.base,
+		   &agent__interfaces__descriptor,
+		   (ProtobufCMessage **)&got) == TTRPC_OK &&
+		      got->n_interfaces >= 2,
+	      "ListInterfaces");
 }
 
 static void test_network(void)
@@ -27,12 +58,6 @@ static void test_network(void)
 	Agent__IPAddress a = AGENT__IPADDRESS__INIT;
 	Agent__IPAddress b = AGENT__IPADDRESS__INIT;
 	Agent__IPAddress *addresses[] = {&a, &b};
-	Agent__UpdateRoutesRequest routes = AGENT__UPDATE_ROUTES_REQUEST__INIT;
-	Agent__Routes list = AGENT__ROUTES__INIT;
-	Agent__Route r1 = AGENT__ROUTE__INIT, r2 = AGENT__ROUTE__INIT;
-	Agent__Route *items[] = {&r1, &r2};
-	Agent__Interfaces *got = NULL;
-	Agent__Routes *back = NULL;
 
 	if (shell("(ip tuntap add mode tap nt0 2> /dev/null || "
 		  "tunctl -t nt0 > /dev/null) && "
@@ -61,32 +86,11 @@ static void test_network(void)
 		    "ip link show eth7 | grep -q '[<,]UP[,>]' && "
 		    "! ip addr show eth7 | grep -q 10.9.9.9") == 0,
 	      "the interface is as asked");
-	r1.gateway = strdup("192.0.2.1");
-	r1.device = strdup("eth7");
-	r2.dest = strdup("198.51.100.0/24");
-	r2.device = strdup("eth7");
-	r2.scope = 253;
-	list.routes = items;
-	list.n_routes = 2;
-	routes.routes = &list;
-	for (int i = 0; i < 2; i++)
-		check(call("UpdateRoutes", &routes.base,
-			   &agent__routes__descriptor,
-			   (ProtobufCMessage **)&back) == TTRPC_OK &&
-			      back->n_routes >= 3,
-		      "UpdateRoutes");
-	check(shell("ip route | grep -q 'default via 192.0.2.1 dev eth7' && "
-		    "ip route | grep -q 198.51.100.0/24") == 0,
-	      "the routes are as asked");
-	check(call("ListInterfaces", &empty.base,
-		   &agent__interfaces__descriptor,
-		   (ProtobufCMessage **)&got) == TTRPC_OK &&
-		      got->n_interfaces >= 2,
-	      "ListInterfaces");
 	in.hw_addr = strdup("02:00:00:00:00:0a");
 	check(call("UpdateInterface", &req.base, &agent__interface__descriptor,
 		   NULL) == TTRPC_NOT_FOUND,
 	      "an interface that is not there");
+	test_routes();
 }
 
 static void test_neighbors(void)
@@ -132,7 +136,7 @@ static void test_details(const char *rootfs)
 	check(call("CopyFile", &req.base, &agent__empty__descriptor, NULL) ==
 		      TTRPC_UNIMPLEMENTED,
 	      "a method that is not there");
-	spec_init(&s, rootfs, "sleep", "100", NULL);
+	spec_init(&s, rootfs, "sleep", "100", END);
 	c.container_id = strdup("g1");
 	check(create("g1", &s) == TTRPC_OK && start("g1") == TTRPC_OK &&
 		      call("StatsContainer", &c.base,
@@ -155,7 +159,7 @@ static void test_reconnect(const char *rootfs)
 	int fd = client_open();
 	pid_t pid;
 
-	spec_init(&s, rootfs, "cat", NULL);
+	spec_init(&s, rootfs, "cat", END);
 	check(create("g1", &s) == TTRPC_OK && start("g1") == TTRPC_OK, "cat");
 	pid = fork();
 	if (pid == 0) {
@@ -255,9 +259,9 @@ static void test_sandbox(const char *rootfs)
 			    "grep -q '^search example.org$' "
 			    "/etc/resolv.conf") == 0,
 		      "host name and name servers");
-	spec_init(&a, rootfs, "sleep", "4321", NULL);
+	spec_init(&a, rootfs, "sleep", "4321", END);
 	spec_init(&b, rootfs, "sh", "-c", "ps -o args | grep -c '[s]leep 4321'",
-		  NULL);
+		  END);
 	check(create("p1", &a) == TTRPC_OK && start("p1") == TTRPC_OK &&
 		      create("p2", &b) == TTRPC_OK && start("p2") == TTRPC_OK &&
 		      strcmp(read_all("p2", "", false), "1\n") == 0,

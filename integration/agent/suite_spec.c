@@ -17,7 +17,7 @@ static struct test_spec s;
 
 static void script(const char *text)
 {
-	spec_init(&s, rootfs, "sh", "-c", text, NULL);
+	spec_init(&s, rootfs, "sh", "-c", text, END);
 }
 
 /* Runs s; its output must be `want`. */
@@ -242,8 +242,7 @@ static void test_seccomp(void)
 		s.process.no_new_privileges = nnp != 0;
 		check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
 		      "seccomp, no_new_privs %d", nnp);
-		spec_init(&x, rootfs, "sh", "-c", "mkdir /dev/shm/y 2>&1",
-			  NULL);
+		spec_init(&x, rootfs, "sh", "-c", "mkdir /dev/shm/y 2>&1", END);
 		x.process.no_new_privileges = nnp != 0;
 		check(exec_process("s1", "e", &x) == TTRPC_OK &&
 			      strstr(read_all("s1", "e", false), "No space") &&
@@ -264,8 +263,6 @@ static void test_namespaces(void)
 {
 	static Oci__LinuxIDMapping map;
 	static Oci__LinuxIDMapping *maps[] = {&map};
-	static Oci__LinuxTimeOffset offset;
-	static Oci__LinuxTimeOffset *offsets[] = {&offset};
 	struct test_spec x;
 	int status;
 
@@ -279,7 +276,7 @@ static void test_namespaces(void)
 	s.lin.n_uid_mappings = s.lin.n_gid_mappings = 1;
 	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
 	      "user namespace");
-	spec_init(&x, rootfs, "sh", "-c", "id -u; hostname >/dev/null", NULL);
+	spec_init(&x, rootfs, "sh", "-c", "id -u; hostname >/dev/null", END);
 	check(exec_process("s1", "e", &x) == TTRPC_OK &&
 		      strcmp(read_all("s1", "e", false), "0\n") == 0 &&
 		      wait_process("s1", "e", &status) == TTRPC_OK &&
@@ -290,6 +287,13 @@ static void test_namespaces(void)
 			     "0\n 0 100000 65536\nok\n") == 0,
 	      "its maps");
 	check(remove_container("s1") == TTRPC_OK, "remove");
+}
+
+static void test_other_namespaces(void)
+{
+	static Oci__LinuxTimeOffset offset;
+	static Oci__LinuxTimeOffset *offsets[] = {&offset};
+	int status;
 
 	oci__linux_time_offset__init(&offset);
 	offset.clock = strdup("boottime");
@@ -339,7 +343,7 @@ static void test_hooks(void)
 	static char *args[] = {(char *)"sh", (char *)"-c", NULL};
 	static char *args2[] = {(char *)"sh", (char *)"-c",
 				(char *)"cat > /dev/shm/two"};
-	char text[512];
+	static char text[512];
 
 	(void)snprintf(text, sizeof(text), "cat > %s/created", rootfs);
 	args[2] = text;
@@ -402,7 +406,7 @@ static void test_cgroup(void)
 		struct test_spec x;
 
 		req.container_id = strdup("s1");
-		spec_init(&x, rootfs, "true", NULL);
+		spec_init(&x, rootfs, "true", END);
 		check(call("PauseContainer", &req.base,
 			   &agent__empty__descriptor, NULL) == TTRPC_OK,
 		      "pause");
@@ -427,6 +431,24 @@ static void test_cgroup(void)
 	(void)rmdir("/sys/fs/cgroup/nacre-test");
 }
 
+static void test_oom(void)
+{
+	Agent__OOMEvent *oom = NULL;
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+	struct test_spec x;
+
+	spec_init(&x, rootfs, "sh", "-c",
+		  "echo 1 > /proc/self/oom_score_adj; "
+		  "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x); echo $?",
+		  END);
+	x.process.has_oom_score_adj = true;
+	check(exec_process("s1", "e2", &x) == TTRPC_OK, "exec that takes all");
+	check(call("GetOOMEvent", &empty.base, &agent__oomevent__descriptor,
+		   (ProtobufCMessage **)&oom) == TTRPC_OK &&
+		      strcmp(oom->container_id, "s1") == 0,
+	      "GetOOMEvent");
+}
+
 /* Only where the group has controllers, as in a guest. */
 static void test_resources(void)
 {
@@ -437,8 +459,6 @@ static void test_resources(void)
 	static Oci__Pair *pairs[] = {&unified};
 	Agent__UpdateContainerRequest update =
 		AGENT__UPDATE_CONTAINER_REQUEST__INIT;
-	Agent__OOMEvent *oom = NULL;
-	Agent__Empty empty = AGENT__EMPTY__INIT;
 	struct test_spec x;
 	int status;
 
@@ -479,22 +499,13 @@ static void test_resources(void)
 	      "UpdateContainer");
 	spec_init(&x, rootfs, "sh", "-c",
 		  "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.weight",
-		  NULL);
+		  END);
 	check(exec_process("s1", "e", &x) == TTRPC_OK &&
 		      strcmp(read_all("s1", "e", false), "16777216\n39\n") ==
 			      0 &&
 		      wait_process("s1", "e", &status) == TTRPC_OK,
 	      "limits after it");
-	spec_init(&x, rootfs, "sh", "-c",
-		  "echo 1 > /proc/self/oom_score_adj; "
-		  "x=$(dd if=/dev/zero bs=1M count=64 | tr '\\0' x); echo $?",
-		  NULL);
-	x.process.has_oom_score_adj = true;
-	check(exec_process("s1", "e2", &x) == TTRPC_OK, "exec that takes all");
-	check(call("GetOOMEvent", &empty.base, &agent__oomevent__descriptor,
-		   (ProtobufCMessage **)&oom) == TTRPC_OK &&
-		      strcmp(oom->container_id, "s1") == 0,
-	      "GetOOMEvent");
+	test_oom();
 	check(remove_container("s1") == TTRPC_OK, "remove");
 }
 
@@ -508,6 +519,7 @@ void test_spec_suite(const char *root)
 	test_limits();
 	test_seccomp();
 	test_namespaces();
+	test_other_namespaces();
 	test_hooks();
 	test_cgroup();
 	if (getenv("AGENT_IS_INIT"))
