@@ -335,11 +335,12 @@ static int build_xsdt(struct build *b, struct rsdp *rsdp)
 {
 	size_t len = sizeof(struct sdt) + b->ntables * sizeof(le64);
 	struct sdt *xsdt = reserve(b, len);
-	uint8_t *at = (uint8_t *)(xsdt + 1);
+	uint8_t *at;
 	unsigned i;
 
 	if (!xsdt)
 		return -ENOSPC;
+	at = (uint8_t *)(xsdt + 1);
 	for (i = 0; i < b->ntables; i++) {
 		le64 entry = le64_make(b->tables[i]);
 

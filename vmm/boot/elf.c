@@ -135,7 +135,7 @@ int boot_elf_load(const struct guestmem *mem, int fd, struct boot_image *image,
 		  struct err *err)
 {
 	Elf64_Ehdr header;
-	Elf64_Phdr segments[SEGMENTS_MAX];
+	Elf64_Phdr segments[SEGMENTS_MAX] = {0};
 	struct iovec iov;
 	bool found = false;
 	unsigned i;

@@ -5,6 +5,8 @@
 /* Small kernels: an ELF with a PVH note around some code. */
 
 #include <elf.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>

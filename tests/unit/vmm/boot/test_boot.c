@@ -77,14 +77,14 @@ static void pvh(void **state)
 	char text[32];
 	uint64_t module;
 
-	memcpy(elf.code, "code", 4);
+	elf.code[0] = 0x5a;
 	elf.note.entry = IMAGE_LOAD + 0x10;
 	assert_int_equal(
 		load(&elf, sizeof(elf), "initramfs", 9, "console=hvc0", &entry),
 		0);
 	assert_int_equal(entry.rip, IMAGE_LOAD + 0x10);
 	assert_int_equal(entry.rbx, 0x6000);
-	assert_int_equal(get(IMAGE_LOAD, 4), 0x65646f63);
+	assert_int_equal(get(IMAGE_LOAD, 4), 0x5a);
 	assert_int_equal(get(0x6000, 4), 0x336ec578);
 	assert_int_equal(get(0x6004, 4), 1);
 	assert_int_equal(get(0x600c, 4), 1);
@@ -134,7 +134,7 @@ static void bz_init(void)
 	hdr->init_size = 0x10000;
 	hdr->pref_address = 0x200000;
 	hdr->setup_data = 0x1234;
-	memcpy(bz + 1024, "payload", 7);
+	memcpy(bz + 1024, "payload", 8);
 }
 
 static int load_bz(void)

@@ -354,6 +354,48 @@ static void kick_and_interrupt(void **state)
 	assert_int_equal(card.kicks, 1);
 }
 
+#define CONFIG (0xe8000000u + (1u << 15))
+
+/* A guest that halts here never powers off. */
+static void emit_halt_unless_equal(void)
+{
+	emit("\x74\x03", 2); /* je over it */
+	emit_halt();
+}
+
+/*
+ * Configuration space: read as memory at first; when the window into the BAR
+ * is opened, reads come out and have their effect.
+ */
+static void configuration_space(void **state)
+{
+	emit8(0xa1); /* mov eax, [device and vendor] */
+	emit32(CONFIG);
+	emit8(0x3d); /* cmp eax, ... */
+	emit32(0x10441af4);
+	emit_halt_unless_equal();
+	emit_store32(CONFIG + 0x10, UINT32_MAX);
+	emit8(0xa1); /* mov eax, [BAR 0] */
+	emit32(CONFIG + 0x10);
+	emit8(0x3d);
+	emit32(0xffff8004);
+	emit_halt_unless_equal();
+	/* The window's capability is at 0x80; num_queues is at 0x12. */
+	emit_store32(CONFIG + 0x88, 0x12);
+	emit_store32(CONFIG + 0x8c, 2);
+	emit("\x66\xa1", 2); /* mov ax, [data] */
+	emit32(CONFIG + 0x90);
+	emit("\x66\x3d\x01\x00", 4); /* cmp ax, 1 */
+	emit_halt_unless_equal();
+	emit_out(0x600, 0x34);
+	emit_halt();
+	make(1);
+	add_card();
+	start();
+	until_exit();
+	assert_int_equal(run.reason, VM_EXIT_SHUTDOWN);
+}
+
 static void until_output(size_t len)
 {
 	while (run.output < len && run.exits == 0)
@@ -499,6 +541,7 @@ int main(void)
 		TEST(triple_fault_is_reset),
 		TEST(reads_of_nothing_are_ones),
 		TEST(kick_and_interrupt),
+		TEST(configuration_space),
 		TEST(pause_and_resume),
 		TEST(calls_in_flight),
 		TEST(exit_is_not_reported_after_free),
