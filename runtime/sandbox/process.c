@@ -61,10 +61,15 @@ static int on_thread(void *arg, const char *name)
 {
 	struct running *r = arg;
 	bool vcpu = !strncmp(name, "vcpu", 4);
+	sigset_t refused;
 	int ret = vcpu ? jail_drop_thread() : 0;
 
 	if (ret < 0 || r->params->config->disable_seccomp)
 		return ret;
+	/* A SIGSYS that is blocked kills without a word. */
+	sigemptyset(&refused);
+	sigaddset(&refused, SIGSYS);
+	pthread_sigmask(SIG_UNBLOCK, &refused, NULL);
 	return seccomp_install(vcpu ? SECCOMP_VCPU : SECCOMP_FILES);
 }
 

@@ -321,6 +321,19 @@ int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 	return setup_start(s, first, err);
 }
 
+static void unmount_shared(struct sandbox *s)
+{
+	AUTO_FREE char *shared = NULL;
+
+	if (asprintf(&shared, "%s/shared", s->dir) < 0) {
+		shared = NULL;
+		return;
+	}
+	if (umount2(shared, MNT_DETACH) < 0 && errno != EINVAL &&
+	    errno != ENOENT)
+		log_warn("unmount %s: %s", shared, strerror(errno));
+}
+
 static void end_process(struct sandbox *s)
 {
 	if (s->vmm.pid > 0 && s->vmm.pidfd >= 0) {
@@ -349,6 +362,7 @@ void sandbox_destroy(struct sandbox *s)
 	evsource_del(&s->vmm_src);
 	evsource_del(&s->control_src);
 	end_process(s);
+	unmount_shared(s);
 	network_detach(&s->network);
 	if (s->cgroup) {
 		ret = host_cgroup_remove(s->cgroup);

@@ -71,6 +71,10 @@ static const struct rule common_rules[] = {
 	CALL(sched_yield),
 	CALL(getpid),
 	CALL(gettid),
+	CALL(getuid),
+	CALL(geteuid),
+	CALL(getgid),
+	CALL(getegid),
 	CALL(set_robust_list),
 	CALL(rseq),
 	CALL(sendmsg),
@@ -81,6 +85,7 @@ static const struct rule common_rules[] = {
 };
 
 static const struct rule loop_rules[] = {
+	CALL(poll),
 	CALL(epoll_wait),
 	CALL(epoll_pwait),
 	CALL(epoll_ctl),
@@ -96,6 +101,7 @@ static const struct rule loop_rules[] = {
 	{SCMP_SYS(socket), EQUAL, 0, AF_UNIX},
 	CALL(connect),
 	CALL(shutdown),
+	CALL(waitid), /* the end of a user-mode machine */
 	CALL(getsockopt),
 	CALL(getrandom),
 	CALL(rt_sigaction),
@@ -105,6 +111,8 @@ static const struct rule loop_rules[] = {
 	{SCMP_SYS(clone), MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 	CALL(sched_getaffinity),
 	CALL(pread64),
+	CALL(fstat), /* sizes of kernel and initramfs, as vm_start loads them */
+	CALL(newfstatat),
 	IOCTL(TUNSETOFFLOAD),
 	IOCTL(KVM_RUN),
 	IOCTL(KVM_GET_REGS),
@@ -130,6 +138,8 @@ static const struct rule vcpu_rules[] = {
 	IOCTL(KVM_IRQFD),
 	IOCTL(KVM_SIGNAL_MSI),
 	IOCTL(KVM_SET_GSI_ROUTING),
+	/* Takes a read-only page of PCI configuration space away. */
+	IOCTL(KVM_SET_USER_MEMORY_REGION),
 	IOCTL(KVM_KVMCLOCK_CTRL),
 };
 
@@ -192,7 +202,10 @@ static const struct rule file_rules[] = {
 	CALL(setgroups),
 	CALL(umask),
 	CALL(fchdir),
+	/* A worker of virtio-fs gets a working directory of its own. */
+	{SCMP_SYS(unshare), EQUAL, 0, CLONE_FS},
 	CALL(capget),
+	CALL(sendto), /* interrupts of the uml machine */
 	{SCMP_SYS(fcntl), EQUAL, 1, F_GETFL},
 	{SCMP_SYS(fcntl), EQUAL, 1, F_SETFL},
 	{SCMP_SYS(fcntl), EQUAL, 1, F_GETFD},
