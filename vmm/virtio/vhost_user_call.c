@@ -259,7 +259,7 @@ int vu_set_vring_err(struct vhost_user *vu, struct vu_msg *msg)
 
 int vu_set_backend_req_fd(struct vhost_user *vu, struct vu_msg *msg)
 {
-	bool sock;
+	bool sock = false;
 	int rc;
 
 	if (msg->nfds != 1)

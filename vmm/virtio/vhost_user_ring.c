@@ -100,7 +100,7 @@ void vu_stop(struct vhost_user *vu)
 {
 	struct virtio_device *dev = vu->dev;
 	unsigned i;
-	bool was[VIRTIO_QUEUES_MAX];
+	bool was[VIRTIO_QUEUES_MAX] = {false};
 
 	if (!vu->running)
 		return;
