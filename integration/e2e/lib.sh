@@ -10,6 +10,8 @@
 #	NACRE_VCPUS, NACRE_MEMORY (MiB)
 #	NACRE_SMALL	set: less data, fewer repetitions
 #	NACRE_LIMIT	seconds that any wait may take
+#	NACRE_CONFIG	a jq filter that changes the configuration
+#	NACRE_KEEP	set: the suite's directory stays
 
 set -u
 
@@ -252,7 +254,7 @@ configure()
 			default_memory: $memory, dial_timeout: $limit,
 			create_container_timeout: $limit,
 			enable_debug: true
-		} | '"${1:-.}" >"$config"
+		} | '"${NACRE_CONFIG:-.} | ${1:-.}" >"$config"
 }
 
 # A root file system of busybox.
@@ -282,7 +284,7 @@ bundle()
 	shift
 	[ $# -eq 0 ] || shift
 	[ $# -gt 0 ] || set -- sleep 100000
-	args=$(printf '%s\0' "$@" | jq -Rs 'split("\u0000")[:-1]')
+	args=$(printf '%s\1' "$@" | jq -Rs 'split("\u0001")[:-1]')
 	[ -d "$work/template" ] || make_template
 	[ -e "$work/spec/config.json" ] || {
 		mkdir "$work/spec"

@@ -85,7 +85,8 @@ executions()
 	try nacre exec --process "$work/process.json" "$id"
 	is 'exec: --process' "$out" $'abc\n/etc'
 	refuses 'exec: a missing command is an error' \
-		'executable file not found' nacre exec "$id" /no/such/command
+		'/no/such/command: no such file' nacre exec \
+		"$id" /no/such/command
 	succeeds 'exec: --detach' nacre exec --detach \
 		--pid-file "$work/exec.pid" "$id" sh -c 'echo $$ >/detached
 			trap "echo got-usr1 >/detached; exit" USR1

@@ -57,7 +57,7 @@ commands()
 	refuses 'exec: no such command in PATH' \
 		'"nowhere": executable file not found in \$PATH' \
 		nacre exec "$id" nowhere
-	refuses 'exec: no such file' '/bin/nowhere.*(not found|No such file)' \
+	refuses 'exec: no such file' '/bin/nowhere.*(not found|[Nn]o such file)' \
 		nacre exec "$id" /bin/nowhere
 	refuses 'exec: not executable' '[Pp]ermission denied' \
 		nacre exec "$id" /etc/passwd
@@ -72,7 +72,7 @@ starts()
 {
 	bundle no . /no/such/command
 	refuses 'run: no such command' \
-		'"/no/such/command".*(not found|No such file)' \
+		'"/no/such/command".*(not found|[Nn]o such file)' \
 		nacre run --bundle "$work/no" "$tag-no"
 	clean 'run: nothing is left of it'
 	bundle no . /etc/passwd

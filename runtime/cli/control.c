@@ -139,6 +139,30 @@ static int delete_container(const struct cli *cli, const struct state *s,
 }
 
 /*
+ * The supervisor of a creation that was killed knows what it has made so far,
+ * and removes it; its connections end when that is done.
+ */
+static int end_supervisor(const struct cli *cli, const char *id,
+			  struct err *err)
+{
+	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
+	AUTO_FD int task = task_connect(cli->root, id, err);
+	char rest[64];
+	int ret;
+
+	if (task == -ECONNREFUSED)
+		return 0;
+	if (task < 0)
+		return task;
+	request.id = (char *)(uintptr_t)id;
+	request.now = true;
+	ret = task_call(task, "Shutdown", &request.base, NULL, NULL, err);
+	while (!ret && read(task, rest, sizeof(rest)) > 0)
+		;
+	return ret;
+}
+
+/*
  * A directory without state.json: `create` is at work on it, and holds its
  * lock, or was killed.
  */
@@ -147,6 +171,7 @@ static int delete_unfinished(const struct cli *cli, const char *id,
 {
 	AUTO_FREE char *dir = NULL;
 	AUTO_FD int lock = -1;
+	int ret;
 
 	if (asprintf(&dir, "%s/%s", cli->root, id) < 0) {
 		dir = NULL;
@@ -164,7 +189,8 @@ static int delete_unfinished(const struct cli *cli, const char *id,
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, EBUSY, "container \"%s\" is being created",
 			       id);
-	return sandbox_sweep(cli->root, id, err);
+	ret = end_supervisor(cli, id, err);
+	return ret < 0 ? ret : sandbox_sweep(cli->root, id, err);
 }
 
 int cmd_delete(const struct cli *cli, struct err *err)

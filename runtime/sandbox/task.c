@@ -490,10 +490,12 @@ static void handle_connect(struct ttrpc_request *req,
 static void handle_shutdown(struct ttrpc_request *req,
 			    const ProtobufCMessage *message, void *arg)
 {
+	const Task__ShutdownRequest *m = (const void *)message;
 	struct sandbox *s = arg;
 
+	/* Now: its creator was killed, and nobody knows what it has. */
 	ttrpc_reply(req, NULL);
-	if (!s->containers)
+	if (!s->containers || m->now)
 		evloop_stop(s->loop);
 }
 
