@@ -189,21 +189,40 @@ static int root_add(struct virtiofs *fs, struct err *err)
 	return 0;
 }
 
+/*
+ * That of a parent process would lead to the files that have our numbers
+ * there. A pipe is nobody's but ours.
+ */
+static int proc_check(const struct virtiofs *fs, struct err *err)
+{
+	struct stat ours;
+	struct stat seen;
+	char name[16];
+	int ends[2];
+	bool good;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return err_sys(err, "pipe");
+	snprintf(name, sizeof(name), "%d", ends[0]);
+	good = fstat(ends[0], &ours) == 0 &&
+	       fstatat(fs->proc_fd, name, &seen, 0) == 0 &&
+	       ours.st_dev == seen.st_dev && ours.st_ino == seen.st_ino;
+	close(ends[0]);
+	close(ends[1]);
+	return good ? 0
+		    : err_set(err, EBADF,
+			      "proc directory: not this process's "
+			      "/proc/self/fd");
+}
+
 static int proc_open(struct virtiofs *fs, struct err *err)
 {
-	struct stat st;
-	char name[16];
-
 	if (fs->proc_fd < 0)
 		fs->proc_fd =
 			open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fs->proc_fd < 0)
 		return err_sys(err, "open /proc/self/fd");
-	/* That of a parent process would lead to other files. */
-	snprintf(name, sizeof(name), "%d", fs->root_fd);
-	if (fstatat(fs->proc_fd, name, &st, 0))
-		return err_sys(err, "/proc/self/fd/%s", name);
-	return 0;
+	return proc_check(fs, err);
 }
 
 static int server_open(struct virtiofs *fs, struct err *err)

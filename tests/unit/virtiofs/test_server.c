@@ -119,6 +119,19 @@ static void test_config(void **state)
 	assert_int_equal(err.code, EMFILE);
 	config.max_inodes = 0;
 
+	/* A child with its parent's directory. */
+	config.root_fd = open("/", O_PATH | O_DIRECTORY);
+	config.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(virtiofs_new(&config, &err) ? 1 : err.code);
+	close(config.root_fd);
+	close(config.proc_fd);
+	config.proc_fd = -1;
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EBADF);
+
 	/* A hard limit cannot be raised again: in a process of its own. */
 	config.root_fd = open("/", O_PATH | O_DIRECTORY);
 	pid = fork();
