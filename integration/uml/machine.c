@@ -34,6 +34,8 @@ static void console(void *arg, const void *data, size_t len)
 	struct test_machine *t = arg;
 	size_t room = CONSOLE_MAX - t->len;
 
+	if (getenv("NACRE_SHOW"))
+		fwrite(data, len, 1, stderr);
 	memcpy(t->console + t->len, data, MIN(len, room));
 	t->len += MIN(len, room);
 	t->console[t->len] = '\0';

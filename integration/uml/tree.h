@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INTEGRATION_UML_TREE_H
+#define INTEGRATION_UML_TREE_H
+
+/* The processes below this one, as the host sees them. */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TREE_MAX 64u
+
+struct tree_process {
+	pid_t pid;
+	pid_t parent;
+	char state;
+	uint64_t ticks; /* of CPU time */
+};
+
+struct tree {
+	unsigned count;
+	struct tree_process all[TREE_MAX]; /* parents first */
+};
+
+/* Zombies are left out. */
+void tree_read(struct tree *tree);
+uint64_t tree_ticks(const struct tree *tree);
+/* How many of them exist still. */
+unsigned tree_left(const struct tree *tree);
+
+#endif
