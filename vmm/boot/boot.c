@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,10 +38,37 @@ unsigned boot_memmap(const struct guestmem *mem,
 	return n;
 }
 
+/*
+ * From page cache to page cache, which spares a page fault and the clearing
+ * of each page: half the time of reading into the mapping. Returns how much
+ * it did; what it cannot do is left to pread, which also says why.
+ */
+static uint64_t send_into(const struct guestmem *mem, uint64_t gpa,
+			  uint64_t len, int fd, uint64_t offset)
+{
+	const struct guestmem_region *r = mem->regions;
+	off_t from = (off_t)offset;
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	while (gpa < r->gpa || gpa - r->gpa >= r->size)
+		r++; /* the caller knows that it is there */
+	if (r->fd < 0 ||
+	    lseek(r->fd, (off_t)(r->offset + (gpa - r->gpa)), SEEK_SET) < 0)
+		return 0;
+	while (done < len && n > 0) {
+		n = sendfile(r->fd, fd, &from, (size_t)(len - done));
+		if (n > 0)
+			done += (uint64_t)n;
+	}
+	return done;
+}
+
 int boot_read(const struct guestmem *mem, uint64_t gpa, uint64_t len, int fd,
 	      uint64_t offset, const char *what, struct err *err)
 {
 	struct iovec iov;
+	uint64_t done;
 	int ret = guestmem_iov(mem, gpa, len, &iov);
 
 	if (ret < 0)
@@ -50,6 +78,10 @@ int boot_read(const struct guestmem *mem, uint64_t gpa, uint64_t len, int fd,
 	if (offset > INT64_MAX - len)
 		return err_set(err, ENOEXEC, "%s: offset 0x%llx", what,
 			       (unsigned long long)offset);
+	done = send_into(mem, gpa, len, fd, offset);
+	iov.iov_base = (uint8_t *)iov.iov_base + done;
+	iov.iov_len -= (size_t)done;
+	offset += done;
 	while (iov.iov_len > 0) {
 		ssize_t n = pread(fd, iov.iov_base, iov.iov_len, (off_t)offset);
 

@@ -15,7 +15,8 @@
  * System calls after vm_start, for seccomp filters:
  *
  *	on the loop	ioctl KVM_SET_REGS (vm_start), KVM_KVMCLOCK_CTRL
- *			(vm_resume); pread64, fstat of kernel and initramfs;
+ *			(vm_resume); pread64, fstat, sendfile of kernel and
+ *			initramfs, lseek of guest memory;
  *			clone3, mmap, mprotect, munmap, madvise, rt_sigprocmask,
  *			tgkill, futex, poll, read and write of eventfds, close
  *	vCPU threads	ioctl KVM_RUN, KVM_SET_GSI_ROUTING, KVM_GET_REGS,
