@@ -74,6 +74,8 @@ struct ttrpc_server *ttrpc_server_new(struct evloop *loop, int listen_fd,
 				      struct err *err);
 /* A server without a listening socket; connections by ttrpc_server_adopt. */
 int ttrpc_server_adopt(struct ttrpc_server *server, int fd) MUST_CHECK;
+/* Open connections. */
+unsigned ttrpc_server_connections(const struct ttrpc_server *server);
 void ttrpc_server_free(struct ttrpc_server *server);
 
 /* Both free the request. reply NULL: an empty message. */

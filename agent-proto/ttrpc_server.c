@@ -333,6 +333,11 @@ struct ttrpc_server *ttrpc_server_new(struct evloop *loop, int listen_fd,
 	return server;
 }
 
+unsigned ttrpc_server_connections(const struct ttrpc_server *server)
+{
+	return server->nconns;
+}
+
 void ttrpc_server_free(struct ttrpc_server *server)
 {
 	if (!server)

@@ -166,6 +166,20 @@ static int run_loop(struct run *run, int signal_fd, struct err *err)
 	return run->status;
 }
 
+/* Nobody asks for the status of an exec again. */
+static void forget_exec(const struct proxy_target *target)
+{
+	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
+	struct err ignored;
+	AUTO_FD int fd = task_connect(target->root, target->sandbox, &ignored);
+
+	request.id = (char *)(uintptr_t)target->id;
+	request.exec_id = (char *)(uintptr_t)target->exec_id;
+	if (fd >= 0 &&
+	    task_call(fd, "Delete", &request.base, NULL, NULL, &ignored) < 0)
+		log_debug("proxy: %s", ignored.text);
+}
+
 int proxy_run(const struct proxy_target *target, struct err *err)
 {
 	struct run run = {.target = target, .status = -1};
@@ -181,6 +195,8 @@ int proxy_run(const struct proxy_target *target, struct err *err)
 		ret = err_sys(err, "event loop");
 	else
 		ret = run_loop(&run, signal_fd, err);
+	if (ret >= 0 && *target->exec_id)
+		forget_exec(target);
 	ttrpc_client_free(run.client);
 	evloop_free(run.loop);
 	return ret;

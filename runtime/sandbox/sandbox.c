@@ -61,6 +61,7 @@ void sandbox_free(struct sandbox *s)
 		return;
 	sandbox_destroy(s);
 	ttrpc_server_free(s->server);
+	evtimer_release(&s->idle);
 	evloop_free(s->loop);
 	free(s->dir);
 	free(s);

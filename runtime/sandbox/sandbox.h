@@ -59,7 +59,8 @@ struct process {
 	struct evsource pid_src;
 	struct stream_set streams;
 	struct ttrpc_call wait_call;
-	bool waiting; /* wait_call is under way */
+	bool waiting;  /* wait_call is under way */
+	unsigned busy; /* operations that hold a pointer to it */
 	struct waiter *waiters;
 	Oci__Process *spec; /* of an exec, until it starts */
 };
@@ -99,6 +100,7 @@ struct sandbox {
 	struct evloop *loop;
 	char *dir; /* <root>/<id> */
 	struct ttrpc_server *server;
+	struct evtimer idle; /* nobody came after the start */
 	enum sandbox_phase phase;
 	char reason[ERR_TEXT_MAX]; /* why it is DEAD */
 	char *cgroup;		   /* absolute path, made by us; or NULL */

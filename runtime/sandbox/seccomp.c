@@ -111,8 +111,11 @@ static const struct rule loop_rules[] = {
 	{SCMP_SYS(clone), MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 	CALL(sched_getaffinity),
 	CALL(pread64),
-	CALL(fstat), /* sizes of kernel and initramfs, as vm_start loads them */
+	/* Kernel and initramfs, as vm_start loads them. */
+	CALL(fstat),
 	CALL(newfstatat),
+	CALL(sendfile),
+	CALL(lseek),
 	IOCTL(TUNSETOFFLOAD),
 	IOCTL(KVM_RUN),
 	IOCTL(KVM_GET_REGS),

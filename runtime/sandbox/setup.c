@@ -68,10 +68,12 @@ static void call_done(struct ttrpc_call *base, enum ttrpc_code code,
 		      const char *text, const ProtobufCMessage *reply)
 {
 	struct sandbox *s = container_of(base, struct sandbox, setup_call);
-	const char *method = s->setup->method;
+	const char *method;
 
+	/* The sandbox is over, and its set-up calls are gone. */
 	if (code == TTRPC_CANCELLED)
 		return;
+	method = s->setup->method;
 	pop(s);
 	if (code == TTRPC_OK)
 		next_call(s);

@@ -21,6 +21,8 @@
 #include "runtime/sandbox/sandbox.h"
 
 #define CONNECTIONS_MAX 1024u
+/* Whoever started it connects at once; after this it was killed. */
+#define IDLE_MS 10000u
 
 /* Its mounts are its own and end with it; those of the host still arrive. */
 static int own_mounts(struct err *err)
@@ -48,6 +50,23 @@ static int listen_task(const struct sandbox *s, struct err *err)
 	return steal_fd(&fd);
 }
 
+/* Without a container and a caller there is nothing to stay for. */
+static void end_if_idle(struct sandbox *s)
+{
+	if (!s->containers && !ttrpc_server_connections(s->server))
+		evloop_stop(s->loop);
+}
+
+static void on_disconnect(void *arg, uint64_t connection)
+{
+	end_if_idle(arg);
+}
+
+static void on_idle(struct evtimer *timer)
+{
+	end_if_idle(container_of(timer, struct sandbox, idle));
+}
+
 static int serve(struct sandbox *s, struct err *err)
 {
 	struct ttrpc_server_config config = {
@@ -55,11 +74,19 @@ static int serve(struct sandbox *s, struct err *err)
 		.arg = s,
 		.accept_fds = true,
 		.connections_max = CONNECTIONS_MAX,
+		.disconnected = on_disconnect,
 	};
 	int fd = listen_task(s, err);
+	int ret;
 
 	if (fd < 0)
 		return fd;
+	ret = evtimer_init(s->loop, &s->idle, on_idle);
+	if (ret < 0) {
+		close(fd);
+		return err_ret(err, ret, "timer");
+	}
+	evtimer_start(&s->idle, IDLE_MS);
 	s->server = ttrpc_server_new(s->loop, fd, &config, err);
 	return s->server ? 0 : -err->code;
 }

@@ -21,6 +21,7 @@ struct relay {
 	struct container *c;
 	struct process *p;
 	struct hook_run hooks;
+	uint32_t signal;
 	void (*succeeded)(struct relay *r, const ProtobufCMessage *reply);
 };
 
@@ -50,6 +51,12 @@ static struct process *find_process(struct sandbox *s, const char *id,
 	return p;
 }
 
+static void relay_free(struct relay *r)
+{
+	r->p->busy--;
+	free(r);
+}
+
 static void relay_done(struct ttrpc_call *call, enum ttrpc_code code,
 		       const char *text, const ProtobufCMessage *reply)
 {
@@ -63,29 +70,31 @@ static void relay_done(struct ttrpc_call *call, enum ttrpc_code code,
 		ttrpc_reply(r->req, NULL);
 	else
 		ttrpc_fail(r->req, code, "%s", text);
-	free(r);
+	relay_free(r);
 }
 
-static void relay(struct sandbox *s, struct ttrpc_request *req,
-		  const char *method, const ProtobufCMessage *request,
-		  const ProtobufCMessageDescriptor *reply_type,
-		  struct process *p,
-		  void (*succeeded)(struct relay *, const ProtobufCMessage *))
+/* NULL: req is answered already. */
+static struct relay *
+relay(struct sandbox *s, struct ttrpc_request *req, const char *method,
+      const ProtobufCMessage *request,
+      const ProtobufCMessageDescriptor *reply_type, struct process *p,
+      void (*succeeded)(struct relay *, const ProtobufCMessage *))
 {
 	struct relay *r;
 
 	if (!s->agent) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "container not running: %.300s", s->reason);
-		return;
+		return NULL;
 	}
 	r = calloc(1, sizeof(*r));
 	if (!r) {
 		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
+		return NULL;
 	}
 	r->req = req;
 	r->p = p;
+	p->busy++;
 	r->c = p->container;
 	r->succeeded = succeeded;
 	r->call.done = relay_done;
@@ -116,7 +125,7 @@ static void poststart_done(struct hook_run *run, int ret, const char *text)
 		reply.pid = (uint32_t)r->p->pid;
 		ttrpc_reply(r->req, &reply.base);
 	}
-	free(r);
+	relay_free(r);
 }
 
 static void started(struct relay *r, const ProtobufCMessage *reply)
@@ -255,13 +264,50 @@ static void handle_wait(struct ttrpc_request *req,
 		process_wait(p, req);
 }
 
-/* A container that was created and never started has no process to kill in
- * runc's eyes either; its init waits in the guest, and is ended there. */
+/* Signals that leave a process without a handler alive. */
+static bool harmless(uint32_t signo)
+{
+	static const int list[] = {SIGCHLD, SIGURG,  SIGWINCH, SIGCONT,
+				   SIGSTOP, SIGTSTP, SIGTTIN,  SIGTTOU};
+
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
+		if ((int)signo == list[i])
+			return true;
+	return false;
+}
+
+/* What waits in the guest for its start has no handler yet: any signal that
+ * is not harmless ends it, as it ends a created container of runc. */
 static void killed_created(struct relay *r, const ProtobufCMessage *reply)
 {
-	process_ended(r->p, 128 + SIGKILL, 0);
+	process_ended(r->p, r->signal + 128, 0);
 	ttrpc_reply(r->req, NULL);
-	free(r);
+	relay_free(r);
+}
+
+static void kill_created(struct sandbox *s, struct ttrpc_request *req,
+			 struct process *p, uint32_t signo)
+{
+	Agent__SignalProcessRequest request =
+		AGENT__SIGNAL_PROCESS_REQUEST__INIT;
+	struct relay *r;
+
+	if (*p->exec_id) {
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "process not started");
+		return;
+	}
+	if (harmless(signo)) {
+		ttrpc_reply(req, NULL);
+		return;
+	}
+	request.container_id = p->container->id;
+	request.exec_id = (char *)(uintptr_t) "";
+	request.signal = SIGKILL;
+	r = relay(s, req, "SignalProcess", &request.base, NULL, p,
+		  killed_created);
+	if (r)
+		r->signal = signo;
 }
 
 static void handle_kill(struct ttrpc_request *req,
@@ -271,7 +317,6 @@ static void handle_kill(struct ttrpc_request *req,
 	Agent__SignalProcessRequest request =
 		AGENT__SIGNAL_PROCESS_REQUEST__INIT;
 	struct process *p = find_process(arg, m->id, m->exec_id, req);
-	bool created;
 
 	if (!p)
 		return;
@@ -283,26 +328,31 @@ static void handle_kill(struct ttrpc_request *req,
 	}
 	if (m->signal < 1 || m->signal > 64) {
 		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT,
-			   "signal %u: expected "
-			   "1 to 64",
-			   m->signal);
+			   "signal %u: expected 1 to 64", m->signal);
 		return;
 	}
-	created = p->state == PROCESS_CREATED;
-	if (created && *p->exec_id) {
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "process not started");
+	if (p->state == PROCESS_CREATED) {
+		kill_created(arg, req, p, m->signal);
 		return;
 	}
 	request.container_id = p->container->id;
-	request.exec_id = m->all || created
-				  ? (char *)(uintptr_t) ""
-				  : (char *)(uintptr_t)process_agent_id(p);
-	request.signal = created ? SIGKILL : m->signal;
-	relay(arg, req, "SignalProcess", &request.base, NULL, p,
-	      created && (m->signal == SIGKILL || m->signal == SIGTERM)
-		      ? killed_created
-		      : NULL);
+	request.exec_id = m->all ? (char *)(uintptr_t) ""
+				 : (char *)(uintptr_t)process_agent_id(p);
+	request.signal = m->signal;
+	relay(arg, req, "SignalProcess", &request.base, NULL, p, NULL);
+}
+
+/* A call of its is under way, whose answer needs it. */
+static bool busy(const struct process *p)
+{
+	const struct process *q = p->container->processes;
+
+	if (*p->exec_id)
+		return p->busy;
+	for (; q; q = q->next)
+		if (q->busy)
+			return true;
+	return false;
 }
 
 static void handle_delete(struct ttrpc_request *req,
@@ -319,6 +369,13 @@ static void handle_delete(struct ttrpc_request *req,
 			   "cannot delete \"%s\": it is running", m->id);
 		return;
 	}
+	if (busy(p)) {
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "cannot delete \"%s\": an operation on it is under "
+			   "way",
+			   m->id);
+		return;
+	}
 	if (!*p->exec_id) {
 		delete_container(p->container, req);
 		return;
@@ -332,7 +389,7 @@ static void handle_delete(struct ttrpc_request *req,
 static void pids_done(struct relay *r, const ProtobufCMessage *unused)
 {
 	ttrpc_reply(r->req, NULL);
-	free(r);
+	relay_free(r);
 }
 
 /* The processes that the host can see: the proxies. */
