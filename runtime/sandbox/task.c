@@ -101,6 +101,7 @@ relay(struct sandbox *s, struct ttrpc_request *req, const char *method,
 	ttrpc_call_start(
 		s->agent, &r->call, AGENT_SERVICE, method, request, reply_type,
 		s->args->config->create_container_timeout * 1000ull, NULL, 0);
+	return r;
 }
 
 static void handle_create(struct ttrpc_request *req,
