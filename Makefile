@@ -116,6 +116,7 @@ TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
 	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options \
 	vmm/machine/test_kvm
+TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -294,6 +295,27 @@ $(B)/integration/virtiofs/conform: \
 $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
+
+# --- programs of integration/uml -------------------------------------------
+UML_GUESTS := hello devices loop calls spin
+UML_BINS := $(addprefix $(B)/integration/uml/,boot confine)
+UML_IMAGES := $(patsubst %,$(B)/integration/uml/guest/%.img,$(UML_GUESTS))
+
+.PHONY: uml-bins uml-images
+uml-bins: $(UML_BINS)
+uml-images: $(UML_IMAGES)
+
+$(UML_BINS): %: %.o $(call objs,integration/uml,machine tree) $(LINK_vmm)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/integration/uml/guest/%: $(B)/integration/uml/guest/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $<
+
+$(B)/integration/uml/guest/%.img: $(B)/integration/uml/guest/% guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)guest/image/build --agent $< $@
 
 # --- guest images ----------------------------------------------------------
 # Kernels are made once and kept outside (guest/kernel/README.md); these are

@@ -67,7 +67,7 @@ static int make_disk(char first)
 	if (fd < 0 || ftruncate(fd, DISK_LEN) < 0)
 		abort();
 	for (unsigned i = 0; first && i < DATA_LEN; i++) {
-		char byte = (char)(first + i % 61);
+		char byte = (char)(first + (int)(i % 61));
 
 		if (pwrite(fd, &byte, 1, i) != 1)
 			abort();

@@ -81,8 +81,8 @@ static void test_kill(const char *initramfs, unsigned round)
 		return;
 	test_machine_wait(t, native, random_below(60));
 	tree_read(&tree);
-	if (!test_report(tree.count >= 4, "a spawner, a kernel and guests: %u",
-			 tree.count)) {
+	if (tree.count < 3) {
+		test_report(false, "%u processes: no guest's", tree.count);
 		test_machine_free(t);
 		return;
 	}

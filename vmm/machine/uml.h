@@ -111,6 +111,7 @@ void uml_exec(const struct uml_guest *guest, struct uml_filter *filter,
 
 /* Allocates; NULL: err. */
 struct uml_filter *uml_filter_new(struct err *err);
+void uml_filter_free(struct uml_filter *filter);
 /* For this process and all it becomes. 0 or -errno. */
 int uml_filter_load(struct uml_filter *filter) MUST_CHECK;
 

@@ -150,16 +150,24 @@ struct uml_filter *uml_filter_new(struct err *err)
 		filter->context = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (!filter || !filter->context) {
 		err_set(err, ENOMEM, "out of memory");
-		free(filter);
+		uml_filter_free(filter);
 		return NULL;
 	}
 	ret = add_rules(filter->context);
 	if (ret == 0)
 		return filter;
 	err_ret(err, ret, "system call filter");
-	seccomp_release(filter->context);
-	free(filter);
+	uml_filter_free(filter);
 	return NULL;
+}
+
+void uml_filter_free(struct uml_filter *filter)
+{
+	if (!filter)
+		return;
+	if (filter->context)
+		seccomp_release(filter->context);
+	free(filter);
 }
 
 int uml_filter_load(struct uml_filter *filter)

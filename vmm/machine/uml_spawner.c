@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -240,6 +240,26 @@ static int watch_children(struct spawner *sp, struct err *err)
 	return sp->children < 0 ? err_sys(err, "signalfd") : 0;
 }
 
+/* The parent gets at our ID maps by our /proc/self. */
+static int get_mapped(const struct spawner *sp, struct err *err)
+{
+	AUTO_FD int proc = -1;
+	AUTO_FD int none = -1;
+	struct uml_message m;
+
+	/* Otherwise its files are root's, and so closed to a parent that is
+	 * not. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return err_sys(err, "prctl");
+	proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(err, "open /proc/self");
+	if (uml_send(sp->control, UML_PROC, 0, NULL, proc) < 0 ||
+	    uml_receive(sp->control, &m, &none, 0) != 1 || m.type != UML_MAPPED)
+		_exit(1); /* the parent has the reason */
+	return 0;
+}
+
 static int set_up(struct spawner *sp, bool mapped, struct err *err)
 {
 	int ret = keep_fds(sp, err);
@@ -247,19 +267,8 @@ static int set_up(struct spawner *sp, bool mapped, struct err *err)
 	/* What a terminal or a shell sends to the caller's process group is
 	 * not for the guest. */
 	(void)setsid();
-	if (!ret && mapped) {
-		AUTO_FD int proc =
-			open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		AUTO_FD int none = -1;
-		struct uml_message m;
-
-		if (proc < 0)
-			return err_sys(err, "open /proc/self");
-		ret = uml_send(sp->control, UML_PROC, 0, NULL, proc);
-		if (ret < 0 || uml_receive(sp->control, &m, &none, 0) != 1 ||
-		    m.type != UML_MAPPED)
-			_exit(1); /* the parent has the reason */
-	}
+	if (!ret && mapped)
+		ret = get_mapped(sp, err);
 	if (!ret)
 		ret = watch_children(sp, err);
 	if (!ret)

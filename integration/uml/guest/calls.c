@@ -27,7 +27,7 @@
 
 static int out;
 static char text[4096] __attribute__((aligned(4096))) = "NATIVE CALL\n";
-static const char path[] = "/escaped";
+static const char path[16] = "/escaped";
 
 /* Runs f(a, b) in a child, for a tenth of a second at most. */
 static void apart(void (*f)(long, long), long a, long b)
