@@ -112,11 +112,21 @@ int fs_entry_reply(struct fs_req *req, const char *name)
 
 int fs_lookup(struct fs_req *req)
 {
+	struct fuse_entry_out *out;
 	const char *name;
 	size_t pos = 0;
 	int ret = fs_take_name(req, &pos, &name);
+	int fd;
 
-	return ret ? ret : fs_entry_reply(req, name);
+	if (ret)
+		return ret;
+	if (!req->nowait)
+		return fs_entry_reply(req, name);
+	fd = fs_open_cached(req->inode->fd, name);
+	if (fd < 0)
+		return fd;
+	out = fs_reply(req, sizeof(*out));
+	return fs_entry_fill(req, req->inode, fd, out);
 }
 
 static int attr_reply(struct fs_req *req)

@@ -28,7 +28,8 @@ struct virtio_fs_config_space {
 
 /*
  * Queue 0 is for what must not wait behind other requests (FORGET), and is
- * handled on the loop; so is all the rest when there are no workers.
+ * handled on the loop; so is all the rest when there are no workers, or what
+ * waits for nothing (virtiofs_try).
  */
 struct virtiofs_device {
 	struct virtio_device dev;
@@ -132,27 +133,65 @@ static void handle_batch(struct virtiofs_device *fsdev, unsigned q)
 		ring_signal(fsdev, q);
 }
 
-/* Everything there is goes to the workers, as far as tasks last. */
-static void submit_all(struct virtiofs_device *fsdev, unsigned q)
+/*
+ * A popped request: on the loop, if that takes no waiting, which saves two
+ * changes of thread; else on a worker. 1: done; 0: submitted; -errno: faulted.
+ */
+static int submit_one(struct virtiofs_device *fsdev, struct fs_task *task)
 {
-	struct fs_task *task;
+	unsigned q = task->queue;
+	uint32_t len;
+	int ret = virtiofs_try(fsdev->thread, &task->chain, &len);
+
+	if (ret == 0) {
+		fs_pool_submit(&fsdev->pool, task);
+		return 0;
+	}
+	if (ret < 0)
+		vdev_fault(&fsdev->dev, "queue %u: no FUSE request", q);
+	else
+		ring_push(fsdev, q, task->chain.head, len);
+	fs_pool_give_back(&fsdev->pool, task);
+	return ret;
+}
+
+/* One from the ring, as above; *more: look again. */
+static int submit_next(struct virtiofs_device *fsdev, unsigned q, bool *more)
+{
+	struct fs_task *task = fs_pool_take(&fsdev->pool);
 	int ret;
 
-	ring_disable_kick(fsdev, q);
-	for (;;) {
-		task = fs_pool_take(&fsdev->pool);
-		if (!task)
-			return; /* on_room() goes on */
-		ret = ring_pop(fsdev, q, &task->chain);
-		if (ret == 1) {
-			task->queue = q;
-			fs_pool_submit(&fsdev->pool, task);
-			continue;
-		}
+	*more = false;
+	if (!task)
+		return 0; /* on_room() goes on */
+	ret = ring_pop(fsdev, q, &task->chain);
+	if (ret <= 0) {
 		fs_pool_give_back(&fsdev->pool, task);
-		if (ret < 0 || !ring_enable_kick(fsdev, q))
-			return;
+		*more = ret == 0 && ring_enable_kick(fsdev, q);
+		return ret;
 	}
+	task->queue = q;
+	ret = submit_one(fsdev, task);
+	*more = ret >= 0;
+	return ret;
+}
+
+/* Everything there is, as far as tasks last. */
+static void submit_all(struct virtiofs_device *fsdev, unsigned q)
+{
+	unsigned done = 0;
+	bool more = true;
+
+	ring_disable_kick(fsdev, q);
+	while (more) {
+		done += submit_next(fsdev, q, &more) == 1;
+		if (more && done == INLINE_BATCH) {
+			virtio_device_kick_again(&fsdev->dev, q);
+			more = false;
+		}
+	}
+	if (done)
+		ring_signal(fsdev, q);
 }
 
 static void fs_kick(struct virtio_device *dev, unsigned q)

@@ -13,6 +13,8 @@
 
 /* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
 #define COPY_MAX (64u << 20)
+/* More bytes are copied by a thread that has the time. */
+#define READ_QUICK (64u << 10)
 
 /*
  * O_APPEND and O_DIRECT never reach the host. Appending is asked for write by
@@ -65,6 +67,8 @@ int fs_open(struct fs_req *req)
 	ret = fs_open_flags(req->fs, in->flags, &flags);
 	if (ret)
 		return ret;
+	if (req->nowait && (flags & O_TRUNC))
+		return -EAGAIN;
 	if (kill)
 		fs_fsetid_drop(req->thread);
 	fd = fs_reopen(req->fs, req->inode, flags);
@@ -81,6 +85,25 @@ static struct fs_handle *file_get(struct fs_req *req, uint64_t fh)
 	return fs_handle_get(req->fs, fh, FS_FILE, req->in.nodeid);
 }
 
+/*
+ * From the page cache alone. Less than asked for is an answer at the end of
+ * the file only: otherwise the rest is not there yet.
+ */
+static ssize_t read_cached(int fd, const struct iovec *iov, unsigned niov,
+			   size_t len, off_t offset)
+{
+	ssize_t n = preadv2(fd, iov, (int)niov, offset, RWF_NOWAIT);
+	struct stat st;
+
+	if (n < 0)
+		return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+	if ((size_t)n == len)
+		return n;
+	if (fstat(fd, &st) || offset + n < st.st_size)
+		return -EAGAIN;
+	return n;
+}
+
 int fs_read(struct fs_req *req)
 {
 	const struct virtq_chain *chain = req->chain;
@@ -91,18 +114,23 @@ int fs_read(struct fs_req *req)
 	unsigned niov;
 	ssize_t n;
 
-	if (in->offset > INT64_MAX)
+	if (in->offset > INT64_MAX - FS_MAX_WRITE)
 		return -EINVAL;
+	len = MIN(len, (size_t)FS_MAX_WRITE);
+	if (req->nowait && len > READ_QUICK)
+		return -EAGAIN;
 	handle = file_get(req, in->fh);
 	if (!handle)
 		return -EBADF;
-	len = MIN(len, (size_t)FS_MAX_WRITE);
 	fs_span(chain->iov + chain->nread, chain->nwrite,
 		sizeof(struct fuse_out_header), len, iov, &niov);
-	n = preadv(handle->fd, iov, (int)niov, (off_t)in->offset);
-	if (n < 0)
-		n = -errno;
-	else
+	if (req->nowait) {
+		n = read_cached(handle->fd, iov, niov, len, (off_t)in->offset);
+	} else {
+		n = preadv(handle->fd, iov, (int)niov, (off_t)in->offset);
+		n = n < 0 ? -errno : n;
+	}
+	if (n > 0)
 		req->direct_len = (size_t)n;
 	fs_handle_put(req->fs, handle);
 	return n < 0 ? (int)n : 0;

@@ -44,16 +44,29 @@ int fs_take_name(const struct fs_req *req, size_t *pos, const char **name)
  * RESOLVE_NO_SYMLINKS lets the last link through when it is opened with
  * O_PATH | O_NOFOLLOW, as the link itself: openat2(2).
  */
-int fs_open_path(int dirfd, const char *name)
+static int open_path(int dirfd, const char *name, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
-			   RESOLVE_NO_SYMLINKS,
+			   RESOLVE_NO_SYMLINKS | resolve,
 	};
 	long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int fs_open_path(int dirfd, const char *name)
+{
+	return open_path(dirfd, name, 0);
+}
+
+/* Kernels before 5.12 do not know it: then all is worth waiting for. */
+int fs_open_cached(int dirfd, const char *name)
+{
+	int fd = open_path(dirfd, name, RESOLVE_CACHED);
+
+	return fd == -EINVAL ? -EAGAIN : fd;
 }
 
 void fs_proc_name(int fd, char name[FS_PROC_NAME_MAX])

@@ -17,6 +17,8 @@ int fs_take_name(const struct fs_req *req, size_t *pos,
 
 /* An O_PATH descriptor of name in the directory, never followed. */
 int fs_open_path(int dirfd, const char *name) MUST_CHECK;
+/* The same from the host's cache alone, or -EAGAIN. */
+int fs_open_cached(int dirfd, const char *name) MUST_CHECK;
 /*
  * An O_PATH descriptor becomes one for I/O, through the proc directory. Only
  * regular files and directories are opened; the rest is -ENXIO, links -ELOOP.

@@ -25,6 +25,7 @@ enum op_flags {
 	OP_NO_REPLY = 1 << 2, /* not even for an error */
 	OP_BULK = 1 << 3,     /* what follows the minimum stays in the chain */
 	OP_FIRST = 1 << 4,    /* comes before there is a session */
+	OP_QUICK = 1 << 5,    /* knows how not to wait */
 };
 
 struct op {
@@ -46,10 +47,10 @@ static int fs_ioctl(struct fs_req *req)
 
 /* What is not here is ENOSYS, which the guest's kernel remembers. */
 static const struct op ops[] = {
-	[FUSE_LOOKUP] = {fs_lookup, 1, 0},
+	[FUSE_LOOKUP] = {fs_lookup, 1, OP_QUICK},
 	[FUSE_FORGET] = {fs_forget, sizeof(struct fuse_forget_in),
 			 OP_NO_NODE | OP_NO_REPLY},
-	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in), 0},
+	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in), OP_QUICK},
 	[FUSE_SETATTR] = {fs_setattr, sizeof(struct fuse_setattr_in),
 			  OP_WRITES},
 	[FUSE_READLINK] = {fs_readlink, 0, 0},
@@ -60,8 +61,8 @@ static const struct op ops[] = {
 	[FUSE_RMDIR] = {fs_rmdir, 1, OP_WRITES},
 	[FUSE_RENAME] = {fs_rename, sizeof(struct fuse_rename_in), OP_WRITES},
 	[FUSE_LINK] = {fs_link, sizeof(struct fuse_link_in), OP_WRITES},
-	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in), 0},
-	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in), 0},
+	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in), OP_QUICK},
+	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in), OP_QUICK},
 	[FUSE_WRITE] = {fs_write, sizeof(struct fuse_write_in),
 			OP_WRITES | OP_BULK},
 	[FUSE_STATFS] = {fs_statfs, 0, 0},
@@ -74,7 +75,7 @@ static const struct op ops[] = {
 	[FUSE_REMOVEXATTR] = {fs_removexattr, 1, OP_WRITES},
 	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in), 0},
 	[FUSE_INIT] = {fs_init, 8, OP_NO_NODE | OP_FIRST},
-	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in), 0},
+	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in), OP_QUICK},
 	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in), 0},
 	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in), 0},
 	[FUSE_FSYNCDIR] = {fs_fsyncdir, sizeof(struct fuse_fsync_in), 0},
@@ -275,13 +276,15 @@ static uint32_t reply_send(struct fs_req *req, int ret)
 	return out.len;
 }
 
-int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
-		    uint32_t *written)
+static int request_serve(struct fs_thread *thread,
+			 const struct virtq_chain *chain, bool nowait,
+			 uint32_t *written)
 {
 	struct fs_req req = {
 		.fs = thread->fs,
 		.thread = thread,
 		.chain = chain,
+		.nowait = nowait,
 		.args = thread->args,
 		.reply = thread->reply,
 	};
@@ -294,6 +297,8 @@ int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 	    sizeof(req.in))
 		return -EPROTO;
 	op = op_find(req.in.opcode);
+	if (nowait && !(op && (op->flags & OP_QUICK)))
+		return 0;
 	silent = op && (op->flags & OP_NO_REPLY);
 	if (chain->write_len >= sizeof(struct fuse_out_header))
 		req.reply_room =
@@ -301,7 +306,23 @@ int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 	else if (!silent)
 		return -EPROTO;
 	ret = request_run(&req, op);
+	if (nowait && ret == -EAGAIN)
+		return 0;
 	if (!silent)
 		*written = reply_send(&req, ret);
-	return 0;
+	return 1;
+}
+
+int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
+		    uint32_t *written)
+{
+	int ret = request_serve(thread, chain, false, written);
+
+	return ret < 0 ? ret : 0;
+}
+
+int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
+		 uint32_t *written)
+{
+	return request_serve(thread, chain, true, written);
 }

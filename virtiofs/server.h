@@ -122,6 +122,7 @@ struct fs_req {
 	struct fs_thread *thread;
 	const struct virtq_chain *chain;
 	struct fuse_in_header in;
+	bool nowait;	  /* -EAGAIN rather than to wait for a disk */
 	const void *args; /* after the header; at least the opcode's minimum */
 	size_t args_len;  /* bytes at args */
 	size_t body_len;  /* of the request, without header */
@@ -154,6 +155,13 @@ void fs_thread_free(struct fs_thread *thread);
  */
 int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 		    uint32_t *written) MUST_CHECK;
+
+/*
+ * The same, unless it could wait for a disk: 1: done; 0: nothing has happened,
+ * call virtiofs_handle from a thread that may wait.
+ */
+int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
+		 uint32_t *written) MUST_CHECK;
 
 /* One rate-limited line about what the guest did. */
 void fs_fault(struct virtiofs *fs, const char *fmt, ...) PRINTF(2, 3);
