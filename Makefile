@@ -118,7 +118,7 @@ TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/machine/test_kvm
 TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
-	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
+	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control
