@@ -31,6 +31,19 @@ int iobus_add(struct iobus *bus, struct iodev *dev, uint64_t base,
 	return 0;
 }
 
+void iobus_del(struct iobus *bus, struct iodev *dev)
+{
+	unsigned i = 0;
+
+	while (i < bus->count && bus->devices[i] != dev)
+		i++;
+	if (i == bus->count)
+		return;
+	bus->count--;
+	memmove(&bus->devices[i], &bus->devices[i + 1],
+		(bus->count - i) * sizeof(bus->devices[0]));
+}
+
 static struct iodev *find(const struct iobus *bus, uint64_t addr, unsigned len)
 {
 	unsigned lo = 0, hi = bus->count;

@@ -37,6 +37,8 @@ struct iobus {
 /* -EINVAL: empty or wrapping range, -EEXIST: overlap, -ENOSPC: full. */
 int iobus_add(struct iobus *bus, struct iodev *dev, uint64_t base,
 	      uint64_t size) MUST_CHECK;
+/* Before the vCPUs run. */
+void iobus_del(struct iobus *bus, struct iodev *dev);
 /*
  * data holds len bytes in the guest's order. What no device answers, and what
  * crosses the end of a device, reads as ones and is dropped when written.

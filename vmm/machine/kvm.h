@@ -47,7 +47,7 @@
 #include "vmm/virtio/pci.h"
 
 #define KVM_EXITS_MAX 40u
-/* Memory slots of pages of PCI configuration space, by device number. */
+/* The memory slot of PCI configuration space. */
 #define KVM_CONFIG_SLOT GUESTMEM_REGIONS_MAX
 /* One vector per queue and one per device. */
 #define KVM_GSIS_MAX (VM_DEVICES_MAX * (VIRTIO_QUEUES_MAX + 1))

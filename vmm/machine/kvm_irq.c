@@ -101,16 +101,16 @@ static int doorbell_add(struct pci_host *host, uint64_t gpa, int eventfd)
  * A driver reads configuration space hundreds of times while it looks for its
  * device: from memory that is a load, otherwise an exit to here.
  */
-static int config_map(struct pci_host *host, unsigned device, uint64_t gpa,
-		      const void *page)
+static int config_map(struct pci_host *host, uint64_t gpa, const void *space,
+		      uint64_t size)
 {
 	struct kvm_machine *kvm = of_host(host);
 	struct kvm_userspace_memory_region slot = {
-		.slot = KVM_CONFIG_SLOT + device,
+		.slot = KVM_CONFIG_SLOT,
 		.flags = KVM_MEM_READONLY,
 		.guest_phys_addr = gpa,
-		.memory_size = PCI_CONFIG_PAGE,
-		.userspace_addr = (uintptr_t)page,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)space,
 	};
 
 	if (!kvm->readonly_memory)
@@ -120,11 +120,11 @@ static int config_map(struct pci_host *host, unsigned device, uint64_t gpa,
 	return 0;
 }
 
-static int config_unmap(struct pci_host *host, unsigned device)
+static int config_unmap(struct pci_host *host)
 {
 	struct kvm_machine *kvm = of_host(host);
 	struct kvm_userspace_memory_region slot = {
-		.slot = KVM_CONFIG_SLOT + device,
+		.slot = KVM_CONFIG_SLOT,
 		.flags = KVM_MEM_READONLY,
 	};
 

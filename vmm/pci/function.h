@@ -55,10 +55,8 @@ struct pci_function {
 	uint64_t bar_size;
 	unsigned caps_end; /* while capabilities are added */
 	unsigned last_cap;
-	unsigned device; /* its number on the bus, once plugged */
 
 	pthread_mutex_t lock; /* guards the rest */
-	bool mapped;	      /* the guest reads the page itself */
 	uint8_t *config;      /* PCI_CONFIG_PAGE bytes, page-aligned */
 	uint8_t writable[PCI_CONFIG_SIZE];
 };

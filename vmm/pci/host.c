@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 
 /* ECAM: 20 bits for one bus: device 5, function 3, register 12. */
 #define ECAM_BUS_SIZE (1u << 20)
+#define DEVICE_SPACE (8 * PCI_CONFIG_PAGE)
 
 static const struct pci_id bridge_id = {
 	.vendor = 0x1b36, /* generic PCI Express host bridge */
@@ -48,27 +52,62 @@ static const struct iodev_ops ecam_ops = {
 	.write = ecam_write,
 };
 
-static int map_config(struct pci_host *host, struct pci_function *fn)
+/*
+ * Nobody on the bus: all ones. Each device's eight functions are the same
+ * few pages, until pci_host_plug puts a function's own page over the first.
+ * One range and not a page each, as KVM may take a clock tick for a slot.
+ */
+static int make_space(struct pci_host *host)
 {
-	uint64_t gpa = host->ecam.base + ((uint64_t)fn->device << 15);
+	uint8_t ones[DEVICE_SPACE];
+	AUTO_FD int fd = memfd_create("pci-absent", MFD_CLOEXEC);
+	void *space;
+	unsigned i;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	memset(ones, 0xff, sizeof(ones));
+	ret = write_full(fd, ones, sizeof(ones));
+	if (ret < 0)
+		return ret;
+	space = mmap(NULL, ECAM_BUS_SIZE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (space == MAP_FAILED)
+		return -errno;
+	host->space = space;
+	for (i = 0; i < PCI_DEVICES; i++)
+		if (mmap(host->space + i * DEVICE_SPACE, DEVICE_SPACE,
+			 PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+			 0) == MAP_FAILED)
+			return -errno;
+	return 0;
+}
+
+static int place(struct pci_host *host, struct pci_function *fn,
+		 unsigned device)
+{
+	void *page = mremap(fn->config, PCI_CONFIG_PAGE, PCI_CONFIG_PAGE,
+			    MREMAP_MAYMOVE | MREMAP_FIXED,
+			    host->space + device * DEVICE_SPACE);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	fn->config = page;
+	host->functions[device] = fn;
+	return 0;
+}
+
+static int map_space(struct pci_host *host)
+{
 	int ret;
 
 	if (!host->ops->config_map)
 		return 0;
-	ret = host->ops->config_map(host, fn->device, gpa, fn->config);
-	fn->mapped = ret == 0;
+	ret = host->ops->config_map(host, host->ecam.base, host->space,
+				    ECAM_BUS_SIZE);
+	atomic_store(&host->mapped, ret == 0);
 	return ret;
-}
-
-static int unmap_config(struct pci_host *host, struct pci_function *fn)
-{
-	bool mapped;
-
-	pthread_mutex_lock(&fn->lock);
-	mapped = fn->mapped;
-	fn->mapped = false;
-	pthread_mutex_unlock(&fn->lock);
-	return mapped ? host->ops->config_unmap(host, fn->device) : 0;
 }
 
 int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
@@ -85,19 +124,26 @@ int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
 	host->ecam.ops = &ecam_ops;
 	ret = pci_function_init(&host->bridge, &bridge_id, NULL);
 	if (ret == 0)
+		ret = make_space(host);
+	if (ret == 0)
+		ret = place(host, &host->bridge, 0);
+	if (ret == 0)
 		ret = iobus_add(mmio, &host->ecam, window->ecam, ECAM_BUS_SIZE);
 	if (ret == 0)
-		ret = map_config(host, &host->bridge);
+		ret = map_space(host);
 	if (ret < 0)
 		return err_ret(err, ret, "PCI configuration space");
-	host->functions[0] = &host->bridge;
 	return 0;
 }
 
 void pci_host_release(struct pci_host *host)
 {
-	if (host->ops)
-		pci_function_release(&host->bridge);
+	if (!host->ops)
+		return;
+	pci_function_release(&host->bridge);
+	if (host->space)
+		munmap(host->space, ECAM_BUS_SIZE);
+	host->space = NULL;
 }
 
 uint64_t pci_host_window_take(struct pci_host *host, uint64_t size)
@@ -120,24 +166,24 @@ int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		i++;
 	if (i == PCI_DEVICES)
 		return -ENOSPC;
-	fn->device = i;
-	ret = map_config(host, fn);
+	ret = iobus_add(host->mmio, bar, fn->bar_base, fn->bar_size);
 	if (ret < 0)
 		return ret;
-	ret = iobus_add(host->mmio, bar, fn->bar_base, fn->bar_size);
+	ret = place(host, fn, i);
 	if (ret < 0) {
-		BUG_ON(unmap_config(host, fn) < 0);
+		iobus_del(host->mmio, bar);
 		return ret;
 	}
-	host->functions[i] = fn;
 	return 0;
 }
 
-void pci_host_trap_reads(struct pci_host *host, struct pci_function *fn)
+void pci_host_trap_reads(struct pci_host *host)
 {
-	int ret = unmap_config(host, fn);
+	int ret;
 
+	if (!atomic_exchange(&host->mapped, false))
+		return;
+	ret = host->ops->config_unmap(host);
 	if (ret < 0)
-		log_error("PCI device %u: cannot trap reads: %s", fn->device,
-			  strerror(-ret));
+		log_error("PCI: cannot trap reads: %s", strerror(-ret));
 }

@@ -9,6 +9,7 @@
  * doorbells.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,19 +41,21 @@ struct pci_host_ops {
 	/* Before the vCPUs run: a guest's write to gpa writes eventfd. */
 	int (*doorbell_add)(struct pci_host *host, uint64_t gpa, int eventfd);
 	/*
-	 * May be NULL. Before the vCPUs run: lets the guest read a page of
-	 * configuration space without an exit; and from any thread, takes it
-	 * away again, so that reads come out.
+	 * May be NULL. Before the vCPUs run: lets the guest read the whole of
+	 * configuration space without exits, writes still come out; and from
+	 * any thread, takes it away again, so that reads come out too.
 	 */
-	int (*config_map)(struct pci_host *host, unsigned device, uint64_t gpa,
-			  const void *page);
-	int (*config_unmap)(struct pci_host *host, unsigned device);
+	int (*config_map)(struct pci_host *host, uint64_t gpa,
+			  const void *space, uint64_t size);
+	int (*config_unmap)(struct pci_host *host);
 };
 
 struct pci_host {
 	const struct pci_host_ops *ops;
 	struct iobus *mmio; /* borrowed */
 	struct iodev ecam;
+	uint8_t *space; /* configuration space as the guest reads it */
+	atomic_bool mapped;
 	struct pci_function bridge;
 	struct pci_function *functions[PCI_DEVICES]; /* borrowed */
 	uint64_t window_next;
@@ -68,17 +71,19 @@ struct pci_window {
 int pci_host_init(struct pci_host *host, const struct pci_host_ops *ops,
 		  struct iobus *mmio, const struct pci_window *window,
 		  struct err *err) MUST_CHECK;
+/* After the functions were released. */
 void pci_host_release(struct pci_host *host);
 
 /* An address for a BAR, naturally aligned; 0: the window is full. */
 uint64_t pci_host_window_take(struct pci_host *host, uint64_t size);
 /*
  * Gives the function the lowest free device number and maps bar at its BAR's
- * address. Nothing is kept on failure. -ENOSPC: the bus is full.
+ * address. Nothing is kept on failure. The function's page moves into the
+ * host's configuration space. -ENOSPC: the bus is full.
  */
 int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		  struct iodev *bar) MUST_CHECK;
-/* From any thread: reads of the function's registers have effects now. */
-void pci_host_trap_reads(struct pci_host *host, struct pci_function *fn);
+/* From any thread: reads of some function's registers have effects now. */
+void pci_host_trap_reads(struct pci_host *host);
 
 #endif

@@ -193,7 +193,7 @@ static void config_written(struct pci_function *fn, unsigned off, unsigned len)
 	/* A window that is open makes reads of its data reads of the BAR. */
 	if (off + len > vp->window_cap + WINDOW_LENGTH &&
 	    pci_function_peek(fn, vp->window_cap + WINDOW_LENGTH, 4) != 0)
-		pci_host_trap_reads(vp->host, fn);
+		pci_host_trap_reads(vp->host);
 	if (window_target(vp, off, len, &at))
 		bar_write(vp, at, len, pci_function_peek(fn, off, len));
 }

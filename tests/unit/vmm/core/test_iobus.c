@@ -103,6 +103,10 @@ static void refuses_overlaps(void **state)
 	assert_int_equal(iobus_add(&bus, &b.io, 0x0, 0x1001), -EEXIST);
 	assert_int_equal(iobus_add(&bus, &b.io, 0x0, UINT64_MAX), -EEXIST);
 	assert_int_equal(iobus_add(&bus, &b.io, 0x0, 0x1000), 0);
+	iobus_del(&bus, &b.io);
+	iobus_del(&bus, &b.io);
+	assert_int_equal(bus.count, 1);
+	assert_int_equal(iobus_add(&bus, &b.io, 0x800, 0x800), 0);
 }
 
 static void is_bounded(void **state)

@@ -21,8 +21,8 @@ struct fake_host {
 	unsigned commits;
 	unsigned doorbells;
 	uint64_t doorbell_gpas[FAKE_GSIS];
-	const void *pages[PCI_DEVICES]; /* what the guest reads itself */
-	int fail;			/* what the next call returns */
+	const uint8_t *space; /* what the guest reads itself */
+	int fail;	      /* what the next call returns */
 };
 
 static inline struct fake_host *fake_of(struct pci_host *host)
@@ -68,17 +68,17 @@ static inline int fake_doorbell_add(struct pci_host *host, uint64_t gpa,
 	return 0;
 }
 
-static inline int fake_config_map(struct pci_host *host, unsigned device,
-				  uint64_t gpa, const void *page)
+static inline int fake_config_map(struct pci_host *host, uint64_t gpa,
+				  const void *space, uint64_t size)
 {
-	BUG_ON(gpa != FAKE_ECAM + ((uint64_t)device << 15));
-	fake_of(host)->pages[device] = page;
+	BUG_ON(gpa != FAKE_ECAM || size != 1u << 20);
+	fake_of(host)->space = space;
 	return 0;
 }
 
-static inline int fake_config_unmap(struct pci_host *host, unsigned device)
+static inline int fake_config_unmap(struct pci_host *host)
 {
-	fake_of(host)->pages[device] = NULL;
+	fake_of(host)->space = NULL;
 	return 0;
 }
 
@@ -107,17 +107,13 @@ static inline int fake_host_init(struct fake_host *f)
 static inline uint64_t fake_load(struct fake_host *f, uint64_t gpa,
 				 unsigned len)
 {
-	uint64_t value = 0, off = gpa - FAKE_ECAM;
-	const uint8_t *page;
+	uint64_t value = 0;
 
-	/* As the machine does it: from the page while there is one. */
-	if (gpa >= FAKE_ECAM && off < PCI_DEVICES << 15 && !(off & 0x7000) &&
-	    (off & 0xfff) + len <= PCI_CONFIG_PAGE) {
-		page = f->pages[off >> 15];
-		if (page) {
-			memcpy(&value, page + (off & 0xfff), len);
-			return value;
-		}
+	/* As the machine does it: from memory while it is mapped. */
+	if (f->space && gpa >= FAKE_ECAM &&
+	    gpa - FAKE_ECAM <= (1u << 20) - len) {
+		memcpy(&value, f->space + (gpa - FAKE_ECAM), len);
+		return value;
 	}
 	iobus_read(&f->mmio, gpa, &value, len);
 	return value;

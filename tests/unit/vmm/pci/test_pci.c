@@ -101,8 +101,8 @@ static void absent_functions_are_ones(void **state)
 static void width_and_alignment(void **state)
 {
 	/* Where reads come out, as without a page for the guest. */
-	pci_host_trap_reads(&host.pci, &fn);
-	assert_null(host.pages[1]);
+	pci_host_trap_reads(&host.pci);
+	assert_null(host.space);
 	assert_int_equal(get(1, 2), UINT16_MAX);
 	assert_int_equal(get(2, 4), UINT32_MAX);
 	assert_int_equal(get(0, 8), UINT64_MAX);
@@ -182,17 +182,22 @@ static void window_is_bounded(void **state)
 
 static void bus_is_bounded(void **state)
 {
+	static const struct pci_id id = {.vendor = 0x1af4};
 	static struct pci_function many[PCI_DEVICES];
 	static struct iodev bars[PCI_DEVICES];
 	unsigned i;
 
 	for (i = 2; i < PCI_DEVICES; i++) {
+		assert_int_equal(pci_function_init(&many[i], &id, NULL), 0);
 		many[i].bar_base = FAKE_WINDOW + i * 0x8000u;
 		many[i].bar_size = 0x8000;
 		assert_int_equal(pci_host_plug(&host.pci, &many[i], &bars[i]),
 				 0);
 	}
 	assert_int_equal(pci_host_plug(&host.pci, &many[0], &bars[0]), -ENOSPC);
+	assert_int_equal(fake_load(&host, fake_config(31, 0), 2), 0x1af4);
+	for (i = 2; i < PCI_DEVICES; i++)
+		pci_function_release(&many[i]);
 }
 
 int main(void)

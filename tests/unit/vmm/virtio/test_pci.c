@@ -394,9 +394,9 @@ static void window_in_config_space(void **state)
 
 	/* num_queues, through the window. Reads come out from now on. */
 	fake_store(&host, fake_config(1, cap + 8), 4, 0x12);
-	assert_non_null(host.pages[1]);
+	assert_non_null(host.space);
 	fake_store(&host, fake_config(1, cap + 12), 4, 2);
-	assert_null(host.pages[1]);
+	assert_null(host.space);
 	assert_int_equal(config(cap + 16, 2), 2);
 	fake_store(&host, fake_config(1, cap + 8), 4, 0x14);
 	fake_store(&host, fake_config(1, cap + 12), 4, 1);
