@@ -27,6 +27,7 @@
 #define ADDRESS_MAX 160
 
 static struct agent agent;
+static struct timespec began; /* CLOCK_BOOTTIME at entry */
 
 static int listen_vsock(struct err *err)
 {
@@ -135,8 +136,10 @@ static int serve(struct err *err)
 	if (!agent.server)
 		return -err->code;
 	clock_gettime(CLOCK_BOOTTIME, &up);
-	log_info("%s ready, up %lld.%03ld s", NACRE_VERSION,
-		 (long long)up.tv_sec, up.tv_nsec / 1000000);
+	log_info("%s ready, up %lld.%03ld s, %lld us of it the agent's",
+		 NACRE_VERSION, (long long)up.tv_sec, up.tv_nsec / 1000000,
+		 (up.tv_sec - began.tv_sec) * 1000000ll +
+			 (up.tv_nsec - began.tv_nsec) / 1000);
 	ret = evloop_run(agent.loop);
 	return ret < 0 ? err_ret(err, ret, "event loop") : 0;
 }
@@ -147,6 +150,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret = 0;
 
+	clock_gettime(CLOCK_BOOTTIME, &began);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("nacre-agent " NACRE_VERSION);
 		return 0;

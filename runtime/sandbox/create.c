@@ -67,6 +67,7 @@ static void created(struct ttrpc_call *call, enum ttrpc_code code,
 
 	if (code == TTRPC_OK) {
 		cr->c->created_in_guest = true;
+		log_debug("step: container created");
 		finish(cr);
 	} else if (code == TTRPC_CANCELLED || code == TTRPC_UNAVAILABLE) {
 		fail(cr, EIO, s->reason[0] ? s->reason : text);
@@ -193,6 +194,7 @@ void create_container(struct sandbox *s, struct ttrpc_request *req,
 	struct container *c = NULL;
 	int ret = cr ? check_request(s, task, &err) : -ENOMEM;
 
+	log_debug("step: create is called");
 	if (!ret) {
 		c = container_new(s, task->id, task->bundle, &err);
 		ret = c ? 0 : -err.code;

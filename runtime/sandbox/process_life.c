@@ -164,6 +164,7 @@ void process_started(struct process *p)
 	struct sandbox *s = p->container->sandbox;
 
 	p->state = PROCESS_RUNNING;
+	log_debug("step: process started");
 	p->wait_call.done = wait_done;
 	p->waiting = true;
 	request.container_id = p->container->id;

@@ -120,7 +120,7 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 
 	switch (m->type) {
 	case CONTROL_READY:
-		log_debug("the guest runs");
+		log_debug("step: guest runs");
 		break;
 	case CONTROL_FAILED:
 		sandbox_died(s, m->text);
@@ -308,8 +308,10 @@ int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 		ret = network_attach(&s->network, first->spec, s->dir,
 				     s->args->config->internetworking_model,
 				     err);
-	if (!ret)
+	if (!ret) {
+		log_debug("step: network attached");
 		ret = make_tree(s, err);
+	}
 	if (!ret)
 		ret = start_process(s, first, err);
 	if (!ret)

@@ -85,6 +85,7 @@ static void next_call(struct sandbox *s)
 {
 	if (!s->setup) {
 		s->phase = SANDBOX_READY;
+		log_debug("step: sandbox ready");
 		s->on_ready(s, 0);
 		return;
 	}
@@ -188,6 +189,7 @@ static void connected(struct sandbox *s)
 	evtimer_stop(&s->dial_timer);
 	s->agent = ttrpc_client_new(s->loop, steal_fd(&s->dial_fd), agent_lost,
 				    s, &err);
+	log_debug("step: agent answers");
 	if (s->agent)
 		next_call(s);
 	else

@@ -146,6 +146,7 @@ static void NORETURN supervisor_main(const struct supervisor_args *args,
 		(void)!write_full(report, err.text, strlen(err.text));
 		_exit(1);
 	}
+	log_debug("step: supervisor serves");
 	(void)!write_full(report, "", 1);
 	close(report);
 	ret = evloop_run(s->loop);
