@@ -216,14 +216,29 @@ static void report(const struct cli *cli, bool logging, const struct err *err)
 		log_error("%s", err->text);
 }
 
+/* The numbers 0 to 2 would otherwise go to something of ours, and what is
+ * meant for a caller that closed them would go there. */
+static void open_missing_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int cli_main(int argc, char **argv)
 {
 	struct cli cli = {.root = state_default_root(), .log_format = "text"};
 	const struct command *command = NULL;
 	bool logging = false;
 	struct err err;
-	int ret = cli_parse(argc, argv, &cli, &command, &err);
+	int ret;
 
+	open_missing_stdio();
+	ret = cli_parse(argc, argv, &cli, &command, &err);
 	if (!ret)
 		ret = check_globals(&cli, &err);
 	if (!ret)

@@ -13,6 +13,9 @@
 #include "base/log.h"
 #include "runtime/state.h"
 
+/* For a guest that does not sync and power off: it is killed then. */
+#define SHUTDOWN_TIMEOUT_MS 5000
+
 /* A Create under way. */
 struct creation {
 	struct container *c;
@@ -276,18 +279,39 @@ static void removed(struct ttrpc_call *call, enum ttrpc_code code,
 	Oci__Hooks *h = d->c->spec->hooks;
 
 	if (code != TTRPC_OK)
-		log_warn("%s: RemoveContainer: %s", d->c->id, text);
+		log_warn("%s: removal in the guest: %s", d->c->id, text);
 	hooks_start(&d->hooks, d->c->sandbox->loop, "poststop",
 		    h ? h->poststop : NULL, h ? h->n_poststop : 0,
 		    container_state_json(d->c, "stopped"), poststop_done);
 }
 
-void delete_container(struct container *c, struct ttrpc_request *req)
+/* The last container takes its VM with it, which syncs its disks first. */
+static void shut_down(struct sandbox *s, struct deletion *d)
+{
+	Agent__Empty request = AGENT__EMPTY__INIT;
+
+	s->closing = true;
+	ttrpc_call_start(s->agent, &d->call, AGENT_SERVICE, "DestroySandbox",
+			 &request.base, NULL, SHUTDOWN_TIMEOUT_MS, NULL, 0);
+}
+
+static void remove_from_guest(struct sandbox *s, struct deletion *d)
 {
 	Agent__RemoveContainerRequest request =
 		AGENT__REMOVE_CONTAINER_REQUEST__INIT;
+
+	request.container_id = d->c->id;
+	request.timeout = s->args->config->create_container_timeout;
+	ttrpc_call_start(s->agent, &d->call, AGENT_SERVICE, "RemoveContainer",
+			 &request.base, NULL, (request.timeout + 5) * 1000ull,
+			 NULL, 0);
+}
+
+void delete_container(struct container *c, struct ttrpc_request *req)
+{
 	struct deletion *d = calloc(1, sizeof(*d));
 	struct sandbox *s = c->sandbox;
+	bool last = s->containers == c && !c->next;
 
 	if (!d) {
 		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
@@ -296,16 +320,11 @@ void delete_container(struct container *c, struct ttrpc_request *req)
 	c->deleting = true;
 	d->c = c;
 	d->req = req;
-	/* The last container takes its VM with it: nothing to tidy inside. */
-	if (!s->agent || !c->created_in_guest ||
-	    (s->containers == c && !c->next)) {
-		removed(&d->call, TTRPC_OK, "", NULL);
-		return;
-	}
 	d->call.done = removed;
-	request.container_id = c->id;
-	request.timeout = s->args->config->create_container_timeout;
-	ttrpc_call_start(s->agent, &d->call, AGENT_SERVICE, "RemoveContainer",
-			 &request.base, NULL, (request.timeout + 5) * 1000ull,
-			 NULL, 0);
+	if (!s->agent || (!last && !c->created_in_guest))
+		removed(&d->call, TTRPC_OK, "", NULL);
+	else if (last)
+		shut_down(s, d);
+	else
+		remove_from_guest(s, d);
 }

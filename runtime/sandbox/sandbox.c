@@ -87,7 +87,8 @@ void sandbox_died(struct sandbox *s, const char *reason)
 		return;
 	s->phase = SANDBOX_DEAD;
 	snprintf(s->reason, sizeof(s->reason), "%s", reason);
-	log_error("sandbox %s: %s", s->args->id, s->reason);
+	log_line(s->closing ? LOG_DEBUG : LOG_ERROR, "sandbox %s: %s",
+		 s->args->id, s->reason);
 	setup_abort(s);
 	/* Ends every call under way, which forget their owners here. */
 	ttrpc_client_free(agent);

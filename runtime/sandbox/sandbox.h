@@ -103,6 +103,7 @@ struct sandbox {
 	struct evtimer idle; /* nobody came after the start */
 	enum sandbox_phase phase;
 	char reason[ERR_TEXT_MAX]; /* why it is DEAD */
+	bool closing;		   /* its end is wanted */
 	char *cgroup;		   /* absolute path, made by us; or NULL */
 	struct network network;
 
