@@ -87,7 +87,7 @@ VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/task cli/proxy cli/terminal cli/create cli/exec cli/process_json \
 	cli/inspect cli/control cli/update cli/spec_cmd cli/host \
-	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
+	sandbox/control sandbox/jail sandbox/landlock sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/guest_spec sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
@@ -244,7 +244,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# For integration/agent/run-vm, whose guest has no libraries.
+# For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest) $(LINK_proto)
 	$(call say,LD,$@)
@@ -254,7 +254,7 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 
-# Drives the agent, for integration/agent/run.
+# Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest) $(LINK_proto)
 	$(call say,LD,$@)
@@ -361,6 +361,17 @@ e2e:
 	$(Q)integration/e2e/run
 run: all $(IMAGES)
 	$(Q)integration/run
+
+# --- benchmarks ------------------------------------------------------------
+# Runs in guests, which have no libraries.
+$(B)/integration/bench/probe: $(B)/integration/bench/probe.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
+.PHONY: bench bench-parts
+bench-parts: all $(IMAGES) $(B)/integration/bench/probe
+bench:
+	$(Q)integration/bench/run
 
 # --- tests -----------------------------------------------------------------
 LAYERS := base proto netns vmm virtiofs agent runtime

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "runtime/sandbox/control.h"
 #include "runtime/sandbox/jail.h"
+#include "runtime/sandbox/landlock.h"
 #include "runtime/sandbox/seccomp.h"
 #include "virtiofs/virtiofs.h"
 
@@ -188,10 +189,16 @@ static int add_devices(struct running *r, struct err *err)
 
 static int lock_down(struct running *r, struct err *err)
 {
+	AUTO_FD int shared = -1;
 	int ret = jail_enter(&r->jail, err);
 
 	if (!ret)
 		ret = jail_drop_privileges(err);
+	if (ret < 0)
+		return ret;
+	shared = open("/shared", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ret = shared < 0 ? err_sys(err, "jail: /shared")
+			 : landlock_confine(shared, err);
 	if (ret < 0 || r->params->config->disable_seccomp)
 		return ret;
 	ret = seccomp_prepare(err);
