@@ -8,6 +8,8 @@
  * are killed 40 times, or as NACRE_KILLS says.
  */
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,107 @@ static struct test_machine *run(const char *initramfs, const char *what)
 	return NULL;
 }
 
+static const char *role(unsigned index)
+{
+	return index == 0 ? "spawner" : index == 1 ? "kernel" : "guest process";
+}
+
+/* The jail, as the host sees it. ------------------------------------------ */
+
+static bool status_has(pid_t pid, const char *line)
+{
+	char path[64], text[4096], want[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	snprintf(want, sizeof(want), "\n%s\n", line);
+	return strstr(text, want) != NULL;
+}
+
+/* Entries of a directory of the process's in /proc but "." and "..". */
+static int count_entries(pid_t pid, const char *name)
+{
+	char path[64];
+	DIR *dir;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	dir = opendir(path);
+	if (!dir)
+		return -1;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 2;
+}
+
+static bool shares_namespace(pid_t pid, const char *name)
+{
+	char path[64], ours[64], theirs[64];
+	ssize_t a, b;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+	a = readlink(path, ours, sizeof(ours));
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	b = readlink(path, theirs, sizeof(theirs));
+	return a <= 0 || b <= 0 ||
+	       (a == b && memcmp(ours, theirs, (size_t)a) == 0);
+}
+
+static void check_process(const struct tree *tree, unsigned index)
+{
+	static const char *const lines[] = {
+		"CapInh:\t0000000000000000",
+		"CapPrm:\t0000000000000000",
+		"CapEff:\t0000000000000000",
+		"CapBnd:\t0000000000000000",
+		"CapAmb:\t0000000000000000",
+		"NoNewPrivs:\t1",
+		"Uid:\t65534\t65534\t65534\t65534",
+		"Gid:\t65534\t65534\t65534\t65534",
+		"Groups:\t ",
+	};
+	static const char *const namespaces[] = {
+		"mnt", "pid", "net", "ipc", "uts", "cgroup", "user",
+	};
+	const char *what = role(index);
+	pid_t pid = tree->all[index].pid;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		test_report(status_has(pid, lines[i]), "%s: %s", what,
+			    lines[i]);
+	if (index > 0)
+		test_report(status_has(pid, "Seccomp:\t2"),
+			    "%s: behind a system call filter", what);
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
+		test_report(!shares_namespace(pid, namespaces[i]),
+			    "%s: a %s namespace of its own", what,
+			    namespaces[i]);
+	test_report(count_entries(pid, "root") == 0, "%s: its root is empty",
+		    what);
+}
+
+static void test_jail(const char *initramfs)
+{
+	struct test_machine *t = run(initramfs, "jail");
+	struct tree tree;
+
+	if (!t)
+		return;
+	tree_read(&tree);
+	for (unsigned i = 0; i < tree.count && i < 3; i++)
+		check_process(&tree, i);
+	test_report(tree.count >= 3, "%u processes", tree.count);
+	test_machine_free(t);
+}
+
 /* Kills. ----------------------------------------------------------------- */
 
 static const struct {
@@ -55,11 +158,6 @@ static const struct {
 	{SIGABRT, "ABRT"},
 	{SIGTERM, "TERM"},
 };
-
-static const char *role(unsigned index)
-{
-	return index == 0 ? "spawner" : index == 1 ? "kernel" : "guest process";
-}
 
 /* Only these end the machine for sure: PID 1 of a namespace takes nothing
  * but KILL, and how a guest's process takes a signal is its kernel's matter. */
@@ -206,6 +304,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	test_kernel = argv[1];
+	test_jail(argv[2]);
 	test_pause(argv[4]);
 	test_stop(argv[2]);
 	test_calls(argv[3]);

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "vmm/machine/uml.h"
 
@@ -44,22 +45,11 @@ pid_t uml_jail_fork(int *pidfd, bool *mapped)
 	return plain >= 0 ? plain : pid;
 }
 
-int uml_jail_map(int proc_fd, struct err *err)
+static int map_to(int proc_fd, uid_t uid, gid_t gid, struct err *err)
 {
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
 	char text[64];
 	int ret;
 
-	if (uid == 0) {
-		uid = JAIL_ID;
-		gid = JAIL_ID;
-	} else {
-		/* user_namespaces(7): the price of mapping one's own group. */
-		ret = file_write(proc_fd, "setgroups", "deny");
-		if (ret < 0)
-			return err_ret(err, ret, "setgroups of the spawner");
-	}
 	snprintf(text, sizeof(text), "%u %u 1", JAIL_ID, gid);
 	ret = file_write(proc_fd, "gid_map", text);
 	if (ret < 0)
@@ -67,6 +57,35 @@ int uml_jail_map(int proc_fd, struct err *err)
 	snprintf(text, sizeof(text), "%u %u 1", JAIL_ID, uid);
 	ret = file_write(proc_fd, "uid_map", text);
 	return ret < 0 ? err_ret(err, ret, "mapping user %u", uid) : 0;
+}
+
+/* Whether the user ID 0 here is another one outside. */
+static bool root_is_other(void)
+{
+	AUTO_FREE char *map = NULL;
+	unsigned inside, outside;
+
+	return file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &map, NULL) ==
+		       0 &&
+	       sscanf(map, "%u %u", &inside, &outside) == 2 && inside == 0 &&
+	       outside != 0;
+}
+
+int uml_jail_map(int proc_fd, struct err *err)
+{
+	int ret;
+
+	if (geteuid() == 0) {
+		ret = map_to(proc_fd, JAIL_ID, JAIL_ID, err);
+		/* There may be no nobody here, and root be one. */
+		if (ret != -EPERM || !root_is_other())
+			return ret;
+	}
+	/* user_namespaces(7): the price of mapping one's own group. */
+	ret = file_write(proc_fd, "setgroups", "deny");
+	if (ret < 0)
+		return err_ret(err, ret, "setgroups of the spawner");
+	return map_to(proc_fd, geteuid(), getegid(), err);
 }
 
 /* A tmpfs that holds nothing and takes nothing. */
