@@ -95,13 +95,14 @@ static int setup_terminal(const struct child_config *config, int *slave,
 }
 
 /* As root, makes the directory when it is missing. */
-static int enter_cwd(const char *cwd, struct err *err)
+/* A new container's is made, as runc and crun do. */
+static int enter_cwd(const char *cwd, bool make, struct err *err)
 {
 	if (cwd[0] != '/')
 		return err_set(err, EINVAL, "cwd %.200s: not absolute", cwd);
 	if (chdir(cwd) == 0 || errno == EACCES)
 		return 0; /* the user may be the one who is let in */
-	if (errno == ENOENT) {
+	if (make && errno == ENOENT) {
 		int ret = mkdir_all(cwd, 0755);
 
 		if (ret < 0)
@@ -204,7 +205,7 @@ static int setup_process(const struct child_config *config, int slave,
 	if (!ret)
 		ret = make_vectors(p, image, err);
 	if (!ret)
-		ret = enter_cwd(p->cwd, err);
+		ret = enter_cwd(p->cwd, config->spec != NULL, err);
 	if (!ret)
 		ret = setup_privileges(config, image, err);
 	if (!ret)

@@ -128,17 +128,19 @@ with_network()
 
 without()
 {
+	# Tunnels that the guest's kernel makes by itself have none.
+	local devices='ls -d /sys/class/net/*/device 2>/dev/null || :'
+
 	bundle lo
 	up lo
-	guest_is 'no namespace given: lo alone' lo 'ls /sys/class/net' lo
+	guest_is 'no namespace given: no device' lo "$devices" ''
 	succeeds 'delete --force' nacre delete --force "$tag-lo"
 	clean 'nothing is left of it'
 
 	configure '.internetworking_model = "none"'
 	before=$(shape)
 	up n
-	guest_is 'internetworking_model none: lo alone' n \
-		'ls /sys/class/net' lo
+	guest_is 'internetworking_model none: no device' n "$devices" ''
 	is 'the namespace is not touched' "$(shape)" "$before"
 	succeeds 'delete --force' nacre delete --force "$tag-n"
 	clean 'nothing is left of it, either'

@@ -13,9 +13,9 @@ mib=100
 pipes()
 {
 	head -c 1M /dev/urandom >"$work/in"
-	bundle in . sh -c 'cat; echo the end >&2'
+	bundle cat . sh -c 'cat; echo the end >&2'
 	status=0
-	nacre run --bundle "$work/in" "$tag-in" <"$work/in" >"$work/out" \
+	nacre run --bundle "$work/cat" "$tag-cat" <"$work/in" >"$work/out" \
 		2>"$work/err" || status=$?
 	is 'run: reads to the end of its input' "$status" 0
 	succeeds 'run: 1 MiB in and out is the same' cmp "$work/in" "$work/out"
@@ -129,15 +129,16 @@ terminals()
 # The caller's own terminal, as in a shell.
 own_terminal()
 {
-	local command
-
-	printf -v command '%q ' stty rows 21 cols 43
-	printf -v command '%s; %q ' "$command" "$NACRE" --root "$state" \
-		--config "$config" exec --tty "$tag-tty" sh -c \
-		'until [ "$(stty size)" = "21 43" ]; do sleep 0.1; done
+	cat >"$work/at_terminal" <<-END
+	#!/bin/sh
+	stty rows 21 cols 43
+	exec $work/nacre_alone exec --tty $tag-tty sh -c \
+		'until [ "\$(stty size)" = "21 43" ]; do sleep 0.1; done
 		tty; exit 5'
+	END
+	chmod 755 "$work/at_terminal"
 	status=0
-	timeout -k 5 "$limit" script -qec "$command" /dev/null </dev/null \
+	script -qec "$work/at_terminal" /dev/null </dev/null \
 		>"$work/console" 2>&1 || status=$?
 	is 'exec --tty at a terminal: the status' "$status" 5
 	like 'exec --tty at a terminal: the output' "$(cat "$work/console")" \
@@ -149,7 +150,7 @@ own_terminal()
 # For sh, which has no functions of ours.
 cat >"$work/nacre_alone" <<END
 #!/bin/sh
-exec timeout -k 5 $limit "$NACRE" --root "$state" --config "$config" "\$@"
+exec timeout --foreground -k 5 $limit "$NACRE" --root "$state" --config "$config" "\$@"
 END
 chmod 755 "$work/nacre_alone"
 PATH=$PATH:$work
