@@ -57,6 +57,7 @@ struct child_config {
 	unsigned long clone_flags; /* namespaces to make, or to join */
 	int join_pidfd;		   /* exec: the container's first process */
 	int join_pidns;		   /* create: pid namespace to join, -1 */
+	long personality;	   /* PER_*, PERSONALITY_NONE */
 	int cgroup_procs;	   /* open for writing */
 	int sync;
 	int stdio[3]; /* -1 each with a terminal */

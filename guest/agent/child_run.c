@@ -94,8 +94,8 @@ static int setup_terminal(const struct child_config *config, int *slave,
 	return master < 0 ? master : send_console(config, master, err);
 }
 
-/* As root, makes the directory when it is missing. */
-/* A new container's is made, as runc and crun do. */
+/* As root. A new container's is made when it is missing, as runc and crun do.
+ */
 static int enter_cwd(const char *cwd, bool make, struct err *err)
 {
 	if (cwd[0] != '/')
@@ -290,10 +290,7 @@ void child_run(const struct child_config *config)
 	if (!ret)
 		ret = start_hooks(config, &state, &err);
 	if (!ret)
-		ret = personality_apply(
-			config->spec ? config->spec->linux_config->personality
-				     : NULL,
-			&err);
+		ret = personality_apply(config->personality, &err);
 	if (!ret && config->process->no_new_privileges)
 		ret = load_filter(&image, &err);
 	if (!ret) {

@@ -177,6 +177,7 @@ static int launch(struct container *c, const Agent__CreateContainerRequest *msg,
 		.process = msg->oci->process,
 		.seccomp = msg->oci->linux_config->seccomp,
 		.spec = msg->oci,
+		.personality = c->personality,
 		.join_pidfd = -1,
 		.join_pidns = -1,
 	};
@@ -216,7 +217,9 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 
 	if (ret < 0)
 		return err_ret(err, ret, "timer");
-	ret = make_dirs(c, err);
+	ret = personality_parse(l->personality, &c->personality, err);
+	if (!ret)
+		ret = make_dirs(c, err);
 	if (!ret)
 		ret = storages_mount(&c->agent->sandbox.mounts, msg->storages,
 				     msg->n_storages, &c->storages, err);

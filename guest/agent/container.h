@@ -48,6 +48,7 @@ struct container {
 	struct process *execs;
 	unsigned n_execs;
 	struct cgroup cgroup;
+	long personality; /* for execs too */
 	uint8_t *seccomp; /* the profile, packed, for execs */
 	size_t seccomp_len;
 	char **storages; /* mount points to give back, NULL-terminated */

@@ -101,6 +101,7 @@ static int launch_exec(struct container *c, struct process *p,
 		.cgroup = c->cgroup.path,
 		.process = spec,
 		.clone_flags = c->namespaces,
+		.personality = c->personality,
 		.join_pidns = -1,
 	};
 	int ret;

@@ -176,20 +176,29 @@ int ioprio_apply(const Oci__IOPriority *p, struct err *err)
 	return 0;
 }
 
-int personality_apply(const Oci__LinuxPersonality *p, struct err *err)
+int personality_parse(const Oci__LinuxPersonality *p, long *out,
+		      struct err *err)
 {
-	unsigned long domain;
-
+	*out = PERSONALITY_NONE;
 	if (!p)
 		return 0;
 	if (p->n_flags)
 		return err_set(err, ENOTSUP, "personality: flags");
 	if (strcmp(p->domain, "LINUX") == 0)
-		domain = PER_LINUX;
+		*out = PER_LINUX;
 	else if (strcmp(p->domain, "LINUX32") == 0)
-		domain = PER_LINUX32;
+		*out = PER_LINUX32;
 	else
 		return err_set(err, EINVAL, "personality: domain %.64s",
 			       p->domain);
-	return personality(domain) < 0 ? err_sys(err, "personality") : 0;
+	return 0;
+}
+
+int personality_apply(long domain, struct err *err)
+{
+	if (domain == PERSONALITY_NONE)
+		return 0;
+	return personality((unsigned long)domain) < 0
+		       ? err_sys(err, "personality")
+		       : 0;
 }

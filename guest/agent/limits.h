@@ -29,7 +29,10 @@ int rlimits_apply(const struct rlimits *limits, pid_t pid,
 int scheduler_apply(const Oci__Scheduler *scheduler,
 		    struct err *err) MUST_CHECK;
 int ioprio_apply(const Oci__IOPriority *prio, struct err *err) MUST_CHECK;
-int personality_apply(const Oci__LinuxPersonality *p,
+#define PERSONALITY_NONE (-1L)
+/* p may be NULL. */
+int personality_parse(const Oci__LinuxPersonality *p, long *out,
 		      struct err *err) MUST_CHECK;
+int personality_apply(long domain, struct err *err) MUST_CHECK;
 
 #endif

@@ -215,6 +215,31 @@ static void test_limits(void)
 	expect_refusal("unknown limit", "RLIMIT_FROB");
 }
 
+static void test_personality(void)
+{
+	static Oci__LinuxPersonality p;
+	struct test_spec x;
+	int status;
+
+	oci__linux_personality__init(&p);
+	p.domain = strdup("LINUX32");
+	script("uname -m; read x");
+	s.lin.personality = &p;
+	spec_init(&x, rootfs, "uname", "-m", END);
+	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK &&
+		      exec_process("s1", "e", &x) == TTRPC_OK &&
+		      strstr(read_all("s1", "e", false), "x86_64") == NULL &&
+		      wait_process("s1", "e", &status) == TTRPC_OK &&
+		      close_stdin("s1", "") == TTRPC_OK &&
+		      strstr(read_all("s1", "", false), "x86_64") == NULL,
+	      "personality, of execs too");
+	check(remove_container("s1") == TTRPC_OK, "remove");
+	p.domain = strdup("BSD");
+	script("true");
+	s.lin.personality = &p;
+	expect_refusal("unknown personality", "personality");
+}
+
 static void test_seccomp(void)
 {
 	static Oci__LinuxSeccomp profile;
@@ -521,6 +546,7 @@ void test_spec_suite(const char *root)
 	test_devices();
 	test_user();
 	test_limits();
+	test_personality();
 	test_seccomp();
 	test_namespaces();
 	test_other_namespaces();
