@@ -37,7 +37,7 @@ static void test_end(const char *initramfs, const char *cmdline,
 	struct test_machine *t = test_machine_new(initramfs, cmdline, &err);
 	bool good;
 
-	if (!test_report(t != NULL, "\"%s\": made %s", cmdline, err.text))
+	if (!test_report(t != NULL, "\"%s\": made %s", cmdline, err.text) || !t)
 		return;
 	test_report(vm_start(t->vm, &err) == 0, "\"%s\": starts %s", cmdline,
 		    err.text);
@@ -166,7 +166,7 @@ static void test_devices(const char *initramfs)
 	port = listen_at("guest_5000");
 	pthread_create(&thread, NULL, echo, &port);
 	t = test_machine_new(initramfs, "", &err);
-	if (test_report(t != NULL, "devices: made %s", err.text)) {
+	if (test_report(t != NULL, "devices: made %s", err.text) && t) {
 		if (add_devices(t, from, to, calls) &&
 		    test_report(vm_start(t->vm, &err) == 0, "starts %s",
 				err.text)) {
