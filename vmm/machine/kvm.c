@@ -107,6 +107,7 @@ static void power_requested(struct power *power, enum power_request request)
 	struct kvm_machine *kvm =
 		container_of(power, struct kvm_machine, power);
 
+	atomic_store(&kvm->ended, true);
 	if (request == POWER_REQUEST_OFF)
 		vm_exited(kvm->machine.vm, VM_EXIT_SHUTDOWN,
 			  "the guest powered off");

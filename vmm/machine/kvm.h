@@ -80,6 +80,7 @@ struct kvm_machine {
 	bool has_serial;
 	struct serial serial;
 	struct power power;
+	atomic_bool ended; /* the guest ended itself */
 	struct pci_host pci;
 	unsigned ndevices;
 	struct virtio_pci *devices[VM_DEVICES_MAX];

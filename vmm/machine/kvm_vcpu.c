@@ -173,7 +173,9 @@ static bool handle_exit(struct kvm_vcpu *vcpu)
 	switch (reason) {
 	case KVM_EXIT_IO:
 		exit_io(vcpu);
-		return true;
+		/* Nothing runs behind a power-off: Linux would read the sleep
+		 * status over and over until it is stopped. */
+		return !atomic_load(&vcpu->kvm->ended);
 	case KVM_EXIT_MMIO:
 		exit_mmio(vcpu);
 		return true;
