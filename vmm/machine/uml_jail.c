@@ -157,10 +157,22 @@ static int set_ids(bool mapped, struct err *err)
 	return 0;
 }
 
+/* The host's would be for every guest to read (/proc/cpuinfo, "host"). */
+static int set_names(struct err *err)
+{
+	static const char name[] = "nacre";
+
+	if (sethostname(name, sizeof(name) - 1) < 0 || setdomainname("", 0) < 0)
+		return err_sys(err, "setting the host name");
+	return 0;
+}
+
 int uml_jail_enter(bool mapped, struct err *err)
 {
 	int ret = empty_root(err);
 
+	if (!ret)
+		ret = set_names(err);
 	if (!ret)
 		ret = drop_bounding_set(err);
 	if (!ret)
