@@ -112,6 +112,14 @@ lists()
 	like 'ps' "$(nacre ps "$id")" "(^|[^0-9])$1([^0-9]|$)"
 	like 'ps --format json' "$(nacre ps --format json "$id")" \
 		"^\[(.*,)?$1(,.*)?\]"
+	is 'events --stats' "$(nacre events --stats "$id" | jq -r \
+		'"\(.type) \(.id) \(.data.cpu.usage.total > 0)" +
+		" \(.data.memory.usage.usage > 0) \(.data.pids.current > 0)"')" \
+		"stats $id true true true"
+	refuses 'events without --stats is refused' 'only --stats' \
+		nacre events "$id"
+	refuses 'events of a container that is not there' 'does not exist' \
+		nacre events --stats "$tag-nobody"
 }
 
 count()

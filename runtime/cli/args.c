@@ -180,8 +180,9 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 		return ret;
 	if (cli->argc < (*command)->min_args ||
 	    ((*command)->max_args >= 0 && cli->argc > (*command)->max_args))
-		return err_set(err, EINVAL, "usage: nacre %s %s",
-			       (*command)->name, (*command)->args);
+		return err_set(err, EINVAL, "usage: nacre %s%s%s",
+			       (*command)->name, *(*command)->args ? " " : "",
+			       (*command)->args);
 	return 0;
 }
 

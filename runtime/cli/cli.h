@@ -47,7 +47,6 @@ struct cli {
 	bool force;
 	bool all;
 	bool quiet;
-	bool rootless;
 	bool stats;
 	bool no_new_privs;
 
@@ -108,6 +107,7 @@ int cmd_delete(const struct cli *cli, struct err *err);
 int cmd_ps(const struct cli *cli, struct err *err);
 int cmd_pause(const struct cli *cli, struct err *err);
 int cmd_resume(const struct cli *cli, struct err *err);
+int cmd_events(const struct cli *cli, struct err *err);
 int cmd_update(const struct cli *cli, struct err *err);
 int cmd_spec(const struct cli *cli, struct err *err);
 int cmd_features(const struct cli *cli, struct err *err);

@@ -20,17 +20,18 @@
 	}
 
 const struct opt global_opts[] = {
-	{0, "root", OPT_TEXT, FIELD(root), "DIR", "state directory"},
-	{0, "log", OPT_TEXT, FIELD(log), "FILE", "append log lines to FILE"},
+	{0, "root", OPT_TEXT, FIELD(root), "DIR",
+	 "state directory (default: /run/nacre)"},
+	{0, "log", OPT_TEXT, FIELD(log), "FILE", "append the log to FILE"},
 	{0, "log-format", OPT_TEXT, FIELD(log_format), "FORMAT",
 	 "text (default) or json"},
 	{0, "config", OPT_TEXT, FIELD(config), "FILE",
-	 "configuration instead of /etc/nacre/configuration.json"},
-	{0, "debug", OPT_FLAG, FIELD(debug), NULL, "log more"},
+	 "configuration (default: /etc/nacre/configuration.json)"},
+	{0, "debug", OPT_FLAG, FIELD(debug), NULL, "write more to the log"},
 	{0, "systemd-cgroup", OPT_FLAG, FIELD(systemd_cgroup), NULL,
-	 "cgroup paths have systemd's form"},
+	 "linux.cgroupsPath is slice:prefix:name"},
 	{0, "cgroup-manager", OPT_TEXT, FIELD(cgroup_manager), "MANAGER",
-	 "cgroupfs (default) or systemd"},
+	 "cgroupfs (default), or systemd as --systemd-cgroup"},
 	{'v', "version", OPT_FLAG, FIELD(version), NULL, "show the version"},
 	HELP,
 	END,
@@ -130,6 +131,13 @@ static const struct opt update_opts[] = {
 	END,
 };
 
+static const struct opt events_opts[] = {
+	{0, "stats", OPT_FLAG, FIELD(stats), NULL,
+	 "print the statistics of now and end"},
+	HELP,
+	END,
+};
+
 static const struct opt spec_opts[] = {
 	BUNDLE,
 	HELP,
@@ -158,11 +166,13 @@ const struct command commands[] = {
 	 cmd_resume},
 	{"update", "ID", "Change the resources of a container", update_opts, 1,
 	 1, cmd_update},
+	{"events", "ID", "Print what a container uses as JSON", events_opts, 1,
+	 1, cmd_events},
 	{"spec", "", "Write a config.json to start from", spec_opts, 0, 0,
 	 cmd_spec},
 	{"features", "", "Show what the runtime supports as JSON", no_opts, 0,
 	 0, cmd_features},
-	{"check", "", "Tell which machine this host can run, and why", no_opts,
+	{"check", "", "Tell which machines this host can run, and why", no_opts,
 	 0, 0, cmd_check},
 	{NULL, NULL, NULL, NULL, 0, 0, NULL},
 };

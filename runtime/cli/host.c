@@ -99,13 +99,16 @@ static void check_machine(const char *name)
 		printf("machine %-4s  no: %s\n", name, err.text);
 }
 
-static bool check_file(const char *what, const char *path)
+/* key: of the configuration, which names the file. */
+static bool check_file(const char *key, const char *path)
 {
 	if (!access(path, R_OK)) {
-		printf("%-13s %s\n", what, path);
+		printf("%-13s %s\n", key, path);
 		return true;
 	}
-	printf("%-13s no: %s: %s\n", what, path, strerror(errno));
+	printf("%-13s no: %s: %s; `make install` puts it there, \"%s\" of the "
+	       "configuration names another\n",
+	       key, path, strerror(errno), key);
 	return false;
 }
 
@@ -130,9 +133,10 @@ int cmd_check(const struct cli *cli, struct err *err)
 		       config->machine);
 	else
 		printf("chosen        none: %s\n", why.text);
-	ok = machine &&
-	     check_file("kernel", strcmp(machine, "uml") ? config->kernel
-							 : config->uml_kernel);
+	if (machine && !strcmp(machine, "uml"))
+		ok = check_file("uml_kernel", config->uml_kernel);
+	else
+		ok = machine && check_file("kernel", config->kernel);
 	ok = check_file("initrd", config->initrd) && ok;
 	config_free(config);
 	return ok ? 0 : 1;

@@ -178,7 +178,8 @@ static char *from_bundle(const struct cli *cli, const char *bundle,
 	char *text = NULL;
 
 	if (cli->argc < 2) {
-		err_set(err, EINVAL, "exec: a command, or --process FILE");
+		err_set(err, EINVAL,
+			"exec: expected a COMMAND or --process FILE");
 		return NULL;
 	}
 	if (asprintf(&path, "%s/config.json", bundle) < 0) {
@@ -205,8 +206,8 @@ static char *from_file(const struct cli *cli, struct err *err)
 	if (cli->argc > 1 || cli->tty || cli->env || cli->user || cli->cwd ||
 	    cli->cap || cli->no_new_privs) {
 		err_set(err, EINVAL,
-			"exec: --process and a command or its options exclude "
-			"each other");
+			"exec: --process FILE excludes a COMMAND and the "
+			"options that describe one");
 		return NULL;
 	}
 	ret = file_read(AT_FDCWD, cli->process, OCI_SPEC_MAX, &text, NULL);

@@ -179,4 +179,8 @@ Oci__Spec *guest_spec(struct container *c, struct err *err);
 /* task.c */
 extern const struct ttrpc_method task_methods[];
 
+/* stats.c */
+void task_stats(struct ttrpc_request *req, const ProtobufCMessage *message,
+		void *arg);
+
 #endif

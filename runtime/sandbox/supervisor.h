@@ -38,4 +38,7 @@ int supervisor_start(const struct supervisor_args *args,
  */
 int sandbox_sweep(const char *root, const char *id, struct err *err) MUST_CHECK;
 
+/* What is packed in the answer to Stats: the agent's own. */
+#define TASK_STATS_TYPE "grpc.StatsContainerResponse"
+
 #endif

@@ -575,6 +575,7 @@ const struct ttrpc_method task_methods[] = {
 	 handle_close_io},
 	{SERVICE, "Update", &task__update_task_request__descriptor,
 	 handle_update},
+	{SERVICE, "Stats", &task__stats_request__descriptor, task_stats},
 	{SERVICE, "Connect", &task__connect_request__descriptor,
 	 handle_connect},
 	{SERVICE, "Shutdown", &task__shutdown_request__descriptor,
