@@ -23,12 +23,13 @@
  * System calls after activation, besides those of the event loop, by the loop
  * and the workers alike: openat, openat2, close, fcntl (F_DUPFD_CLOEXEC),
  * fchdir, statx, newfstatat, fstatfs, readlinkat, fchmodat, fchownat,
- * utimensat, ftruncate, preadv, pwritev2, lseek, fsync, fdatasync, syncfs,
- * fallocate, copy_file_range, getdents64, mkdirat, mknodat, symlinkat, linkat,
- * unlinkat, renameat2, getxattr, setxattr, listxattr, removexattr, capget,
- * capset, setresuid, setresgid, setgroups, write (eventfd), futex. To start a
- * worker: clone3 or clone, mmap, mprotect, rt_sigprocmask, set_robust_list,
- * rseq, unshare (CLONE_FS); madvise, munmap, exit when it ends.
+ * utimensat, ftruncate, preadv, preadv2, pwritev2, lseek, fsync, fdatasync,
+ * syncfs, fallocate, copy_file_range, getdents64, mkdirat, mknodat, symlinkat,
+ * linkat, unlinkat, renameat2, getxattr, setxattr, listxattr, removexattr,
+ * capget, capset, setresuid, setresgid, setgroups, write (eventfd), futex. To
+ * start a worker: clone3 or clone, mmap, mprotect, rt_sigprocmask,
+ * set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap, exit when it
+ * ends.
  */
 
 #include <stdbool.h>
@@ -62,7 +63,8 @@ struct virtiofs_config {
 	bool posix_acl;		 /* needs xattr */
 	bool announce_submounts; /* mounts below the root get own devices */
 	bool writeback;
-	unsigned workers;	 /* threads; 0: requests run on the loop */
+	/* Threads for what may wait for a disk; 0: all runs on the loop. */
+	unsigned workers;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */
 	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */
 	uint32_t max_inodes;
