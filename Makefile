@@ -134,6 +134,7 @@ FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
 FUZZERS += fuzz_agent_spec
 FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
+FUZZERS += fuzz_uml
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 
@@ -303,7 +304,7 @@ UML_IMAGES := $(patsubst %,$(B)/integration/uml/guest/%.img,$(UML_GUESTS))
 
 .PHONY: uml-bins uml-images
 uml-bins: $(UML_BINS)
-uml-images: $(UML_IMAGES)
+uml-images: $(UML_IMAGES) $(B)/integration/uml/guest/hostile
 
 $(UML_BINS): %: %.o $(call objs,integration/uml,machine tree) $(LINK_vmm)
 	$(call say,LD,$@)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: confine KERNEL LOOP CALLS SPIN
+ * usage: confine KERNEL LOOP CALLS SPIN HOSTILE
  *
  * What a guest must not reach, whatever it calls and whoever dies. LOOP,
- * CALLS and SPIN are initramfs images of the programs in guest/. Processes
+ * CALLS and SPIN are initramfs images of the programs in guest/, HOSTILE is
+ * one that runs in the place of the kernel. Processes
  * are killed 40 times, or as NACRE_KILLS says.
  */
 
@@ -144,6 +145,33 @@ static void test_jail(const char *initramfs)
 	for (unsigned i = 0; i < tree.count && i < 3; i++)
 		check_process(&tree, i);
 	test_report(tree.count >= 3, "%u processes", tree.count);
+	test_machine_free(t);
+}
+
+/* In the kernel's place. -------------------------------------------------- */
+
+static void test_hostile_kernel(const char *program, const char *initramfs)
+{
+	const char *kernel = test_kernel;
+	struct test_machine *t;
+	struct err err = {0};
+	bool good;
+
+	test_kernel = program;
+	t = test_machine_new(initramfs, "", &err);
+	test_kernel = kernel;
+	if (!t || vm_start(t->vm, &err) < 0) {
+		test_report(false, "hostile kernel: %s", err.text);
+		return;
+	}
+	test_machine_wait(t, NULL, 20000);
+	good = test_report(strstr(t->console, "hostile: done") &&
+				   t->reason == VM_EXIT_SHUTDOWN,
+			   "a hostile kernel tries all: %s", t->text);
+	good &= test_report(!strstr(t->console, "BREACH"),
+			    "and is refused all");
+	if (!good)
+		printf("%s\n", t->console);
 	test_machine_free(t);
 }
 
@@ -299,12 +327,14 @@ int main(int argc, char **argv)
 	const char *kills = getenv("NACRE_KILLS");
 	unsigned n = kills ? (unsigned)atoi(kills) : 40;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: confine KERNEL LOOP CALLS SPIN\n");
+	if (argc != 6) {
+		fprintf(stderr,
+			"usage: confine KERNEL LOOP CALLS SPIN HOSTILE\n");
 		return 2;
 	}
 	test_kernel = argv[1];
 	test_jail(argv[2]);
+	test_hostile_kernel(argv[5], argv[2]);
 	test_pause(argv[4]);
 	test_stop(argv[2]);
 	test_calls(argv[3]);

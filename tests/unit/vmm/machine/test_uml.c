@@ -214,6 +214,27 @@ static void copies_a_kernel_that_others_cannot_run(void **state)
 	close(copy);
 }
 
+/* The machine. ----------------------------------------------------------- */
+
+static void refuses_more_vcpus(void **state)
+{
+	struct evloop *loop = evloop_new();
+	struct vm_config config = {
+		.machine = "uml",
+		.vcpus = 4,
+		.memory = 64u << 20,
+		.kernel_fd = memfd_create("kernel", MFD_CLOEXEC),
+		.initramfs_fd = -1,
+		.loop = loop,
+	};
+	struct err err = {0};
+
+	assert_null(vm_new(&config, &err));
+	assert_string_equal(err.text,
+			    "machine uml: one vCPU, default_vcpus is 4");
+	evloop_free(loop);
+}
+
 /* Messages. -------------------------------------------------------------- */
 
 static void carries_messages(void **state)
@@ -341,6 +362,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_stock_kernel),
 		cmocka_unit_test(refuses_what_is_no_kernel),
 		cmocka_unit_test(copies_a_kernel_that_others_cannot_run),
+		cmocka_unit_test(refuses_more_vcpus),
 		cmocka_unit_test(carries_messages),
 		cmocka_unit_test(refuses_what_reaches_out),
 		cmocka_unit_test(allows_what_the_kernel_needs),
