@@ -49,7 +49,6 @@ static int bind_into(int root, const char *from, const char *name,
 static int open_proc(struct jail *jail, struct err *err)
 {
 	char target[64];
-	AUTO_FREE char *inner = NULL;
 
 	if (mkdirat(jail->root_fd, "proc", 0555) < 0)
 		return err_sys(err, "jail: mkdir proc");
