@@ -73,25 +73,46 @@ void cgroup_release(struct cgroup *cg)
 		close(steal_fd(&cg->dir));
 }
 
-void cgroup_delegate(int dir)
+/* One at a time: one that refuses must not hold up the others. */
+static void delegate_each(int dir, char *line)
 {
-	AUTO_FREE char *text = NULL;
 	char *save = NULL;
 
-	if (file_read(dir, "cgroup.controllers", FILE_MAX, &text, NULL) < 0)
-		return;
-	/* One at a time: one that refuses must not hold up the others. */
-	for (char *word = strtok_r(text, " \n", &save); word;
-	     word = strtok_r(NULL, " \n", &save)) {
-		char line[64];
-		int ret;
+	for (char *word = strtok_r(line, " ", &save); word;
+	     word = strtok_r(NULL, " ", &save)) {
+		int ret = file_write(dir, "cgroup.subtree_control", word);
 
-		(void)snprintf(line, sizeof(line), "+%s", word);
-		ret = file_write(dir, "cgroup.subtree_control", line);
 		if (ret < 0)
 			log_debug("cgroup controller %s: %s", word,
 				  strerror(-ret));
 	}
+}
+
+void cgroup_delegate(int dir)
+{
+	AUTO_FREE char *have = NULL, *set = NULL;
+	char line[512];
+	char *save = NULL;
+	size_t len = 0;
+
+	if (file_read(dir, "cgroup.controllers", FILE_MAX, &have, NULL) < 0 ||
+	    file_read(dir, "cgroup.subtree_control", FILE_MAX, &set, NULL) < 0)
+		return;
+	/* Nothing is in the one list that is not in the other. */
+	if (strcmp(have, set) == 0)
+		return;
+	for (char *word = strtok_r(have, " \n", &save); word;
+	     word = strtok_r(NULL, " \n", &save)) {
+		int n = snprintf(line + len, sizeof(line) - len, "%s+%s",
+				 len ? " " : "", word);
+
+		if (n < 0 || (size_t)n >= sizeof(line) - len)
+			return;
+		len += (size_t)n;
+	}
+	/* Each write waits for all processors: one for all of them. */
+	if (len && file_write(dir, "cgroup.subtree_control", line) < 0)
+		delegate_each(dir, line);
 }
 
 /* Opens the child `name` of dir, making it when there is none. */
