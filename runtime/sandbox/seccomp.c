@@ -242,7 +242,7 @@ static int add_rule(scmp_filter_ctx ctx, const struct rule *r)
 	case EQUAL:
 		return seccomp_rule_add(
 			ctx, SCMP_ACT_ALLOW, r->nr, 1,
-			SCMP_CMP(r->arg, SCMP_CMP_EQ, r->value));
+			SCMP_CMP(r->arg, SCMP_CMP_EQ, r->value, 0));
 	case MASK:
 		return seccomp_rule_add(
 			ctx, SCMP_ACT_ALLOW, r->nr, 1,

@@ -107,35 +107,33 @@ struct uml_filter {
 	scmp_filter_ctx context;
 };
 
+/* Allowed when one argument is as it should be. */
+static const struct {
+	int call;
+	struct scmp_arg_cmp argument;
+} restricted[] = {
+	/* Its own start, by descriptor. */
+	{SCMP_SYS(execveat), {4, SCMP_CMP_EQ, AT_EMPTY_PATH, 0}},
+	/* fstat(3). */
+	{SCMP_SYS(newfstatat), {3, SCMP_CMP_EQ, AT_EMPTY_PATH, 0}},
+	/* Processes, no namespaces. */
+	{SCMP_SYS(clone), {0, SCMP_CMP_MASKED_EQ, NAMESPACES, 0}},
+	/* Pairs for interrupts; nothing with an address. */
+	{SCMP_SYS(socketpair), {0, SCMP_CMP_EQ, AF_UNIX, 0}},
+	/* Limits, its own. */
+	{SCMP_SYS(prlimit64), {0, SCMP_CMP_EQ, 0, 0}},
+};
+
 static int add_rules(scmp_filter_ctx c)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed) && !ret; i++)
 		ret = seccomp_rule_add(c, SCMP_ACT_ALLOW, allowed[i], 0);
-	/* Its own start, by descriptor. */
-	if (!ret)
-		ret = seccomp_rule_add(
-			c, SCMP_ACT_ALLOW, SCMP_SYS(execveat), 1,
-			SCMP_A4(SCMP_CMP_EQ, (scmp_datum_t)AT_EMPTY_PATH));
-	/* fstat(3). */
-	if (!ret)
-		ret = seccomp_rule_add(
-			c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-			SCMP_A3(SCMP_CMP_EQ, (scmp_datum_t)AT_EMPTY_PATH));
-	/* Processes, no namespaces. */
-	if (!ret)
-		ret = seccomp_rule_add(
-			c, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-			SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
-	/* Pairs for interrupts; nothing with an address. */
-	if (!ret)
-		ret = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(socketpair),
-				       1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	/* Reading limits, and setting its own only. */
-	if (!ret)
-		ret = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64),
-				       1, SCMP_A0(SCMP_CMP_EQ, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(restricted) && !ret; i++)
+		ret = seccomp_rule_add_array(c, SCMP_ACT_ALLOW,
+					     restricted[i].call, 1,
+					     &restricted[i].argument);
 	if (!ret)
 		ret = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	return ret;
