@@ -98,7 +98,7 @@ AGENT := address boot cgroup cgroup_bpf child child_run clock container \
 	container_exec container_root container_state devices hooks ids limits \
 	lookup modules mount_options mounts namespaces net netlink pending \
 	process reaper resources rootfs routes rpc rpc_guest rpc_process sandbox \
-	seccomp spec stats stdio storage sysctl user watch
+	seccomp spec stats stdio storage submounts sysctl user watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -360,7 +360,10 @@ $(E2E_BINS): %: %.o
 e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS)
 e2e:
 	$(Q)integration/e2e/run
-run: all $(IMAGES)
+# What the rest of this file asks pkg-config for may have to be installed first.
+run:
+	$(Q)scripts/packages build
+	$(Q)$(MAKE) --no-print-directory all images
 	$(Q)integration/run
 
 # --- benchmarks ------------------------------------------------------------
@@ -437,12 +440,21 @@ build/tidy/%.c.ok: %.c .clang-tidy tests/.clang-tidy | $(PB_HEADERS)
 	@touch $@
 
 # --- installation ----------------------------------------------------------
+INSTALL := $(DESTDIR)$(PREFIX)
+# Guest kernels and initramfs; empty: none.
 SHARE ?= $(IMAGES)
 .PHONY: install clean
 install: all $(SHARE)
-	install -D -m 755 $(B)/nacre $(DESTDIR)$(PREFIX)/bin/nacre
-	$(if $(SHARE),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/nacre \
-		$(SHARE))
+	$(Q)install -D -m 755 $(B)/nacre $(INSTALL)/bin/nacre
+	$(Q)$(if $(SHARE),install -D -m 644 -t $(INSTALL)/share/nacre $(SHARE))
+	$(Q)install -D -m 644 -t $(INSTALL)/share/man/man1 man/*.1
+	$(Q)install -D -m 644 -t $(INSTALL)/share/man/man5 man/*.5
+	$(Q)install -D -m 644 -t $(INSTALL)/share/doc/nacre README.md LICENSE \
+		SECURITY.md configs/*
+	$(Q)sed -i 's|/usr/local/|$(PREFIX)/|g' $(INSTALL)/share/man/man1/nacre.1 \
+		$(INSTALL)/share/man/man5/nacre-configuration.5 \
+		$(addprefix $(INSTALL)/share/doc/nacre/,$(notdir \
+		$(wildcard configs/*)))
 
 clean:
 	rm -rf build

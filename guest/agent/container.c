@@ -19,6 +19,7 @@
 #include "guest/agent/resources.h"
 #include "guest/agent/spec.h"
 #include "guest/agent/storage.h"
+#include "guest/agent/submounts.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -227,7 +228,10 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 		ret = keep_seccomp(c, l->seccomp, err);
 	if (!ret)
 		ret = make_cgroup(c, l, err);
-	return ret < 0 ? ret : launch(c, msg, err);
+	if (ret < 0)
+		return ret;
+	c->submounts = submounts_pin(msg->oci);
+	return launch(c, msg, err);
 }
 
 static struct container *new_container(struct agent *agent, const char *id)

@@ -52,6 +52,7 @@ struct container {
 	uint8_t *seccomp; /* the profile, packed, for execs */
 	size_t seccomp_len;
 	char **storages; /* mount points to give back, NULL-terminated */
+	char **submounts;
 
 	struct watch_entry events; /* cgroup.events */
 	struct watch_entry memory; /* memory.events */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUEST_AGENT_SUBMOUNTS_H
+#define GUEST_AGENT_SUBMOUNTS_H
+
+/*
+ * A directory that the host binds into the shared tree is a file system of
+ * its own in the guest (FUSE_ATTR_SUBMOUNT), which is mounted where somebody
+ * looks first. Were that a container, the end of its mount namespace would
+ * end the file system while read-ahead and releases are on their way: they
+ * hold no reference to it, and Linux reports busy inodes and then panics.
+ * So the agent looks first, and keeps it until the container is removed.
+ */
+
+#include "agent-proto/oci.pb-c.h"
+
+/* The mount points of spec's root and bind mounts that were mounted by this,
+ * NULL-terminated; NULL: none. */
+char **submounts_pin(const Oci__Spec *spec);
+/* Once all processes of the container have ended. NULL is fine. */
+void submounts_unpin(char **points);
+
+#endif
