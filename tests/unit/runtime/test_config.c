@@ -86,6 +86,41 @@ static void test_refused(void **state)
 	refused("{", path);
 }
 
+/* The file that users start from: its values are the defaults. */
+static void test_default_file(void **state)
+{
+	struct err err = {0, ""};
+	struct config *built_in = load("{}", &err);
+	struct config *file = config_load("configs/configuration.json", &err);
+
+	if (!file)
+		fail_msg("%s", err.text);
+	assert_non_null(built_in);
+	assert_string_equal(built_in->machine, file->machine);
+	assert_string_equal(built_in->kernel, file->kernel);
+	assert_string_equal(built_in->initrd, file->initrd);
+	assert_string_equal(built_in->uml_kernel, file->uml_kernel);
+	assert_string_equal(built_in->kernel_params, file->kernel_params);
+	assert_string_equal(built_in->virtio_fs_cache, file->virtio_fs_cache);
+	assert_string_equal(built_in->internetworking_model,
+			    file->internetworking_model);
+#define SAME(field) assert_int_equal(built_in->field, file->field)
+	SAME(unsafe_stock_uml_kernel);
+	SAME(default_vcpus);
+	SAME(default_memory);
+	SAME(overhead_memory);
+	SAME(virtio_fs_workers);
+	SAME(disable_seccomp);
+	SAME(disable_guest_seccomp);
+	SAME(enable_debug);
+	SAME(dial_timeout);
+	SAME(create_container_timeout);
+	SAME(n_enable_annotations);
+#undef SAME
+	config_free(built_in);
+	config_free(file);
+}
+
 static int annotate(struct config *c, const char *key, const char *value,
 		    struct err *err)
 {
@@ -143,6 +178,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_values, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_default_file, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_annotations, setup,
 						teardown),
 	};
