@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.pb-c.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -62,8 +63,8 @@ uint8_t *ttrpc_request_frame(uint32_t stream, const char *service,
 	if (!payload || size > TTRPC_PAYLOAD_MAX)
 		return NULL;
 	protobuf_c_message_pack(message, payload);
-	request.service = (char *)(uintptr_t)service;
-	request.method = (char *)(uintptr_t)method;
+	request.service = pb_str(service);
+	request.method = pb_str(method);
 	request.payload.data = payload;
 	request.payload.len = size;
 	request.timeout_nano = (int64_t)timeout_ms * 1000000;

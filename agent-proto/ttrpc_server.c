@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.h"
 #include "agent-proto/ttrpc.pb-c.h"
 #include "agent-proto/ttrpc_conn.h"
@@ -83,7 +84,7 @@ static void answer(struct ttrpc_request *req, int code, const char *text,
 		}
 	}
 	status.code = code;
-	status.message = (char *)(uintptr_t)text;
+	status.message = pb_str(text);
 	response.status = &status;
 	frame = ttrpc_frame_new(req->stream, TTRPC_RESPONSE, &response.base,
 				&len);

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/task.h"
@@ -93,7 +94,7 @@ static void kill_and_wait(int task, const char *id)
 	Task__WaitRequest wait = TASK__WAIT_REQUEST__INIT;
 	struct err ignored;
 
-	kill_all.id = wait.id = (char *)(uintptr_t)id;
+	kill_all.id = wait.id = pb_str(id);
 	kill_all.signal = SIGKILL;
 	kill_all.all = true;
 	/* Fails when it has ended already; Wait then answers at once. */
@@ -154,7 +155,7 @@ static int end_supervisor(const struct cli *cli, const char *id,
 		return 0;
 	if (task < 0)
 		return task;
-	request.id = (char *)(uintptr_t)id;
+	request.id = pb_str(id);
 	request.now = true;
 	ret = task_call(task, "Shutdown", &request.base, NULL, NULL, err);
 	while (!ret && read(task, rest, sizeof(rest)) > 0)

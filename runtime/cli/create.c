@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -126,12 +127,12 @@ static int call_create(struct creation *c, struct err *err)
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
 	bool tty = c->io.nfds == 1;
 
-	request.id = (char *)(uintptr_t)c->id;
+	request.id = pb_str(c->id);
 	request.bundle = c->bundle;
 	request.terminal = tty;
-	request.stdin = (char *)(uintptr_t) "fd:0";
-	request.stdout = (char *)(uintptr_t)(tty ? "fd:0" : "fd:1");
-	request.stderr = (char *)(uintptr_t)(tty ? "" : "fd:2");
+	request.stdin = pb_str("fd:0");
+	request.stdout = pb_str(tty ? "fd:0" : "fd:1");
+	request.stderr = pb_str(tty ? "" : "fd:2");
 	request.pid = (uint32_t)c->proxy.pid;
 	return task_call_fds(c->task, "Create", &request.base, c->io.fds,
 			     c->io.nfds, err);
@@ -185,7 +186,7 @@ static void undo(struct creation *c)
 	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
 	struct err ignored;
 
-	request.id = shutdown.id = (char *)(uintptr_t)c->id;
+	request.id = shutdown.id = pb_str(c->id);
 	proxy_abandon(&c->proxy);
 	if (c->created &&
 	    task_call(c->task, "Delete", &request.base, NULL, NULL, &ignored))
@@ -260,7 +261,7 @@ static int start_and_wait(struct creation *c, struct err *err)
 	};
 	int ret;
 
-	request.id = (char *)(uintptr_t)c->id;
+	request.id = pb_str(c->id);
 	proxy_block_signals();
 	ret = task_call(c->task, "Start", &request.base, NULL, NULL, err);
 	if (ret < 0 || c->cli->detach)
@@ -276,7 +277,7 @@ static int finish(struct creation *c, bool failed, struct err *err)
 	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
 	struct err ignored;
 
-	request.id = wait.id = kill_all.id = (char *)(uintptr_t)c->id;
+	request.id = wait.id = kill_all.id = pb_str(c->id);
 	kill_all.signal = 9;
 	kill_all.all = true;
 	if (failed &&

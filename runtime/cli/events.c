@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/jsonw.h"
 #include "runtime/cli/cli.h"
@@ -169,7 +170,7 @@ static int query(int task, const char *id, struct err *err)
 	ProtobufCMessage *reply = NULL;
 	int ret;
 
-	request.id = (char *)(uintptr_t)id;
+	request.id = pb_str(id);
 	ret = task_call(task, "Stats", &request.base,
 			&task__stats_response__descriptor, &reply, err);
 	if (ret < 0)

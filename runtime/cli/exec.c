@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "runtime/cli/cli.h"
@@ -63,15 +64,15 @@ static int call_exec(struct execution *e, struct err *err)
 	Ttrpc__Any spec = TTRPC__ANY__INIT;
 	bool tty = e->io.nfds == 1;
 
-	spec.type_url = (char *)(uintptr_t)PROCESS_TYPE;
+	spec.type_url = pb_str(PROCESS_TYPE);
 	spec.value.data = (uint8_t *)e->process;
 	spec.value.len = strlen(e->process);
-	request.id = (char *)(uintptr_t)e->id;
+	request.id = pb_str(e->id);
 	request.exec_id = e->exec_id;
 	request.terminal = e->terminal;
-	request.stdin = (char *)(uintptr_t) "fd:0";
-	request.stdout = (char *)(uintptr_t)(tty ? "fd:0" : "fd:1");
-	request.stderr = (char *)(uintptr_t)(tty ? "" : "fd:2");
+	request.stdin = pb_str("fd:0");
+	request.stdout = pb_str(tty ? "fd:0" : "fd:1");
+	request.stderr = pb_str(tty ? "" : "fd:2");
 	request.spec = &spec;
 	request.pid =
 		e->cli->detach ? (uint32_t)e->proxy.pid : (uint32_t)getpid();
@@ -86,7 +87,7 @@ static int call_start(struct execution *e, struct err *err)
 	struct err ignored;
 	int ret;
 
-	request.id = undo.id = (char *)(uintptr_t)e->id;
+	request.id = undo.id = pb_str(e->id);
 	request.exec_id = undo.exec_id = e->exec_id;
 	ret = task_call(e->task, "Start", &request.base, NULL, NULL, err);
 	if (ret < 0)

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.h"
 #include "base/cleanup.h"
 #include "base/evloop.h"
@@ -67,8 +68,8 @@ static void forward_size(struct run *run)
 	if (run->target->tty < 0 ||
 	    ioctl(run->target->tty, TIOCGWINSZ, &size) < 0)
 		return;
-	request.id = (char *)(uintptr_t)run->target->id;
-	request.exec_id = (char *)(uintptr_t)run->target->exec_id;
+	request.id = pb_str(run->target->id);
+	request.exec_id = pb_str(run->target->exec_id);
 	request.width = size.ws_col;
 	request.height = size.ws_row;
 	send_one_way(run, "ResizePty", &request.base);
@@ -78,8 +79,8 @@ static void forward_signal(struct run *run, uint32_t signo)
 {
 	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
 
-	request.id = (char *)(uintptr_t)run->target->id;
-	request.exec_id = (char *)(uintptr_t)run->target->exec_id;
+	request.id = pb_str(run->target->id);
+	request.exec_id = pb_str(run->target->exec_id);
 	request.signal = signo;
 	send_one_way(run, "Kill", &request.base);
 }
@@ -150,8 +151,8 @@ static int run_loop(struct run *run, int signal_fd, struct err *err)
 				   on_signal);
 	if (ret < 0)
 		return ret;
-	request.id = (char *)(uintptr_t)run->target->id;
-	request.exec_id = (char *)(uintptr_t)run->target->exec_id;
+	request.id = pb_str(run->target->id);
+	request.exec_id = pb_str(run->target->exec_id);
 	run->wait.done = wait_done;
 	ttrpc_call_start(run->client, &run->wait, TASK_SERVICE, "Wait",
 			 &request.base, &task__wait_response__descriptor, 0,
@@ -173,8 +174,8 @@ static void forget_exec(const struct proxy_target *target)
 	struct err ignored;
 	AUTO_FD int fd = task_connect(target->root, target->sandbox, &ignored);
 
-	request.id = (char *)(uintptr_t)target->id;
-	request.exec_id = (char *)(uintptr_t)target->exec_id;
+	request.id = pb_str(target->id);
+	request.exec_id = pb_str(target->exec_id);
 	if (fd >= 0 &&
 	    task_call(fd, "Delete", &request.base, NULL, NULL, &ignored) < 0)
 		log_debug("proxy: %s", ignored.text);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -157,7 +158,7 @@ int cmd_update(const struct cli *cli, struct err *err)
 	task = task_open(cli->root, cli->argv[0], NULL, err);
 	if (task < 0)
 		return task;
-	any.type_url = (char *)(uintptr_t)RESOURCES_TYPE;
+	any.type_url = pb_str(RESOURCES_TYPE);
 	any.value.data = (uint8_t *)text;
 	any.value.len = strlen(text);
 	request.id = cli->argv[0];

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -158,7 +159,7 @@ int container_save(struct container *c, struct err *err)
 	bool owner = !strcmp(c->id, s->args->id);
 	struct state state = {
 		.id = c->id,
-		.sandbox = (char *)(uintptr_t)s->args->id,
+		.sandbox = pb_str(s->args->id),
 		.bundle = c->bundle,
 		.rootfs = c->rootfs,
 		.created = c->created,

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
@@ -168,7 +169,7 @@ void process_started(struct process *p)
 	p->wait_call.done = wait_done;
 	p->waiting = true;
 	request.container_id = p->container->id;
-	request.exec_id = (char *)(uintptr_t)process_agent_id(p);
+	request.exec_id = pb_str(process_agent_id(p));
 	ttrpc_call_start(s->agent, &p->wait_call, AGENT_SERVICE, "WaitProcess",
 			 &request.base,
 			 &agent__wait_process_response__descriptor, 0, NULL, 0);
@@ -229,8 +230,7 @@ void process_signal(struct process *p, uint32_t signo, bool all)
 		return;
 	o->call.done = one_way_done;
 	request.container_id = p->container->id;
-	request.exec_id = all ? (char *)(uintptr_t) ""
-			      : (char *)(uintptr_t)process_agent_id(p);
+	request.exec_id = all ? pb_str("") : pb_str(process_agent_id(p));
 	request.signal = signo;
 	ttrpc_call_start(s->agent, &o->call, AGENT_SERVICE, "SignalProcess",
 			 &request.base, NULL, 0, NULL, 0);

@@ -2,6 +2,7 @@
 /* Task's Stats: what the agent's StatsContainer says, packed as it is. */
 #include <stdlib.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "runtime/sandbox/sandbox.h"
 
@@ -24,7 +25,7 @@ static void answer(struct ttrpc_request *req, const ProtobufCMessage *message)
 		return;
 	}
 	protobuf_c_message_pack(message, bytes);
-	any.type_url = (char *)(uintptr_t)TASK_STATS_TYPE;
+	any.type_url = pb_str(TASK_STATS_TYPE);
 	any.value.data = bytes;
 	any.value.len = len;
 	reply.stats = &any;

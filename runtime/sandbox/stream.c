@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
@@ -174,8 +175,8 @@ static void out_next(struct stream *st)
 		end_output(st);
 		return;
 	}
-	request.container_id = (char *)(uintptr_t)set->container_id;
-	request.exec_id = (char *)(uintptr_t)set->exec_id;
+	request.container_id = pb_str(set->container_id);
+	request.exec_id = pb_str(set->exec_id);
 	request.len = CHUNK;
 	agent_call(st, st == &set->out[0] ? "ReadStdout" : "ReadStderr",
 		   &request.base, &agent__read_stream_response__descriptor,
@@ -199,8 +200,8 @@ static void in_close(struct stream *st)
 	end(st);
 	if (!st->set->agent)
 		return;
-	request.container_id = (char *)(uintptr_t)st->set->container_id;
-	request.exec_id = (char *)(uintptr_t)st->set->exec_id;
+	request.container_id = pb_str(st->set->container_id);
+	request.exec_id = pb_str(st->set->exec_id);
 	agent_call(st, "CloseStdin", &request.base, NULL, close_done);
 }
 
@@ -226,8 +227,8 @@ static void in_send(struct stream *st)
 {
 	Agent__WriteStreamRequest request = AGENT__WRITE_STREAM_REQUEST__INIT;
 
-	request.container_id = (char *)(uintptr_t)st->set->container_id;
-	request.exec_id = (char *)(uintptr_t)st->set->exec_id;
+	request.container_id = pb_str(st->set->container_id);
+	request.exec_id = pb_str(st->set->exec_id);
 	request.data.data = st->data + st->done;
 	request.data.len = st->len - st->done;
 	agent_call(st, "WriteStdin", &request.base,

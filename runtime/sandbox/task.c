@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/sandbox/create.h"
@@ -303,7 +304,7 @@ static void kill_created(struct sandbox *s, struct ttrpc_request *req,
 		return;
 	}
 	request.container_id = p->container->id;
-	request.exec_id = (char *)(uintptr_t) "";
+	request.exec_id = pb_str("");
 	request.signal = SIGKILL;
 	r = relay(s, req, "SignalProcess", &request.base, NULL, p,
 		  killed_created);
@@ -337,8 +338,7 @@ static void handle_kill(struct ttrpc_request *req,
 		return;
 	}
 	request.container_id = p->container->id;
-	request.exec_id = m->all ? (char *)(uintptr_t) ""
-				 : (char *)(uintptr_t)process_agent_id(p);
+	request.exec_id = m->all ? pb_str("") : pb_str(process_agent_id(p));
 	request.signal = m->signal;
 	relay(arg, req, "SignalProcess", &request.base, NULL, p, NULL);
 }
@@ -478,7 +478,7 @@ static void handle_resize(struct ttrpc_request *req,
 	if (!p)
 		return;
 	request.container_id = p->container->id;
-	request.exec_id = (char *)(uintptr_t)process_agent_id(p);
+	request.exec_id = pb_str(process_agent_id(p));
 	request.row = m->height;
 	request.column = m->width;
 	relay(arg, req, "TtyWinResize", &request.base, NULL, p, NULL);
@@ -541,7 +541,7 @@ static void handle_connect(struct ttrpc_request *req,
 		return;
 	reply.shim_pid = (uint32_t)getpid();
 	reply.task_pid = (uint32_t)p->pid;
-	reply.version = (char *)(uintptr_t)NACRE_VERSION;
+	reply.version = pb_str(NACRE_VERSION);
 	ttrpc_reply(req, &reply.base);
 }
 

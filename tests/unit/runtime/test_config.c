@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "agent-proto/pb.h"
 #include "base/file.h"
 #include "runtime/config.h"
 
@@ -128,8 +129,8 @@ static int annotate(struct config *c, const char *key, const char *value,
 	Oci__Pair *pairs[] = {&pair};
 	Oci__Spec spec = OCI__SPEC__INIT;
 
-	pair.key = (char *)(uintptr_t)key;
-	pair.value = (char *)(uintptr_t)value;
+	pair.key = pb_str(key);
+	pair.value = pb_str(value);
 	spec.annotations = pairs;
 	spec.n_annotations = 1;
 	return config_annotate(c, &spec, err);
