@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: confine KERNEL LOOP CALLS SPIN HOSTILE
+ * usage: confine KERNEL LOOP CALLS SPIN HOSTILE HELLO
  *
  * What a guest must not reach, whatever it calls and whoever dies. LOOP,
- * CALLS and SPIN are initramfs images of the programs in guest/, HOSTILE is
- * one that runs in the place of the kernel. Processes
+ * CALLS, SPIN and HELLO are initramfs images of the programs in guest/,
+ * HOSTILE is one that runs in the place of the kernel. Processes
  * are killed 40 times, or as NACRE_KILLS says.
  */
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -306,6 +307,34 @@ static void test_pause(const char *initramfs)
 	test_machine_free(t);
 }
 
+/* While the kernel starts and its init runs. */
+static void test_pause_early(const char *initramfs)
+{
+	struct err err = {0};
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct test_machine *t =
+			test_machine_new(initramfs, "quiet", &err);
+		bool good;
+
+		if (!t || vm_start(t->vm, &err) < 0) {
+			test_report(false, "early pause: %s", err.text);
+			return;
+		}
+		test_machine_wait(t, NULL, i * 3);
+		/* It may end by itself at any time. */
+		good = vm_pause(t->vm, &err) == 0 || err.code == ESRCH;
+		usleep(2000);
+		good &= vm_resume(t->vm, &err) == 0 || err.code == ESRCH;
+		test_machine_wait(t, NULL, 20000);
+		good &= t->over && t->reason == VM_EXIT_SHUTDOWN;
+		if (!test_report(good, "a pause after %u ms: %s", i * 3,
+				 t->text))
+			printf("%s\n", t->console);
+		test_machine_free(t);
+	}
+}
+
 static void test_stop(const char *initramfs)
 {
 	struct test_machine *t = run(initramfs, "stop");
@@ -327,15 +356,16 @@ int main(int argc, char **argv)
 	const char *kills = getenv("NACRE_KILLS");
 	unsigned n = kills ? (unsigned)atoi(kills) : 40;
 
-	if (argc != 6) {
-		fprintf(stderr,
-			"usage: confine KERNEL LOOP CALLS SPIN HOSTILE\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: confine KERNEL LOOP CALLS SPIN HOSTILE "
+				"HELLO\n");
 		return 2;
 	}
 	test_kernel = argv[1];
 	test_jail(argv[2]);
 	test_hostile_kernel(argv[5], argv[2]);
 	test_pause(argv[4]);
+	test_pause_early(argv[6]);
 	test_stop(argv[2]);
 	test_calls(argv[3]);
 	for (unsigned i = 0; i < n; i++)

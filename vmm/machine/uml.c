@@ -129,7 +129,8 @@ static int request(struct uml *u, enum uml_message_type type, struct err *err)
 			return err_set(err, ESRCH, "the machine is over");
 		ret = 0;
 	}
-	return err_ret(err, ret, "spawner");
+	/* Its last message is there for control_ready() to read. */
+	return err_set(err, ESRCH, "the machine is over");
 }
 
 /* The machine. ----------------------------------------------------------- */

@@ -161,6 +161,9 @@ static void reset_signals(void)
 
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL); /* not of KILL, STOP: no matter */
+	/* A pause sends it (uml_spawner.c), maybe before the kernel is there
+	 * to handle it. */
+	signal(SIGALRM, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -16,12 +16,16 @@
 #include "base/fdpass.h"
 #include "vmm/machine/uml.h"
 
+/* Of the kernel, before it is one. */
+#define TRIAL_CHILDREN 4
+
 struct spawner {
 	struct uml_guest guest;
 	struct uml_filter *filter;
 	int control;
-	int children; /* signalfd of SIGCHLD */
-	pid_t kernel; /* 0: not started */
+	int children;	 /* signalfd of SIGCHLD */
+	pid_t kernel;	 /* 0: not started */
+	unsigned probes; /* children made by has_guests() */
 };
 
 /* Messages. -------------------------------------------------------------- */
@@ -43,10 +47,14 @@ int uml_receive(int sock, struct uml_message *m, int *fd, int flags)
 	unsigned nfds = 1;
 	ssize_t n = fd_recv(sock, m, sizeof(*m), fd, &nfds, flags);
 
+	/* Once, where the peer left something unread; what it said before
+	 * it left comes after that. */
+	if (n == -ECONNRESET) {
+		nfds = 1;
+		n = fd_recv(sock, m, sizeof(*m), fd, &nfds, flags);
+	}
 	if (n < 0 || nfds == 0)
 		*fd = -1;
-	if (n == -ECONNRESET)
-		return 0;
 	if (n <= 0)
 		return (int)n;
 	m->text[sizeof(m->text) - 1] = '\0';
@@ -68,6 +76,12 @@ static void answer(struct spawner *sp, enum uml_message_type type, int value,
 		_exit(1);
 }
 
+static pid_t fork_plainly(void)
+{
+	/* Not fork(3): whoever made us may have had locks to hand over. */
+	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+}
+
 static void start_kernel(struct spawner *sp)
 {
 	struct err err = {0};
@@ -75,8 +89,7 @@ static void start_kernel(struct spawner *sp)
 
 	if (sp->kernel)
 		return;
-	/* Not fork(3): whoever made us may have had locks to hand over. */
-	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+	pid = fork_plainly();
 	if (pid < 0) {
 		err_sys(&err, "fork");
 		answer(sp, UML_FAILED, 0, err.text);
@@ -89,6 +102,22 @@ static void start_kernel(struct spawner *sp)
 	uml_exec(&sp->guest, sp->filter, sp->control, &err);
 	answer(sp, UML_FAILED, 0, err.text);
 	_exit(1);
+}
+
+/*
+ * Whether a guest process was ever made, by the namespace's next process ID:
+ * 1 is ours, 2 the kernel's, and its start-up code tries ptrace on children
+ * of its own first (arch/um/os-Linux/start_up.c), which must not be disturbed.
+ */
+static bool has_guests(struct spawner *sp)
+{
+	pid_t pid = fork_plainly();
+
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0)
+		return true;
+	return pid - (pid_t)sp->probes++ > sp->kernel + TRIAL_CHILDREN + 1;
 }
 
 /*
@@ -109,8 +138,9 @@ static void pause_kernel(struct spawner *sp)
 		      WSTOPPED | WEXITED | WNOWAIT) < 0 &&
 	       errno == EINTR)
 		;
-	/* All in this namespace but ourselves. */
-	kill(-1, SIGALRM);
+	/* To all in this namespace but ourselves. */
+	if (has_guests(sp))
+		kill(-1, SIGALRM);
 }
 
 static void add_device(struct spawner *sp, int fd, int id)
@@ -264,6 +294,7 @@ static int set_up(struct spawner *sp, bool mapped, struct err *err)
 {
 	int ret = keep_fds(sp, err);
 
+	(void)prctl(PR_SET_NAME, "nacre-spawner");
 	/* What a terminal or a shell sends to the caller's process group is
 	 * not for the guest. */
 	(void)setsid();
