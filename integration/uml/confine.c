@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "integration/uml/machine.h"
@@ -351,6 +352,38 @@ static void test_stop(const char *initramfs)
 	test_report(tree_left(&tree) == 0, "no process stays");
 }
 
+/* The process that owns the machine dies: nothing outlives it. */
+static void test_owner(const char *initramfs)
+{
+	struct tree tree;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		struct test_machine *t = run(initramfs, "owner");
+
+		if (t && write(ready[1], "x", 1) == 1)
+			test_machine_wait(t, NULL, 60000);
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		test_report(false, "the owner's machine runs");
+	close(ready[0]);
+	tree_read(&tree);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (unsigned i = 0; i < 500 && tree_left(&tree) > 0; i++)
+		usleep(10000);
+	test_report(tree.count >= 4 && tree_left(&tree) == 0,
+		    "SIGKILL to the owner: %u of %u processes left",
+		    tree_left(&tree), tree.count);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kills = getenv("NACRE_KILLS");
@@ -367,6 +400,7 @@ int main(int argc, char **argv)
 	test_pause(argv[4]);
 	test_pause_early(argv[6]);
 	test_stop(argv[2]);
+	test_owner(argv[2]);
 	test_calls(argv[3]);
 	for (unsigned i = 0; i < n; i++)
 		test_kill(argv[2], i);
