@@ -53,18 +53,25 @@ void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr)
 	};
 }
 
+/*
+ * Who announces mounts below the root also makes them and takes them away,
+ * under names that may come again at once: those are asked for each time.
+ */
 static void entry_set(const struct fs_req *req, const struct fs_inode *parent,
 		      const struct statx *stx, struct fuse_entry_out *out)
 {
 	uint64_t valid = cache_seconds[req->fs->config.cache];
+	bool announce = fs_has(req->fs, FUSE_SUBMOUNTS);
+	bool submount = announce && S_ISDIR(stx->stx_mode) &&
+			stx->stx_mnt_id != parent->key.mnt;
+	bool below_root = announce && req->in.nodeid == FUSE_ROOT_ID;
 
 	*out = (struct fuse_entry_out){
-		.entry_valid = valid,
+		.entry_valid = submount || below_root ? 0 : valid,
 		.attr_valid = valid,
 	};
 	fs_attr_fill(stx, &out->attr);
-	if (fs_has(req->fs, FUSE_SUBMOUNTS) && S_ISDIR(stx->stx_mode) &&
-	    stx->stx_mnt_id != parent->key.mnt)
+	if (submount)
 		out->attr.flags = FUSE_ATTR_SUBMOUNT;
 }
 

@@ -19,7 +19,6 @@
 #include "guest/agent/resources.h"
 #include "guest/agent/spec.h"
 #include "guest/agent/storage.h"
-#include "guest/agent/submounts.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -230,7 +229,7 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 		ret = make_cgroup(c, l, err);
 	if (ret < 0)
 		return ret;
-	c->submounts = submounts_pin(msg->oci);
+	submounts_pin(&c->submounts, msg->oci);
 	return launch(c, msg, err);
 }
 

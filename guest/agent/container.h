@@ -20,6 +20,7 @@
 #include "guest/agent/ids.h"
 #include "guest/agent/namespaces.h"
 #include "guest/agent/process.h"
+#include "guest/agent/submounts.h"
 #include "guest/agent/watch.h"
 
 #define CONTAINERS_MAX 1024
@@ -52,7 +53,7 @@ struct container {
 	uint8_t *seccomp; /* the profile, packed, for execs */
 	size_t seccomp_len;
 	char **storages; /* mount points to give back, NULL-terminated */
-	char **submounts;
+	struct submounts submounts;
 
 	struct watch_entry events; /* cgroup.events */
 	struct watch_entry memory; /* memory.events */

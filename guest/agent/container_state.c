@@ -12,7 +12,6 @@
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
 #include "guest/agent/storage.h"
-#include "guest/agent/submounts.h"
 
 static void freeze_check(struct container *c)
 {
@@ -104,7 +103,7 @@ static void container_free(struct container *c)
 	while (c->execs)
 		container_unlink_exec(c, c->execs);
 	process_release(&c->init);
-	submounts_unpin(c->submounts);
+	submounts_unpin(&c->submounts);
 	storages_unmount(&agent->sandbox.mounts, c->storages);
 	if (rmdir(c->rootfs) < 0 || rmdir(c->dir) < 0)
 		log_debug("container %s: %s: %s", c->id, c->dir,

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guest/agent/rootfs.h"
 
 #define SHARED "/run/kata-containers/shared/containers/"
 
@@ -26,43 +27,47 @@ static bool is_mount_point(const char *path)
 
 /* Opening a directory mounts what is to be mounted there; others are not
  * ours to unmount. */
-static void pin(char **points, size_t *n, const char *path)
+static int pin(const char *path)
 {
 	AUTO_FD int dir = -1;
 
 	if (strncmp(path, SHARED, strlen(SHARED)) || is_mount_point(path))
-		return;
+		return -1;
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || !is_mount_point(path))
+		return -1;
+	/* One that has nothing to release at the server. */
+	return openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+void submounts_pin(struct submounts *s, const Oci__Spec *spec)
+{
+	s->fds = calloc(spec->n_mounts + 1, sizeof(*s->fds));
+	s->n = 0;
+	if (!s->fds)
 		return;
-	points[*n] = strdup(path);
-	if (points[*n])
-		++*n;
+	for (size_t i = 0; i <= spec->n_mounts; i++) {
+		int fd = pin(i < spec->n_mounts ? spec->mounts[i]->source
+						: spec->root->path);
+
+		if (fd >= 0)
+			s->fds[s->n++] = fd;
+	}
 }
 
-char **submounts_pin(const Oci__Spec *spec)
+void submounts_unpin(struct submounts *s)
 {
-	char **points = calloc(spec->n_mounts + 2, sizeof(char *));
-	size_t n = 0;
-
-	if (!points)
-		return NULL;
-	pin(points, &n, spec->root->path);
-	for (size_t i = 0; i < spec->n_mounts; i++)
-		pin(points, &n, spec->mounts[i]->source);
-	return points;
-}
-
-void submounts_unpin(char **points)
-{
-	for (char **p = points; p && *p; p++) {
+	for (size_t i = 0; i < s->n; i++) {
 		struct statfs st;
 
-		/* Its answer comes after those of what was sent before. */
-		if (statfs(*p, &st) < 0 ||
-		    umount2(*p, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-			log_debug("unmount %s: %s", *p, strerror(errno));
-		free(*p);
+		/* Its answer comes after those of what was sent before. By
+		 * the descriptor: a path would look fresh for a while, when
+		 * the host has removed it next. */
+		if (fstatfs(s->fds[i], &st) < 0 ||
+		    umount2(fd_path(s->fds[i]).text, MNT_DETACH) < 0)
+			log_debug("unmount: %s", strerror(errno));
+		close(s->fds[i]);
 	}
-	free(points);
+	free(steal_ptr(&s->fds));
+	s->n = 0;
 }

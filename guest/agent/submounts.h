@@ -11,12 +11,18 @@
  * So the agent looks first, and keeps it until the container is removed.
  */
 
+#include <stddef.h>
+
 #include "agent-proto/oci.pb-c.h"
 
-/* The mount points of spec's root and bind mounts that were mounted by this,
- * NULL-terminated; NULL: none. */
-char **submounts_pin(const Oci__Spec *spec);
-/* Once all processes of the container have ended. NULL is fine. */
-void submounts_unpin(char **points);
+struct submounts {
+	int *fds; /* O_PATH, of those that were mounted by this */
+	size_t n;
+};
+
+/* Those of spec's root and bind mounts. */
+void submounts_pin(struct submounts *s, const Oci__Spec *spec);
+/* Once all processes of the container have ended; fine for a zero one. */
+void submounts_unpin(struct submounts *s);
 
 #endif
