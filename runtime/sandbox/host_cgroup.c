@@ -215,14 +215,6 @@ int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
 	return ret;
 }
 
-int host_cgroup_add(const char *path, pid_t pid, struct err *err)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", (int)pid);
-	return set(path, "cgroup.procs", text, err);
-}
-
 /* Waits until nothing runs in it: cgroup.events changes then. */
 static void wait_empty(const char *path)
 {

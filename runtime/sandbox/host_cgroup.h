@@ -27,7 +27,6 @@ int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
 		       char **path, struct err *err) MUST_CHECK;
 int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
 		      uint64_t overhead, struct err *err) MUST_CHECK;
-int host_cgroup_add(const char *path, pid_t pid, struct err *err) MUST_CHECK;
 /* Kills what is left in it and removes it. 0 when it is not there. */
 int host_cgroup_remove(const char *path) MUST_CHECK;
 

@@ -274,7 +274,7 @@ static void NORETURN sandbox_main(const struct sandbox_params *params,
 
 /* fork(2) into new namespaces, with a pidfd. glibc's fork handlers are not
  * run: the supervisor has one thread. */
-static pid_t clone_process(int *pidfd)
+static pid_t clone_process(int cgroup_fd, int *pidfd)
 {
 	struct clone_args args = {
 		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
@@ -283,6 +283,11 @@ static pid_t clone_process(int *pidfd)
 		.exit_signal = SIGCHLD,
 	};
 
+	/* Born in it, so that nothing it forks is ever outside. */
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (unsigned)cgroup_fd;
+	}
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
@@ -295,7 +300,7 @@ int sandbox_process_start(struct sandbox_process *process,
 		(struct sandbox_process){.pid = -1, .pidfd = -1, .control = -1};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(err, "control socket");
-	process->pid = clone_process(&process->pidfd);
+	process->pid = clone_process(params->cgroup_fd, &process->pidfd);
 	if (process->pid == 0)
 		sandbox_main(params, pair[1]);
 	close(pair[1]);

@@ -21,6 +21,7 @@ struct sandbox_params {
 	const char *machine; /* "kvm" or "uml" */
 	unsigned vcpus;
 	uint64_t memory; /* bytes */
+	int cgroup_fd;	 /* directory it is born in; -1: the caller's */
 	int vsock_fd;	 /* listening; inherited */
 	unsigned nnets;
 	struct vm_net_config nets[SANDBOX_NETS_MAX];

@@ -254,6 +254,7 @@ static int start_process(struct sandbox *s, const struct container *first,
 		.machine = choose_machine(s->args->config, err),
 		.nnets = s->network.net.count,
 	};
+	AUTO_FD int cgroup = -1;
 	AUTO_FD int vsock = -1;
 	int ret;
 
@@ -264,6 +265,12 @@ static int start_process(struct sandbox *s, const struct container *first,
 	if (vsock < 0)
 		return vsock;
 	p.vsock_fd = vsock;
+	if (s->cgroup) {
+		cgroup = open(s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (cgroup < 0)
+			return err_sys(err, "cgroup %s", s->cgroup);
+	}
+	p.cgroup_fd = cgroup;
 	for (unsigned i = 0; i < p.nnets; i++) {
 		const struct netns_interface *from =
 			&s->network.net.interfaces[i];
@@ -288,7 +295,7 @@ static int watch_process(struct sandbox *s, struct err *err)
 	return ret < 0 ? err_ret(err, ret, "event loop") : 0;
 }
 
-static int make_cgroup(struct sandbox *s, const struct container *first,
+static int make_host_cgroup(struct sandbox *s, const struct container *first,
 		       struct err *err)
 {
 	const Oci__Linux *l = first->spec->linux_config;
@@ -303,7 +310,7 @@ static int make_cgroup(struct sandbox *s, const struct container *first,
 
 int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 {
-	int ret = make_cgroup(s, first, err);
+	int ret = make_host_cgroup(s, first, err);
 
 	if (!ret)
 		ret = network_attach(&s->network, first->spec, s->dir,
@@ -317,8 +324,6 @@ int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 		ret = start_process(s, first, err);
 	if (!ret)
 		ret = watch_process(s, err);
-	if (!ret && s->cgroup)
-		ret = host_cgroup_add(s->cgroup, s->vmm.pid, err);
 	if (ret < 0)
 		return ret;
 	s->phase = SANDBOX_STARTING;
