@@ -103,15 +103,30 @@ static int open_image(const char *what, const char *path, struct err *err)
 	return fd < 0 ? err_sys(err, "%s %s", what, path) : fd;
 }
 
+/*
+ * Each line on the console costs the guest a round trip to us, a tenth of its
+ * start together. Errors and panics are printed all the same.
+ */
+static char *kernel_cmdline(const struct config *config)
+{
+	char *text;
+
+	if (asprintf(&text, "%s%s", config->enable_debug ? "" : "quiet ",
+		     config->kernel_params) < 0)
+		return NULL;
+	return text;
+}
+
 static int make_vm(struct running *r, struct err *err)
 {
 	const struct config *config = r->params->config;
+	AUTO_FREE char *cmdline = kernel_cmdline(config);
 	bool uml = !strcmp(r->params->machine, "uml");
 	struct vm_config vm = {
 		.machine = r->params->machine,
 		.vcpus = r->params->vcpus,
 		.memory = r->params->memory,
-		.cmdline = config->kernel_params,
+		.cmdline = cmdline,
 		.loop = r->loop,
 		.callbacks =
 			{
@@ -122,6 +137,8 @@ static int make_vm(struct running *r, struct err *err)
 			},
 	};
 
+	if (!cmdline)
+		return err_set(err, ENOMEM, "out of memory");
 	vm.kernel_fd = open_image(
 		"kernel", uml ? config->uml_kernel : config->kernel, err);
 	if (vm.kernel_fd < 0)
