@@ -60,7 +60,7 @@ PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait hybrid
 # --- netns -----------------------------------------------------------------
 NETNS := netns enter discover tap redirect
 # As system headers: they are not held to our warnings.
-$(B)/netns/%.o: CPPFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config \
+$(B)/netns/%.o build/tidy/netns/%.ok: CPPFLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config \
 	--cflags libnl-route-3.0))
 
 # --- vmm -------------------------------------------------------------------
@@ -317,6 +317,30 @@ $(B)/integration/uml/guest/%: $(B)/integration/uml/guest/%.o
 $(B)/integration/uml/guest/%.img: $(B)/integration/uml/guest/% guest/image/build
 	$(call say,IMAGE,$@)
 	$(Q)guest/image/build --agent $< $@
+
+# --- programs of integration/vhost-user ------------------------------------
+VHOST_USER := integration/vhost-user
+
+.PHONY: vhost-user-bins vhost-user-guest
+vhost-user-bins: $(B)/$(VHOST_USER)/serve
+vhost-user-guest: $(B)/$(VHOST_USER)/guest.img $(B)/vmlinux
+
+$(B)/$(VHOST_USER)/serve: $(B)/$(VHOST_USER)/serve.o $(LINK_virtiofs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Runs in the guest, which has no libraries, as well.
+$(B)/$(VHOST_USER)/stream: $(B)/$(VHOST_USER)/stream.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
+$(B)/$(VHOST_USER)/guest.img: $(VHOST_USER)/init $(B)/$(VHOST_USER)/stream
+	$(call say,IMAGE,$@)
+	$(Q)rm -rf $@.d && mkdir -p $@.d/bin $@.d/proc $@.d/sys $@.d/dev
+	$(Q)cp $(VHOST_USER)/init $@.d
+	$(Q)cp $$(command -v busybox) $(B)/$(VHOST_USER)/stream $@.d/bin
+	$(Q)(cd $@.d && find . | cpio --quiet -o -H newc -R 0:0) >$@
+	$(Q)rm -r $@.d
 
 # --- guest images ----------------------------------------------------------
 # Kernels are made once and kept outside (guest/kernel/README.md); these are

@@ -53,9 +53,10 @@ static int read_response(int fd, uint32_t stream, uint8_t **payload,
 	struct ttrpc_header header;
 	int ret = read_until(fd, head, sizeof(head), deadline);
 
-	if (!ret)
-		ret = ttrpc_header_get(head, &header);
-	if (ret < 0)
+	if (ret)
+		return ret;
+	ret = ttrpc_header_get(head, &header);
+	if (ret)
 		return ret;
 	if (header.type != TTRPC_RESPONSE || header.stream != stream)
 		return -EPROTO;

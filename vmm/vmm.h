@@ -54,8 +54,8 @@ struct vm_config {
 	int initramfs_fd;    /* taken; -1: none */
 	const char *cmdline; /* the vm adds what its devices need */
 	bool unsafe_uml_kernel; /* uml: run one that is not of our build */
-	bool serial;	     /* kvm: a 16550 at 0x3f8 for early messages */
-	struct evloop *loop; /* borrowed */
+	bool serial;		/* kvm: a 16550 at 0x3f8 for early messages */
+	struct evloop *loop;	/* borrowed */
 	struct vm_callbacks callbacks;
 };
 

@@ -159,8 +159,8 @@ __attribute__((noreturn)) static void exec_command(const char *dir, int out,
 	clearenv();
 	for (; *env; env++)
 		putenv(*env);
-	if (chdir(cwd[0]))
-		die("%s", cwd[0]);
+	if (!argv[0] || !cwd[0] || chdir(cwd[0]))
+		die("cwd");
 	execvp(argv[0], argv);
 	fprintf(stderr, "lab: %s: %s\n", argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);

@@ -189,30 +189,40 @@ static int check_request(struct sandbox *s, const Task__CreateTaskRequest *task,
 	return 0;
 }
 
+static struct container *request_container(struct sandbox *s,
+					   struct ttrpc_request *req,
+					   const Task__CreateTaskRequest *task,
+					   struct err *err)
+{
+	struct container *c;
+
+	if (check_request(s, task, err) < 0)
+		return NULL;
+	c = container_new(s, task->id, task->bundle, err);
+	if (!c)
+		return NULL;
+	c->processes->terminal = task->terminal;
+	if (attach_stdio(c->processes, req, task->stdin, task->stdout,
+			 task->stderr, err) < 0 ||
+	    process_watch(c->processes, (pid_t)task->pid, err) < 0) {
+		container_free(c);
+		return NULL;
+	}
+	return c;
+}
+
 void create_container(struct sandbox *s, struct ttrpc_request *req,
 		      const Task__CreateTaskRequest *task)
 {
 	struct creation *cr = calloc(1, sizeof(*cr));
 	struct err err = {.code = ENOMEM, .text = "out of memory"};
 	struct container *c = NULL;
-	int ret = cr ? check_request(s, task, &err) : -ENOMEM;
 
 	log_debug("step: create is called");
-	if (!ret) {
-		c = container_new(s, task->id, task->bundle, &err);
-		ret = c ? 0 : -err.code;
-	}
-	if (!ret) {
-		c->processes->terminal = task->terminal;
-		ret = attach_stdio(c->processes, req, task->stdin, task->stdout,
-				   task->stderr, &err);
-	}
-	if (!ret)
-		ret = process_watch(c->processes, (pid_t)task->pid, &err);
-	if (ret < 0) {
+	if (cr)
+		c = request_container(s, req, task, &err);
+	if (!c) {
 		ttrpc_fail(req, ttrpc_code_of_errno(err.code), "%s", err.text);
-		if (c)
-			container_free(c);
 		free(cr);
 		return;
 	}
