@@ -127,31 +127,35 @@ static void close_inherited(int report, int log)
 	close_range((unsigned)high + 1, ~0u, 0);
 }
 
+static void run_loop(struct evloop *loop)
+{
+	int ret = evloop_run(loop);
+
+	if (ret < 0)
+		log_error("event loop: %s", strerror(-ret));
+}
+
 static void NORETURN supervisor_main(const struct supervisor_args *args,
 				     int report)
 {
-	struct sandbox *s;
+	struct sandbox *s = NULL;
 	struct err err;
-	int ret;
 
 	prctl(PR_SET_NAME, "nacre");
 	forget_caller();
 	close_inherited(report, args->log_fd);
 	log_open(args->log_fd, args->log_json ? LOG_JSON : LOG_TEXT,
 		 args->debug ? LOG_DEBUG : LOG_INFO, "nacre");
-	ret = own_mounts(&err);
-	s = ret < 0 ? NULL : sandbox_new(args, &err);
-	ret = s ? serve(s, &err) : -err.code;
-	if (ret < 0) {
+	if (own_mounts(&err) == 0)
+		s = sandbox_new(args, &err);
+	if (!s || serve(s, &err) < 0) {
 		(void)!write_full(report, err.text, strlen(err.text));
 		_exit(1);
 	}
 	log_debug("step: supervisor serves");
 	(void)!write_full(report, "", 1);
 	close(report);
-	ret = evloop_run(s->loop);
-	if (ret < 0)
-		log_error("event loop: %s", strerror(-ret));
+	run_loop(s->loop);
 	sandbox_free(s);
 	_exit(0);
 }
