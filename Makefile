@@ -471,6 +471,8 @@ SHARE ?= $(IMAGES)
 install: all $(SHARE)
 	$(Q)install -D -m 755 $(B)/nacre $(INSTALL)/bin/nacre
 	$(Q)$(if $(SHARE),install -D -m 644 -t $(INSTALL)/share/nacre $(SHARE))
+	$(Q)$(if $(filter %-uml,$(SHARE)),chmod 755 \
+		$(patsubst $(B)/%,$(INSTALL)/share/nacre/%,$(filter %-uml,$(SHARE))))
 	$(Q)install -D -m 644 -t $(INSTALL)/share/man/man1 man/*.1
 	$(Q)install -D -m 644 -t $(INSTALL)/share/man/man5 man/*.5
 	$(Q)install -D -m 644 -t $(INSTALL)/share/doc/nacre README.md LICENSE \
