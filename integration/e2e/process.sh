@@ -70,6 +70,21 @@ commands()
 
 starts()
 {
+	bundle no . nowhere
+	refuses 'create: no such command in PATH' \
+		'"nowhere": executable file not found in \$PATH' create no
+	clean 'create: nothing is left of it'
+	bundle no . /bin/soon-gone
+	cp "$work/no/rootfs/bin/busybox" "$work/no/rootfs/bin/soon-gone"
+	configure '.virtio_fs_cache = "never"'
+	must 'create, where start will fail' create no
+	configure
+	rm "$work/no/rootfs/bin/soon-gone"
+	refuses 'start: the command is gone' \
+		'/bin/soon-gone.*[Nn]o such file' nacre start "$tag-no"
+	is 'start: then it is stopped' "$(status_of no)" stopped
+	succeeds 'start: then it is deleted' nacre delete "$tag-no"
+	clean 'start: nothing is left of it'
 	bundle no . /no/such/command
 	refuses 'run: no such command' \
 		'"/no/such/command".*(not found|[Nn]o such file)' \

@@ -14,6 +14,7 @@
 #include "runtime/sandbox/sandbox.h"
 
 #define SERVICE "containerd.task.v2.Task"
+#define STATUS_NOT_STARTED 127u /* as shells have it */
 
 /* A call passed on to the agent, whose answer is the task's answer. */
 struct relay {
@@ -23,8 +24,11 @@ struct relay {
 	struct process *p;
 	struct hook_run hooks;
 	uint32_t signal;
+	bool starts; /* the first process of a container */
 	void (*succeeded)(struct relay *r, const ProtobufCMessage *reply);
 };
+
+static void started(struct relay *r, const ProtobufCMessage *reply);
 
 static struct container *find_container(struct sandbox *s, const char *id,
 					struct ttrpc_request *req)
@@ -71,6 +75,9 @@ static void relay_done(struct ttrpc_call *call, enum ttrpc_code code,
 		ttrpc_reply(r->req, NULL);
 	else
 		ttrpc_fail(r->req, code, "%s", text);
+	/* There is nothing to start again, nor to wait for. */
+	if (code != TTRPC_OK && r->starts)
+		process_ended(r->p, STATUS_NOT_STARTED, 0);
 	relay_free(r);
 }
 
@@ -97,6 +104,7 @@ relay(struct sandbox *s, struct ttrpc_request *req, const char *method,
 	r->p = p;
 	p->busy++;
 	r->c = p->container;
+	r->starts = succeeded == started && !*p->exec_id;
 	r->succeeded = succeeded;
 	r->call.done = relay_done;
 	ttrpc_call_start(
@@ -401,7 +409,7 @@ static void handle_pids(struct ttrpc_request *req,
 	Task__PidsResponse reply = TASK__PIDS_RESPONSE__INIT;
 	struct container *c = find_container(arg, m->id, req);
 	Task__ProcessInfo *info;
-	size_t n = 0;
+	size_t n = 1; /* calloc of none may be NULL */
 
 	if (!c)
 		return;
