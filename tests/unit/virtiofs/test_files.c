@@ -46,6 +46,10 @@ static void test_timeouts(void **state)
 		assert_int_equal(open_out->open_flags &
 					 (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE),
 				 flags[i]);
+		assert_true(open_out->open_flags & FOPEN_NOFLUSH);
+		assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh),
+				 0);
+		assert_false(open_out->open_flags & FOPEN_NOFLUSH);
 		client_free(c);
 	}
 }
