@@ -89,7 +89,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/inspect cli/control cli/events cli/update cli/spec_cmd cli/host \
 	sandbox/control sandbox/jail sandbox/landlock sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
-	sandbox/host_cgroup sandbox/guest_spec sandbox/container \
+	sandbox/host_cgroup sandbox/share sandbox/guest_spec sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/task sandbox/supervisor sandbox/sweep
 

@@ -61,7 +61,11 @@ struct ttrpc_method {
 struct ttrpc_server_config {
 	const struct ttrpc_method *methods; /* static; ends with a zero row */
 	void *arg;			    /* handed to each handler */
-	bool accept_fds;		    /* SCM_RIGHTS on Unix sockets */
+	/* Asked before each handler: NULL, or why the call is refused
+	 * (PERMISSION_DENIED). May be NULL. */
+	const char *(*refuse)(void *arg, const struct ttrpc_method *method,
+			      const ProtobufCMessage *message);
+	bool accept_fds; /* SCM_RIGHTS on Unix sockets */
 	unsigned connections_max;
 	/* A connection ended, its unanswered requests are cancelled (their
 	 * replies are dropped silently). May be NULL. */
@@ -97,10 +101,12 @@ struct ttrpc_client;
  * One call, embedded in its owner, who keeps it until done() ran. done() runs
  * on the loop exactly once: also when the connection ends, the deadline
  * passes or the client is freed. reply is valid during the call, NULL when
- * code is not TTRPC_OK; text is one line, control bytes removed.
+ * code is not TTRPC_OK; text is one line, control characters removed. Only the
+ * freeing of the client gives TTRPC_CANCELLED, whatever a peer answers.
  */
 struct ttrpc_call {
 	struct ttrpc_call *next;
+	struct ttrpc_client *client; /* NULL: not under way */
 	uint32_t stream;
 	uint64_t deadline_ns;
 	const ProtobufCMessageDescriptor *reply_type;
@@ -123,8 +129,8 @@ void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 		      uint64_t timeout_ms, const int *fds, unsigned nfds);
 
 /* Forgets a call that is under way: done() does not run, a late reply is
- * dropped. No effect on a call that is done. */
-void ttrpc_call_cancel(struct ttrpc_client *client, struct ttrpc_call *call);
+ * dropped. No effect on a call that is done, or zeroed. */
+void ttrpc_call_cancel(struct ttrpc_call *call);
 
 /*
  * The same, waiting, without a loop, for the command line and tests. fd is

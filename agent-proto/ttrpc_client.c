@@ -8,14 +8,19 @@
 #include "agent-proto/ttrpc.h"
 #include "agent-proto/ttrpc_conn.h"
 
+/* Of a reply that is taken apart: protobuf-c turns two bytes of a hostile one
+ * into a structure. No answer that we ask for is near it. */
+#define REPLY_MAX (1u << 20)
+
 struct ttrpc_client {
 	struct ttrpc_conn conn;
 	struct evtimer timer;
 	struct ttrpc_call *calls;
 	uint32_t last_stream;
-	bool lost;   /* the connection ended */
-	bool busy;   /* in a callback */
-	bool doomed; /* freed meanwhile */
+	uint64_t unanswered; /* requests that were sent, less the replies */
+	bool lost;	     /* the connection ended */
+	bool busy;	     /* in a callback */
+	bool doomed;	     /* freed meanwhile */
 	void (*on_lost)(void *arg);
 	void *arg;
 };
@@ -62,6 +67,7 @@ static void unlink_call(struct ttrpc_client *client, struct ttrpc_call *call)
 		p = &(*p)->next;
 	*p = call->next;
 	call->next = NULL;
+	call->client = NULL;
 }
 
 static void finish(struct ttrpc_client *client, struct ttrpc_call *call,
@@ -144,15 +150,22 @@ static int on_frame(struct ttrpc_conn *conn, const struct ttrpc_header *header,
 	enum ttrpc_code code;
 	int ret;
 
+	/* One reply a request: a peer that sends more would keep us busy. */
 	if (header->type != TTRPC_RESPONSE || header->stream % 2 == 0 ||
-	    header->stream > client->last_stream)
+	    header->stream > client->last_stream || !client->unanswered)
 		return -EPROTO;
+	client->unanswered--;
 	if (!call) /* its deadline passed */
 		return 0;
+	if (header->length > REPLY_MAX)
+		return -EMSGSIZE;
 	ret = ttrpc_response_get(payload, header->length, call->reply_type,
 				 &code, text, sizeof(text), &reply);
 	if (ret < 0)
 		return ret;
+	/* That is what our own end of a call looks like. */
+	if (code == TTRPC_CANCELLED)
+		code = TTRPC_UNKNOWN;
 	client->busy = true;
 	finish(client, call, code, text, reply);
 	client->busy = false;
@@ -204,14 +217,10 @@ void ttrpc_client_free(struct ttrpc_client *client)
 		destroy(client);
 }
 
-void ttrpc_call_cancel(struct ttrpc_client *client, struct ttrpc_call *call)
+void ttrpc_call_cancel(struct ttrpc_call *call)
 {
-	for (struct ttrpc_call *c = client->calls; c; c = c->next) {
-		if (c != call)
-			continue;
-		unlink_call(client, call);
-		return;
-	}
+	if (call->client)
+		unlink_call(call->client, call);
 }
 
 void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
@@ -223,6 +232,8 @@ void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 	uint8_t *frame;
 	size_t len = 0;
 
+	BUG_ON(call->client);
+	call->client = client;
 	call->reply_type = reply_type;
 	call->deadline_ns =
 		timeout_ms ? now_ns() + timeout_ms * 1000000 : UINT64_MAX;
@@ -231,6 +242,7 @@ void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 	call->next = client->calls;
 	client->calls = call;
 	if (!client->lost) {
+		client->unanswered++;
 		frame = ttrpc_request_frame(call->stream, service, method,
 					    request, timeout_ms, &len);
 		ttrpc_conn_send(&client->conn, frame, len, fds, nfds);

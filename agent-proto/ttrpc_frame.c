@@ -10,6 +10,7 @@
 #include "agent-proto/ttrpc.pb-c.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 int ttrpc_header_get(const uint8_t buf[TTRPC_HEADER_LEN],
 		     struct ttrpc_header *header)
@@ -71,19 +72,40 @@ uint8_t *ttrpc_request_frame(uint32_t stream, const char *service,
 	return ttrpc_frame_new(stream, TTRPC_REQUEST, &request.base, len);
 }
 
+/* Of the character at src: it can go onto a terminal. C1 controls, which are
+ * two bytes of UTF-8, cannot, nor can what is not UTF-8. */
+static bool printable(const char *src, size_t n)
+{
+	unsigned char c = (unsigned char)src[0];
+
+	if (n == 1)
+		return c >= 0x20 && c != 0x7f;
+	return n > 2 ||
+	       (n == 2 && (c != 0xc2 || (unsigned char)src[1] >= 0xa0));
+}
+
 /* A peer's text goes into logs and onto terminals: one line, no controls. */
 static void copy_line(char *dst, size_t size, const char *src)
 {
-	size_t i;
+	size_t left = strlen(src), room = size - 1;
 
-	for (i = 0; src[i] && i + 1 < size; i++) {
-		unsigned char c = (unsigned char)src[i];
+	while (left) {
+		size_t n = utf8_char(src, left);
+		bool fine = printable(src, n);
 
-		dst[i] = src[i];
-		if (c < 0x20 || c == 0x7f)
-			dst[i] = ' ';
+		n = n ? n : 1;
+		if (n > room)
+			break;
+		if (fine)
+			memcpy(dst, src, n);
+		else
+			memset(dst, ' ', n);
+		src += n;
+		dst += n;
+		left -= n;
+		room -= n;
 	}
-	dst[i] = '\0';
+	*dst = '\0';
 }
 
 int ttrpc_response_get(const uint8_t *payload, size_t len,

@@ -25,14 +25,14 @@ static bool within_budget(struct console *c, size_t len)
 	if (now - c->window_ns > 1000000000u) {
 		c->window_ns = now;
 		c->window_bytes = 0;
-		c->dropping = false;
 	}
 	c->window_bytes += len;
 	if (c->window_bytes <= BYTES_PER_SECOND)
 		return true;
+	/* Once: the log is not the guest's to fill with warnings either. */
 	if (!c->dropping)
 		log_warn("guest: more than 64 KiB/s on the console, the rest "
-			 "of this second is dropped");
+			 "of each second is dropped");
 	c->dropping = true;
 	return false;
 }
@@ -43,8 +43,8 @@ static void end_line(struct console *c)
 	const char *at;
 
 	c->line[c->len] = '\0';
-	at = strstr(c->line, panic);
-	if (at && !c->panic[0])
+	at = c->panic[0] ? NULL : strstr(c->line, panic);
+	if (at)
 		snprintf(c->panic, sizeof(c->panic), "%s", at);
 	if (c->len && within_budget(c, c->len)) {
 		if (c->verbose || at)

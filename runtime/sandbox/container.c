@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
+#include "runtime/sandbox/share.h"
 #include "runtime/state.h"
 
 struct container *container_find(struct sandbox *s, const char *id)
@@ -94,19 +95,19 @@ int container_share(struct container *c, struct err *err)
 {
 	AUTO_FREE char *dir = NULL;
 	AUTO_FREE char *target = NULL;
+	AUTO_FD int from = -1;
 
 	if (asprintf(&dir, "%s/shared/%s", c->sandbox->dir, c->id) < 0 ||
 	    asprintf(&target, "%s/rootfs", dir) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	if (mkdir(dir, 0755) < 0 || mkdir(target, 0755) < 0)
 		return err_sys(err, "mkdir %s", target);
-	if (mount(c->rootfs, target, NULL, MS_BIND | MS_REC, NULL) < 0)
-		return err_sys(err, "bind %s", c->rootfs);
-	if (c->spec->root->readonly &&
-	    mount(NULL, target, NULL,
-		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID,
-		  NULL) < 0)
-		return err_sys(err, "read-only %s", c->rootfs);
+	/* Resolved before: what is a link now was none then. */
+	from = open(c->rootfs, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return err_sys(err, "root.path %s", c->rootfs);
+	if (share_bind(from, target, true, c->spec->root->readonly, err) < 0)
+		return err_wrap(err, "root.path %s", c->rootfs);
 	return 0;
 }
 
@@ -191,6 +192,13 @@ void container_free(struct container *c)
 		*p = c->next;
 	while (c->processes)
 		process_free(c->processes);
+	while (c->deleters) {
+		struct waiter *w = c->deleters;
+
+		c->deleters = w->next;
+		ttrpc_fail(w->req, TTRPC_CANCELLED, "the sandbox ended");
+		free(w);
+	}
 	if (c->spec)
 		oci__spec__free_unpacked(c->spec, NULL);
 	free(c->rootfs);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct creation {
 	struct hook_run hooks;
 	struct ttrpc_call call;
 	bool prestart_done;
+	bool asked_guest; /* which may have made the container */
 };
 
 /* There is one at a time that waits for the sandbox to come up. */
@@ -36,14 +38,46 @@ static void creation_free(struct creation *cr)
 	free(cr);
 }
 
+/* A RemoveContainer that nobody waits for. */
+struct removal {
+	struct ttrpc_call call;
+};
+
+static void removal_done(struct ttrpc_call *call, enum ttrpc_code code,
+			 const char *text, const ProtobufCMessage *reply)
+{
+	if (code != TTRPC_OK)
+		log_debug("agent: %s", text);
+	free(container_of(call, struct removal, call));
+}
+
+/* What the guest has of it, so that its id can be used again. */
+static void forget_in_guest(struct container *c)
+{
+	Agent__RemoveContainerRequest request =
+		AGENT__REMOVE_CONTAINER_REQUEST__INIT;
+	struct sandbox *s = c->sandbox;
+	struct removal *r = s->agent ? calloc(1, sizeof(*r)) : NULL;
+
+	if (!r)
+		return;
+	process_signal(c->processes, SIGKILL, true);
+	r->call.done = removal_done;
+	request.container_id = c->id;
+	request.timeout = s->args->config->create_container_timeout;
+	ttrpc_call_start(s->agent, &r->call, AGENT_SERVICE, "RemoveContainer",
+			 &request.base, NULL, (request.timeout + 5) * 1000ull,
+			 NULL, 0);
+}
+
 static void fail(struct creation *cr, int code, const char *text)
 {
 	struct container *c = cr->c;
 
 	ttrpc_fail(cr->req, ttrpc_code_of_errno(code), "%s", text);
+	if (cr->asked_guest)
+		forget_in_guest(c);
 	container_unshare(c);
-	if (c->created_in_guest)
-		process_signal(c->processes, 9, true);
 	container_free(c);
 	creation_free(cr);
 }
@@ -57,6 +91,7 @@ static void finish(struct creation *cr)
 		fail(cr, err.code, err.text);
 		return;
 	}
+	cr->c->creating = false;
 	reply.pid = (uint32_t)cr->c->processes->pid;
 	ttrpc_reply(cr->req, &reply.base);
 	creation_free(cr);
@@ -94,6 +129,7 @@ static void call_create(struct creation *cr)
 	request.oci = cr->guest;
 	request.sandbox_pidns = cr->c->shared_pid;
 	cr->call.done = created;
+	cr->asked_guest = true;
 	ttrpc_call_start(s->agent, &cr->call, AGENT_SERVICE, "CreateContainer",
 			 &request.base, NULL,
 			 s->args->config->create_container_timeout * 1000ull,
@@ -132,6 +168,9 @@ static void on_ready(struct sandbox *s, int ret)
 {
 	struct creation *cr = steal_ptr(&booting);
 
+	/* Its creation failed while the VM started. */
+	if (!cr)
+		return;
 	if (ret < 0)
 		fail(cr, ret, s->reason);
 	else
@@ -183,6 +222,8 @@ static int check_request(struct sandbox *s, const Task__CreateTaskRequest *task,
 			       "rootfs before");
 	if (s->phase == SANDBOX_STARTING)
 		return err_set(err, EBUSY, "the sandbox is starting");
+	if (s->closing)
+		return err_set(err, EBUSY, "the sandbox is ending");
 	if (s->phase == SANDBOX_DEAD)
 		return err_set(err, EIO, "the sandbox is over: %.300s",
 			       s->reason);
@@ -226,6 +267,7 @@ void create_container(struct sandbox *s, struct ttrpc_request *req,
 		free(cr);
 		return;
 	}
+	c->creating = true;
 	cr->c = c;
 	cr->req = req;
 	prepare(cr);
@@ -240,6 +282,19 @@ struct deletion {
 	struct hook_run hooks;
 };
 
+void delete_again(struct container *c, struct ttrpc_request *req)
+{
+	struct waiter *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	w->req = req;
+	w->next = c->deleters;
+	c->deleters = w;
+}
+
 static void reply_deleted(struct deletion *d)
 {
 	Task__DeleteResponse reply = TASK__DELETE_RESPONSE__INIT;
@@ -252,6 +307,13 @@ static void reply_deleted(struct deletion *d)
 	reply.exit_status = init->exit_status;
 	reply.exited_at = &at;
 	ttrpc_reply(d->req, &reply.base);
+	while (d->c->deleters) {
+		struct waiter *w = d->c->deleters;
+
+		d->c->deleters = w->next;
+		ttrpc_reply(w->req, &reply.base);
+		free(w);
+	}
 }
 
 static void poststop_done(struct hook_run *run, int ret, const char *text)

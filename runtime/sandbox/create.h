@@ -16,6 +16,9 @@ void create_container(struct sandbox *s, struct ttrpc_request *req,
  * the last, the sandbox ends. */
 void delete_container(struct container *c, struct ttrpc_request *req);
 
+/* The same for one whose deletion is under way: answered with the first. */
+void delete_again(struct container *c, struct ttrpc_request *req);
+
 /* The container's state as hooks get it on standard input; caller frees. */
 char *container_state_json(const struct container *c, const char *status);
 /* Descriptor of a stream named "fd:N"; -1: none; -EINVAL with err. Opens

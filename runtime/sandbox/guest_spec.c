@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/sandbox/sandbox.h"
+#include "runtime/sandbox/share.h"
 
 static Oci__Spec *copy(const Oci__Spec *spec)
 {
@@ -94,6 +95,7 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	AUTO_FREE char *host = NULL;
 	AUTO_FREE char *guest = NULL;
 	AUTO_FREE char *source = NULL;
+	AUTO_FD int from = -1;
 	char name[128];
 	struct stat st;
 	int ret;
@@ -104,7 +106,9 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 		      : asprintf(&source, "%s/%s", c->bundle, m->source);
 	if (ret < 0)
 		return err_set(err, ENOMEM, "out of memory");
-	if (stat(source, &st) < 0)
+	/* Opened once: what is looked at is what is mounted. */
+	from = open(source, O_PATH | O_CLOEXEC);
+	if (from < 0 || fstat(from, &st) < 0)
 		return err_sys(err, "mounts[%zu] (%s): source %s", index,
 			       m->destination, source);
 	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
@@ -120,17 +124,11 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	ret = make_target(host, st.st_mode, err);
 	if (ret < 0)
 		return ret;
-	if (mount(source, host, NULL,
-		  MS_BIND | (has_option(m, "rbind") ? MS_REC : 0), NULL) < 0)
-		return err_sys(err, "mounts[%zu] (%s): bind %s", index,
-			       m->destination, source);
 	/* What the guest must not write, the host does not let it write. */
-	if (has_option(m, "ro") &&
-	    mount(NULL, host, NULL,
-		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID,
-		  NULL) < 0)
-		return err_sys(err, "mounts[%zu] (%s): read-only %s", index,
-			       m->destination, source);
+	if (share_bind(from, host, has_option(m, "rbind"),
+		       has_option(m, "ro") || has_option(m, "rro"), err) < 0)
+		return err_wrap(err, "mounts[%zu] (%s): source %s", index,
+				m->destination, source);
 	return replace(&m->source, guest);
 }
 

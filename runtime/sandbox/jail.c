@@ -35,8 +35,12 @@ static int bind_into(int root, const char *from, const char *name,
 	snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", root, name);
 	if (mount(from, target, NULL, MS_BIND | flags, NULL) < 0)
 		return err_sys(err, "jail: bind %s", from);
+	/* Of this mount alone, not of what is mounted below: the supervisor
+	 * goes through these directories by path, as root, and nobody but
+	 * itself puts anything there. */
 	if (mount(NULL, target, NULL,
-		  MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOEXEC,
+		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV | MS_NOSUID |
+			  MS_NOEXEC,
 		  NULL) < 0)
 		return err_sys(err, "jail: remount %s", from);
 	return 0;

@@ -41,6 +41,14 @@ struct process *process_new(struct container *c, const char *exec_id,
 	return p;
 }
 
+static int64_t wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 static void answer(struct ttrpc_request *req, const struct process *p)
 {
 	Task__WaitResponse reply = TASK__WAIT_RESPONSE__INIT;
@@ -82,6 +90,23 @@ void process_wait(struct process *p, struct ttrpc_request *req)
 	p->waiters = w;
 }
 
+void process_forget_waiters(struct process *p, uint64_t connection)
+{
+	struct waiter **at = &p->waiters;
+
+	while (*at) {
+		struct waiter *w = *at;
+
+		if (ttrpc_request_connection(w->req) != connection) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		answer(w->req, p); /* to nobody; frees it */
+		free(w);
+	}
+}
+
 void process_free(struct process *p)
 {
 	struct process **at = &p->container->processes;
@@ -89,17 +114,32 @@ void process_free(struct process *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
-	if (p->waiting && p->container->sandbox->agent)
-		ttrpc_call_cancel(p->container->sandbox->agent, &p->wait_call);
+	ttrpc_call_cancel(&p->wait_call);
 	stream_set_release(&p->streams);
 	evsource_del(&p->pid_src);
 	if (p->pidfd >= 0)
 		close(p->pidfd);
+	if (p->state != PROCESS_STOPPED) {
+		p->exit_status = STATUS_VM_GONE;
+		p->exited_at_ns = wall_ns();
+	}
 	answer_waiters(p);
 	if (p->spec)
 		oci__process__free_unpacked(p->spec, NULL);
 	free(p->exec_id);
 	free(p);
+}
+
+void process_reap_abandoned(struct container *c)
+{
+	struct process *next;
+
+	for (struct process *p = c->processes; p; p = next) {
+		next = p->next;
+		if (*p->exec_id && p->state == PROCESS_STOPPED && p->pid &&
+		    p->pidfd < 0 && !p->busy && !p->waiters)
+			process_free(p);
+	}
 }
 
 static void proxy_died(struct evsource *src, uint32_t revents)
@@ -145,7 +185,6 @@ static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
 	struct process *p = container_of(call, struct process, wait_call);
 	const Agent__WaitProcessResponse *r = (const void *)reply;
 
-	p->waiting = false;
 	if (code == TTRPC_CANCELLED || p->state == PROCESS_STOPPED)
 		return;
 	p->exited = true;
@@ -163,11 +202,11 @@ void process_started(struct process *p)
 {
 	Agent__WaitProcessRequest request = AGENT__WAIT_PROCESS_REQUEST__INIT;
 	struct sandbox *s = p->container->sandbox;
+	bool killed = p->state == PROCESS_STOPPED;
 
 	p->state = PROCESS_RUNNING;
 	log_debug("step: process started");
 	p->wait_call.done = wait_done;
-	p->waiting = true;
 	request.container_id = p->container->id;
 	request.exec_id = pb_str(process_agent_id(p));
 	ttrpc_call_start(s->agent, &p->wait_call, AGENT_SERVICE, "WaitProcess",
@@ -175,6 +214,9 @@ void process_started(struct process *p)
 			 &agent__wait_process_response__descriptor, 0, NULL, 0);
 	stream_set_start(&p->streams, s->agent, p->container->id,
 			 process_agent_id(p));
+	/* Its proxy died, or it was killed, before the guest answered. */
+	if (killed)
+		process_signal(p, SIGKILL, !*p->exec_id);
 }
 
 void process_drained(struct process *p)
@@ -182,14 +224,6 @@ void process_drained(struct process *p)
 	if (p->exited && p->state != PROCESS_STOPPED &&
 	    stream_set_drained(&p->streams))
 		process_ended(p, p->exit_status, p->exited_at_ns);
-}
-
-static int64_t wall_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 void process_ended(struct process *p, uint32_t status, int64_t at_ns)
@@ -233,5 +267,7 @@ void process_signal(struct process *p, uint32_t signo, bool all)
 	request.exec_id = all ? pb_str("") : pb_str(process_agent_id(p));
 	request.signal = signo;
 	ttrpc_call_start(s->agent, &o->call, AGENT_SERVICE, "SignalProcess",
-			 &request.base, NULL, 0, NULL, 0);
+			 &request.base, NULL,
+			 s->args->config->create_container_timeout * 1000ull,
+			 NULL, 0);
 }

@@ -73,8 +73,7 @@ static void end_processes(struct sandbox *s)
 {
 	for (struct container *c = s->containers; c; c = c->next)
 		for (struct process *p = c->processes; p; p = p->next)
-			if (p->state == PROCESS_RUNNING ||
-			    (c->created_in_guest && !*p->exec_id))
+			if (c->created_in_guest)
 				process_ended(p, STATUS_VM_GONE, 0);
 }
 
@@ -121,7 +120,8 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 
 	switch (m->type) {
 	case CONTROL_READY:
-		log_debug("step: guest runs");
+		if (log_allowed(&s->limit, 10))
+			log_debug("step: guest runs");
 		break;
 	case CONTROL_FAILED:
 		sandbox_died(s, m->text);
@@ -135,7 +135,8 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 		console_feed(&s->console, m->text, m->len);
 		break;
 	case CONTROL_LOG:
-		log_info("sandbox process: %s", m->text);
+		if (log_allowed(&s->limit, 10))
+			log_info("sandbox process: %s", m->text);
 		break;
 	default:
 		sandbox_died(s, "the sandbox process broke its protocol");
@@ -296,7 +297,7 @@ static int watch_process(struct sandbox *s, struct err *err)
 }
 
 static int make_host_cgroup(struct sandbox *s, const struct container *first,
-		       struct err *err)
+			    struct err *err)
 {
 	const Oci__Linux *l = first->spec->linux_config;
 	uint64_t overhead = s->args->config->overhead_memory;

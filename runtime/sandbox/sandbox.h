@@ -18,6 +18,7 @@
 #include "agent-proto/task.pb-c.h"
 #include "agent-proto/ttrpc.h"
 #include "base/evloop.h"
+#include "base/log.h"
 #include "runtime/oci/spec.h"
 #include "runtime/sandbox/console.h"
 #include "runtime/sandbox/network.h"
@@ -59,7 +60,7 @@ struct process {
 	struct evsource pid_src;
 	struct stream_set streams;
 	struct ttrpc_call wait_call;
-	bool waiting;  /* wait_call is under way */
+	bool starting; /* the guest was asked to, and did not answer yet */
 	unsigned busy; /* operations that hold a pointer to it */
 	struct waiter *waiters;
 	Oci__Process *spec; /* of an exec, until it starts */
@@ -75,9 +76,11 @@ struct container {
 	Oci__Spec *spec; /* as in config.json */
 	bool pod_container;
 	bool shared_pid; /* joins the pod's PID namespace */
+	bool creating;	 /* its Create is not answered yet */
 	bool created_in_guest;
 	bool paused;
 	bool deleting;
+	struct waiter *deleters;   /* more who want it deleted */
 	struct process *processes; /* init first */
 };
 
@@ -108,6 +111,7 @@ struct sandbox {
 	struct network network;
 
 	struct sandbox_process vmm;
+	struct log_limit limit; /* of what the sandbox process says */
 	struct evsource vmm_src;
 	struct evsource control_src;
 	struct console console;
@@ -169,6 +173,10 @@ void process_drained(struct process *p);
 void process_signal(struct process *p, uint32_t signo, bool all);
 /* Answers now when it is STOPPED, later otherwise. */
 void process_wait(struct process *p, struct ttrpc_request *req);
+/* The connection is gone: nobody waits on it any more. */
+void process_forget_waiters(struct process *p, uint64_t connection);
+/* Frees the execs whose proxy was killed, which nobody will ask for. */
+void process_reap_abandoned(struct container *c);
 /* The exec_id that the agent knows it by. */
 const char *process_agent_id(const struct process *p);
 

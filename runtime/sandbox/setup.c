@@ -240,17 +240,29 @@ static int open_dial(struct sandbox *s)
 
 static void dial(struct sandbox *s)
 {
+	uint64_t now = sandbox_now_ns();
+
 	s->dial_fd = open_dial(s);
 	if (s->dial_fd < 0 || evsource_add(s->loop, &s->dial_src, s->dial_fd,
-					   EPOLLIN, on_answer) < 0)
+					   EPOLLIN, on_answer) < 0) {
 		redial(s);
+		return;
+	}
+	/* Whoever takes the call and says nothing is waited for no longer. */
+	evtimer_start(&s->dial_timer,
+		      s->dial_deadline_ns > now
+			      ? (s->dial_deadline_ns - now) / 1000000 + 1
+			      : 0);
 }
 
 static void on_dial_timer(struct evtimer *timer)
 {
 	struct sandbox *s = container_of(timer, struct sandbox, dial_timer);
 
-	dial(s);
+	if (s->dial_fd >= 0)
+		redial(s);
+	else
+		dial(s);
 }
 
 int setup_start(struct sandbox *s, const struct container *first,

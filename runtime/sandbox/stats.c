@@ -59,7 +59,8 @@ void task_stats(struct ttrpc_request *req, const ProtobufCMessage *message,
 			   "container \"%.128s\" does not exist", m->id);
 		return;
 	}
-	if (!s->agent || c->processes->state == PROCESS_STOPPED) {
+	if (!s->agent || c->creating ||
+	    c->processes->state == PROCESS_STOPPED) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "container not running");
 		return;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static void adopt(struct stream *st, int fd, int flags)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	own = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	/* A fifo without a reader, for one. */
+	st->shared = own < 0;
 	if (own < 0)
 		return;
 	close(fd);
@@ -97,10 +100,16 @@ static ssize_t write_some(struct stream *st)
 {
 	const uint8_t *data = st->data + st->done;
 	size_t len = st->len - st->done;
+	struct pollfd pfd = {.fd = st->fd, .events = POLLOUT};
 	ssize_t n;
 
 	if (st->socket)
 		n = send(st->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (st->shared && poll(&pfd, 1, 0) == 0)
+		return -EAGAIN;
+	else if (st->shared)
+		/* That much a pipe takes which has room at all. */
+		n = write(st->fd, data, MIN(len, (size_t)PIPE_BUF));
 	else
 		n = write(st->fd, data, len);
 	return n < 0 ? -errno : n;
@@ -349,8 +358,7 @@ void stream_set_close_stdin(struct stream_set *set)
 
 static void release(struct stream *st)
 {
-	if (st->busy && st->set->agent)
-		ttrpc_call_cancel(st->set->agent, &st->call);
+	ttrpc_call_cancel(&st->call);
 	st->busy = false;
 	end(st);
 }

@@ -23,6 +23,7 @@ struct stream {
 	int fd;	       /* owned; -1: none, or ended */
 	bool pollable; /* in the loop when it would block */
 	bool socket;
+	bool shared;  /* with others, who want it blocking: asked before use */
 	bool busy;    /* a call is under way */
 	bool closing; /* ends when what was read is delivered */
 	bool ended;   /* nothing more will come */

@@ -59,7 +59,12 @@ static void end_if_idle(struct sandbox *s)
 
 static void on_disconnect(void *arg, uint64_t connection)
 {
-	end_if_idle(arg);
+	struct sandbox *s = arg;
+
+	for (struct container *c = s->containers; c; c = c->next)
+		for (struct process *p = c->processes; p; p = p->next)
+			process_forget_waiters(p, connection);
+	end_if_idle(s);
 }
 
 static void on_idle(struct evtimer *timer)

@@ -24,7 +24,7 @@ struct relay {
 	struct process *p;
 	struct hook_run hooks;
 	uint32_t signal;
-	bool starts; /* the first process of a container */
+	bool starts;
 	void (*succeeded)(struct relay *r, const ProtobufCMessage *reply);
 };
 
@@ -66,7 +66,10 @@ static void relay_done(struct ttrpc_call *call, enum ttrpc_code code,
 		       const char *text, const ProtobufCMessage *reply)
 {
 	struct relay *r = container_of(call, struct relay, call);
+	const char *reason = r->c->sandbox->reason;
 
+	if (r->starts)
+		r->p->starting = false;
 	if (code == TTRPC_OK && r->succeeded) {
 		r->succeeded(r, reply);
 		return;
@@ -74,11 +77,29 @@ static void relay_done(struct ttrpc_call *call, enum ttrpc_code code,
 	if (code == TTRPC_OK)
 		ttrpc_reply(r->req, NULL);
 	else
-		ttrpc_fail(r->req, code, "%s", text);
+		ttrpc_fail(r->req, code, "%s",
+			   code == TTRPC_CANCELLED && *reason ? reason : text);
 	/* There is nothing to start again, nor to wait for. */
-	if (code != TTRPC_OK && r->starts)
+	if (code != TTRPC_OK && r->starts && !*r->p->exec_id)
 		process_ended(r->p, STATUS_NOT_STARTED, 0);
 	relay_free(r);
+}
+
+/* A container that is being created may be gone at the next moment. */
+static bool can_relay(const struct sandbox *s, const struct process *p,
+		      struct ttrpc_request *req)
+{
+	if (p->container->creating)
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "container \"%.128s\" is being created",
+			   p->container->id);
+	else if (!s->agent)
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "container not running%s%.300s",
+			   s->reason[0] ? ": " : "", s->reason);
+	else
+		return true;
+	return false;
 }
 
 /* NULL: req is answered already. */
@@ -90,11 +111,8 @@ relay(struct sandbox *s, struct ttrpc_request *req, const char *method,
 {
 	struct relay *r;
 
-	if (!s->agent) {
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "container not running: %.300s", s->reason);
+	if (!can_relay(s, p, req))
 		return NULL;
-	}
 	r = calloc(1, sizeof(*r));
 	if (!r) {
 		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
@@ -104,7 +122,7 @@ relay(struct sandbox *s, struct ttrpc_request *req, const char *method,
 	r->p = p;
 	p->busy++;
 	r->c = p->container;
-	r->starts = succeeded == started && !*p->exec_id;
+	r->starts = p->starting = succeeded == started;
 	r->succeeded = succeeded;
 	r->call.done = relay_done;
 	ttrpc_call_start(
@@ -178,6 +196,11 @@ static void handle_start(struct ttrpc_request *req,
 			   p->state == PROCESS_RUNNING ? "running" : "stopped");
 		return;
 	}
+	if (p->starting) {
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "cannot start \"%s\": it is starting", m->id);
+		return;
+	}
 	if (*p->exec_id) {
 		start_exec(s, req, p);
 		return;
@@ -202,6 +225,7 @@ static void handle_exec(struct ttrpc_request *req,
 			   "cannot exec in a stopped container");
 		return;
 	}
+	process_reap_abandoned(c);
 	if (!m->exec_id[0] || oci_check_id(m->exec_id, &err) < 0 ||
 	    process_find(c, m->exec_id)) {
 		ttrpc_fail(req, TTRPC_ALREADY_EXISTS,
@@ -341,7 +365,8 @@ static void handle_kill(struct ttrpc_request *req,
 			   "signal %u: expected 1 to 64", m->signal);
 		return;
 	}
-	if (p->state == PROCESS_CREATED) {
+	/* One that starts gets it behind the start. */
+	if (p->state == PROCESS_CREATED && !p->starting) {
 		kill_created(arg, req, p, m->signal);
 		return;
 	}
@@ -358,6 +383,8 @@ static bool busy(const struct process *p)
 
 	if (*p->exec_id)
 		return p->busy;
+	if (p->container->creating)
+		return true;
 	for (; q; q = q->next)
 		if (q->busy)
 			return true;
@@ -369,8 +396,14 @@ static void handle_delete(struct ttrpc_request *req,
 {
 	const Task__DeleteRequest *m = (const void *)message;
 	Task__DeleteResponse reply = TASK__DELETE_RESPONSE__INIT;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct container *c = container_find(arg, m->id);
+	struct process *p;
 
+	if (c && c->deleting && !m->exec_id[0]) {
+		delete_again(c, req);
+		return;
+	}
+	p = find_process(arg, m->id, m->exec_id, req);
 	if (!p)
 		return;
 	if (p->state == PROCESS_RUNNING) {
