@@ -56,7 +56,9 @@ finish()
 	trap - EXIT
 	eval "$cleanup"
 	if [ "$failed" -gt 0 ] || [ "$number" -eq 0 ]; then
-		tail -n 100 "$log" | sed 's/^/# log: /'
+		# Without the start of each guest.
+		grep -v 'guest: \[ *0\.' "$log" | tail -n 100 |
+			sed 's/^/# log: /'
 	fi
 	for id in "$state"/*/; do
 		[ -d "$id" ] || continue
@@ -70,6 +72,7 @@ finish()
 	then
 		fail "$suite ends ahead of time (status $rc)"
 	fi
+	echo "# $suite: $SECONDS s"
 	summary
 	[ "$failed" -eq 0 ]
 	exit
