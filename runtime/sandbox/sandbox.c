@@ -133,6 +133,7 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 		break;
 	case CONTROL_CONSOLE:
 		console_feed(&s->console, m->text, m->len);
+		setup_hint(s);
 		break;
 	case CONTROL_LOG:
 		if (log_allowed(&s->limit, 10))
@@ -314,13 +315,17 @@ int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 	int ret = make_host_cgroup(s, first, err);
 
 	if (!ret)
+		ret = container_save_early(first, err);
+	if (!ret)
 		ret = network_attach(&s->network, first->spec, s->dir,
 				     s->args->config->internetworking_model,
 				     err);
 	if (!ret) {
 		log_debug("step: network attached");
-		ret = make_tree(s, err);
+		ret = container_save_early(first, err);
 	}
+	if (!ret)
+		ret = make_tree(s, err);
 	if (!ret)
 		ret = start_process(s, first, err);
 	if (!ret)

@@ -120,6 +120,7 @@ struct sandbox {
 	struct evsource dial_src;
 	struct evtimer dial_timer;
 	uint64_t dial_deadline_ns;
+	uint64_t dialed_ns; /* the last time */
 	char dial_answer[32];
 	size_t dial_len;
 	struct ttrpc_client *agent;
@@ -147,6 +148,9 @@ uint64_t sandbox_now_ns(void);
 /* setup.c: from the first dial to a sandbox that takes containers. */
 int setup_start(struct sandbox *s, const struct container *first,
 		struct err *err) MUST_CHECK;
+/* The guest wrote to its console, as its agent does when it listens: do not
+ * wait with the next dial. */
+void setup_hint(struct sandbox *s);
 void setup_abort(struct sandbox *s);
 
 /* container.c, process_life.c */
@@ -158,6 +162,8 @@ struct container *container_new(struct sandbox *s, const char *id,
 int container_share(struct container *c, struct err *err) MUST_CHECK;
 void container_unshare(struct container *c);
 int container_save(struct container *c, struct err *err) MUST_CHECK;
+/* Before it is created: what a sweep must know if we are killed. */
+int container_save_early(struct container *c, struct err *err) MUST_CHECK;
 void container_free(struct container *c);
 struct process *process_new(struct container *c, const char *exec_id,
 			    struct err *err);

@@ -21,6 +21,8 @@
 /* Between a refused dial and the next: a guest that is not up yet cannot
  * tell us when it will be. Kata's runtimes use 10 ms. */
 #define REDIAL_MS 5
+/* A guest that prints and prints causes no more than this. */
+#define HINT_APART_NS 1000000u
 
 static void next_call(struct sandbox *s);
 static void dial(struct sandbox *s);
@@ -240,6 +242,7 @@ static int open_dial(struct sandbox *s)
 
 static void dial(struct sandbox *s)
 {
+	s->dialed_ns = sandbox_now_ns();
 	uint64_t now = sandbox_now_ns();
 
 	s->dial_fd = open_dial(s);
@@ -263,6 +266,17 @@ static void on_dial_timer(struct evtimer *timer)
 		redial(s);
 	else
 		dial(s);
+}
+
+void setup_hint(struct sandbox *s)
+{
+	bool waiting =
+		s->phase == SANDBOX_STARTING && !s->agent && s->dial_fd < 0;
+
+	if (!waiting || sandbox_now_ns() - s->dialed_ns < HINT_APART_NS)
+		return;
+	evtimer_stop(&s->dial_timer);
+	dial(s);
 }
 
 int setup_start(struct sandbox *s, const struct container *first,
