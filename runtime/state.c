@@ -48,7 +48,8 @@ int state_claim(const char *root, const char *id, struct err *err)
 	return err_sys(err, "state directory %s", dir);
 }
 
-int state_save(const char *root, const struct state *s, struct err *err)
+static int save(const char *root, const struct state *s, const char *name,
+		struct err *err)
 {
 	struct jsonw *w = jsonw_new(true);
 	AUTO_FREE char *path = NULL;
@@ -79,7 +80,7 @@ int state_save(const char *root, const struct state *s, struct err *err)
 	jsonw_end_object(w);
 	jsonw_end_object(w);
 	text = jsonw_finish(w, &len);
-	if (!text || asprintf(&path, "%s/%s/state.json", root, s->id) < 0) {
+	if (!text || asprintf(&path, "%s/%s/%s", root, s->id, name) < 0) {
 		path = NULL;
 		return err_set(err, ENOMEM, "out of memory");
 	}
@@ -87,6 +88,16 @@ int state_save(const char *root, const struct state *s, struct err *err)
 	if (ret < 0)
 		return err_ret(err, ret, "write %s", path);
 	return 0;
+}
+
+int state_save(const char *root, const struct state *s, struct err *err)
+{
+	return save(root, s, "state.json", err);
+}
+
+int state_save_early(const char *root, const struct state *s, struct err *err)
+{
+	return save(root, s, "early.json", err);
 }
 
 static int copy_string(const struct json *root, const char *key, char **out,
@@ -168,13 +179,14 @@ static int parse(const struct json *root, struct state *s, struct err *err)
 	return ret;
 }
 
-struct state *state_load(const char *root, const char *id, struct err *err)
+static struct state *load(const char *root, const char *id, const char *name,
+			  struct err *err)
 {
 	AUTO_FREE char *path = NULL;
 	struct state *s;
 	struct json *tree;
 
-	if (asprintf(&path, "%s/%s/state.json", root, id) < 0) {
+	if (asprintf(&path, "%s/%s/%s", root, id, name) < 0) {
 		path = NULL;
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
@@ -195,6 +207,17 @@ struct state *state_load(const char *root, const char *id, struct err *err)
 	}
 	json_free(tree);
 	return s;
+}
+
+struct state *state_load(const char *root, const char *id, struct err *err)
+{
+	return load(root, id, "state.json", err);
+}
+
+struct state *state_load_early(const char *root, const char *id,
+			       struct err *err)
+{
+	return load(root, id, "early.json", err);
 }
 
 void state_free(struct state *s)

@@ -7,6 +7,7 @@
  * `delete` can clean up after a process that was killed:
  *
  *	<root>/<id>/state.json    of each container, written by rename
+ *	<root>/<id>/early.json    the same, while it is being created
  *	<root>/<id>/task.sock     of each sandbox: the supervisor's Task API
  *	<root>/<id>/vsock.sock    of each sandbox: hybrid vsock
  *
@@ -51,6 +52,12 @@ int state_save(const char *root, const struct state *state,
 	       struct err *err) MUST_CHECK;
 /* NULL: err; ENOENT: container "x" does not exist. */
 struct state *state_load(const char *root, const char *id, struct err *err);
+/* The same of a container that is on its way: no command but a sweep sees it.
+ * It is what names the host's resources until state.json does. */
+int state_save_early(const char *root, const struct state *state,
+		     struct err *err) MUST_CHECK;
+struct state *state_load_early(const char *root, const char *id,
+			       struct err *err);
 void state_free(struct state *state);
 /* Removes <root>/<id> and what is in it. */
 int state_remove(const char *root, const char *id) MUST_CHECK;

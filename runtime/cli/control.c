@@ -8,14 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/pb.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "runtime/cli/cli.h"
 #include "runtime/cli/task.h"
 #include "runtime/oci/spec.h"
 #include "runtime/sandbox/supervisor.h"
+
+/* A guest that is alive takes far less; one that is hostile is not waited for
+ * any longer. */
+#define KILL_MS 15000
+#define DELETE_MS 60000
 
 /* "9", "KILL", "SIGKILL", "sigkill", "RTMIN+3". The number, or -EINVAL. */
 static int parse_signal(const char *text, struct err *err)
@@ -88,18 +95,23 @@ int cmd_resume(const struct cli *cli, struct err *err)
 	return simple_call(cli, "Resume", &request.base, err);
 }
 
-static void kill_and_wait(int task, const char *id)
+/* -errno only when it goes on, or nobody can say. */
+static int kill_and_wait(int task, const char *id, struct err *err)
 {
 	Task__KillRequest kill_all = TASK__KILL_REQUEST__INIT;
 	Task__WaitRequest wait = TASK__WAIT_REQUEST__INIT;
-	struct err ignored;
+	int ret;
 
 	kill_all.id = wait.id = pb_str(id);
 	kill_all.signal = SIGKILL;
 	kill_all.all = true;
-	/* Fails when it has ended already; Wait then answers at once. */
-	(void)!task_call(task, "Kill", &kill_all.base, NULL, NULL, &ignored);
-	(void)!task_call(task, "Wait", &wait.base, NULL, NULL, &ignored);
+	/* Refused when it has ended already; Wait then answers at once. */
+	ret = task_call_within(task, "Kill", &kill_all.base, KILL_MS, NULL,
+			       err);
+	if (!ret || ret == -EREMOTEIO)
+		ret = task_call_within(task, "Wait", &wait.base, KILL_MS, NULL,
+				       err);
+	return ret == -EREMOTEIO ? 0 : ret;
 }
 
 /* The supervisor is gone: what it left is described by state.json. */
@@ -115,52 +127,73 @@ static int sweep(const struct cli *cli, const struct state *s, struct err *err)
 	return 0;
 }
 
+/* The guest does not end it: its VM is ended. */
+static int end_sandbox(const struct cli *cli, const struct state *s,
+		       struct err *err)
+{
+	struct err why;
+
+	if (strcmp(s->sandbox, s->id))
+		return err_set(err, ETIMEDOUT,
+			       "container \"%s\" does not end; the deletion of "
+			       "its sandbox \"%s\" ends the VM",
+			       s->id, s->sandbox);
+	if (task_shutdown(cli->root, s->id, &why) < 0)
+		log_warn("%s", why.text);
+	return sandbox_sweep(cli->root, s->id, err);
+}
+
+/* Whatever it takes. */
+static int delete_by_force(const struct cli *cli, const struct state *s,
+			   int task, struct err *err)
+{
+	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
+	enum ttrpc_code code = TTRPC_OK;
+	int ret = kill_and_wait(task, s->id, err);
+
+	request.id = s->id;
+	if (!ret)
+		ret = task_call_within(task, "Delete", &request.base, DELETE_MS,
+				       &code, err);
+	if (ret == -EREMOTEIO && code != TTRPC_NOT_FOUND)
+		return ret;
+	/* Somebody else deleted it; what it left is in nobody's way. */
+	if (ret == -EREMOTEIO)
+		return strcmp(s->sandbox, s->id) ? sweep(cli, s, err) : 0;
+	return ret < 0 ? end_sandbox(cli, s, err) : 0;
+}
+
 static int delete_container(const struct cli *cli, const struct state *s,
 			    struct err *err)
 {
 	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
 	AUTO_FD int task = task_connect(cli->root, s->sandbox, err);
 	enum task_status status;
+	int ret;
 
 	if (task == -ECONNREFUSED)
 		return sweep(cli, s, err);
 	if (task < 0)
 		return task;
+	if (cli->force)
+		return delete_by_force(cli, s, task, err);
 	status = task_status(cli->root, s);
-	if (status != TASK_STOPPED) {
-		if (!cli->force)
-			return err_set(err, EBUSY,
-				       "cannot delete container \"%s\" that "
-				       "is not stopped: %s",
-				       s->id, task_status_name(status));
-		kill_and_wait(task, s->id);
-	}
+	if (status != TASK_STOPPED)
+		return err_set(err, EBUSY,
+			       "cannot delete container \"%s\" that is not "
+			       "stopped: %s",
+			       s->id, task_status_name(status));
 	request.id = s->id;
-	return task_call(task, "Delete", &request.base, NULL, NULL, err);
+	ret = task_call(task, "Delete", &request.base, NULL, NULL, err);
+	/* It ended while we asked: with the container, or killed. */
+	if (ret < 0 && ret != -EREMOTEIO)
+		return sweep(cli, s, err);
+	return ret;
 }
 
-/*
- * The supervisor of a creation that was killed knows what it has made so far,
- * and removes it; its connections end when that is done.
- */
-static int end_supervisor(const struct cli *cli, const char *id,
-			  struct err *err)
+static int does_not_exist(const char *id, struct err *err)
 {
-	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
-	AUTO_FD int task = task_connect(cli->root, id, err);
-	char rest[64];
-	int ret;
-
-	if (task == -ECONNREFUSED)
-		return 0;
-	if (task < 0)
-		return task;
-	request.id = pb_str(id);
-	request.now = true;
-	ret = task_call(task, "Shutdown", &request.base, NULL, NULL, err);
-	while (!ret && read(task, rest, sizeof(rest)) > 0)
-		;
-	return ret;
+	return err_set(err, ENOENT, "container \"%s\" does not exist", id);
 }
 
 /*
@@ -172,26 +205,29 @@ static int delete_unfinished(const struct cli *cli, const char *id,
 {
 	AUTO_FREE char *dir = NULL;
 	AUTO_FD int lock = -1;
-	int ret;
+	struct stat st;
+	struct err why;
 
 	if (asprintf(&dir, "%s/%s", cli->root, id) < 0) {
 		dir = NULL;
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock < 0 && errno == ENOENT) {
-		if (cli->force)
-			return 0;
-		return err_set(err, ENOENT, "container \"%s\" does not exist",
-			       id);
-	}
+	lock = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (lock < 0 && errno == ENOENT)
+		return cli->force ? 0 : does_not_exist(id, err);
 	if (lock < 0)
 		return err_sys(err, "open %s", dir);
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, EBUSY, "container \"%s\" is being created",
 			       id);
-	ret = end_supervisor(cli, id, err);
-	return ret < 0 ? ret : sandbox_sweep(cli->root, id, err);
+	/* Between the two, others may have removed it and made it anew. */
+	if (fstat(lock, &st) == 0 && st.st_nlink == 0)
+		return cli->force ? 0 : does_not_exist(id, err);
+	/* The supervisor of a creation that was killed knows what it has made
+	 * so far. One that does not end is killed by the sweep. */
+	if (task_shutdown(cli->root, id, &why) < 0)
+		log_warn("%s", why.text);
+	return sandbox_sweep(cli->root, id, err);
 }
 
 int cmd_delete(const struct cli *cli, struct err *err)

@@ -182,20 +182,17 @@ static int make(struct creation *c, struct err *err)
  * made when its last container is gone; the rest is ours. */
 static void undo(struct creation *c)
 {
-	Task__ShutdownRequest shutdown = TASK__SHUTDOWN_REQUEST__INIT;
 	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
 	struct err ignored;
 
-	request.id = shutdown.id = pb_str(c->id);
+	request.id = pb_str(c->id);
 	proxy_abandon(&c->proxy);
 	if (c->created &&
 	    task_call(c->task, "Delete", &request.base, NULL, NULL, &ignored))
 		log_warn("undoing: %s", ignored.text);
-	if (c->task >= 0 && c->role != OCI_POD_CONTAINER && !c->created &&
-	    task_call(c->task, "Shutdown", &shutdown.base, NULL, NULL,
-		      &ignored) < 0)
-		log_debug("undoing: %s", ignored.text);
 	if (c->claimed && c->role != OCI_POD_CONTAINER) {
+		if (task_shutdown(c->cli->root, c->id, &ignored) < 0)
+			log_warn("undoing: %s", ignored.text);
 		if (sandbox_sweep(c->cli->root, c->id, &ignored) < 0)
 			log_warn("undoing: %s", ignored.text);
 	} else if (c->claimed && state_remove(c->cli->root, c->id) < 0) {

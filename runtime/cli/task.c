@@ -3,17 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.h"
 #include "base/cleanup.h"
 #include "runtime/oci/spec.h"
 
 #define TASK_SERVICE "containerd.task.v2.Task"
+#define SHUTDOWN_MS 20000
 
 /* A path of any length: by way of the directory's descriptor. */
 static int connect_beneath(const char *root, const char *sandbox)
@@ -66,6 +69,43 @@ int task_call_fds(int fd, const char *method, const ProtobufCMessage *request,
 {
 	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL, NULL, 0,
 			       fds, nfds, NULL, err);
+}
+
+int task_call_within(int fd, const char *method,
+		     const ProtobufCMessage *request, int timeout_ms,
+		     enum ttrpc_code *code, struct err *err)
+{
+	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL, NULL,
+			       timeout_ms, NULL, 0, code, err);
+}
+
+int task_shutdown(const char *root, const char *sandbox, struct err *err)
+{
+	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
+	AUTO_FD int task = task_connect(root, sandbox, err);
+	struct pollfd pfd = {.fd = task, .events = POLLIN};
+	char rest[64];
+	int ret;
+
+	if (task == -ECONNREFUSED)
+		return 0;
+	if (task < 0)
+		return task;
+	request.id = pb_str(sandbox);
+	request.now = true;
+	ret = task_call_within(task, "Shutdown", &request.base, SHUTDOWN_MS,
+			       NULL, err);
+	/* Its connections end when all is removed. */
+	while (!ret) {
+		if (poll(&pfd, 1, SHUTDOWN_MS) == 0)
+			return err_set(err, ETIMEDOUT,
+				       "the supervisor of sandbox \"%s\" does "
+				       "not end",
+				       sandbox);
+		if (read(task, rest, sizeof(rest)) <= 0)
+			break;
+	}
+	return ret;
 }
 
 int task_open(const char *root, const char *id, struct state **state,

@@ -7,6 +7,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "agent-proto/task.pb-c.h"
+#include "agent-proto/ttrpc.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "runtime/state.h"
@@ -22,6 +23,18 @@ int task_call(int fd, const char *method, const ProtobufCMessage *request,
 /* The same with descriptors, named "fd:0", "fd:1", ... in the request. */
 int task_call_fds(int fd, const char *method, const ProtobufCMessage *request,
 		  const int *fds, unsigned nfds, struct err *err) MUST_CHECK;
+
+/* The same with a limit, for what a hostile guest may delay: -ETIMEDOUT.
+ * The connection is of no use then. *code: of an answer (-EREMOTEIO). */
+int task_call_within(int fd, const char *method,
+		     const ProtobufCMessage *request, int timeout_ms,
+		     enum ttrpc_code *code, struct err *err) MUST_CHECK;
+/*
+ * Ends the supervisor of a sandbox, whatever it has, and waits until it has
+ * removed that. 0 also when there is none.
+ */
+int task_shutdown(const char *root, const char *sandbox,
+		  struct err *err) MUST_CHECK;
 
 /* Loads the state of a container and connects to its supervisor. */
 int task_open(const char *root, const char *id, struct state **state,

@@ -154,7 +154,9 @@ static int fill_annotations(const Oci__Spec *spec, struct state *state)
 	return 0;
 }
 
-int container_save(struct container *c, struct err *err)
+static int save(struct container *c,
+		int (*write)(const char *, const struct state *, struct err *),
+		struct err *err)
 {
 	struct sandbox *s = c->sandbox;
 	bool owner = !strcmp(c->id, s->args->id);
@@ -177,9 +179,19 @@ int container_save(struct container *c, struct err *err)
 
 	if (fill_annotations(c->spec, &state) < 0)
 		return err_set(err, ENOMEM, "out of memory");
-	ret = state_save(s->args->root, &state, err);
+	ret = write(s->args->root, &state, err);
 	free(state.annotations);
 	return ret;
+}
+
+int container_save(struct container *c, struct err *err)
+{
+	return save(c, state_save, err);
+}
+
+int container_save_early(struct container *c, struct err *err)
+{
+	return save(c, state_save_early, err);
 }
 
 void container_free(struct container *c)

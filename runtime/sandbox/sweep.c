@@ -75,6 +75,8 @@ int sandbox_sweep(const char *root, const char *id, struct err *err)
 	struct state *s = state_load(root, id, err);
 	int ret = 0;
 
+	if (!s && err->code == ENOENT)
+		s = state_load_early(root, id, err);
 	if (!s && err->code != ENOENT)
 		log_warn("%s", err->text);
 	if (s)
