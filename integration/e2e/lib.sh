@@ -64,6 +64,9 @@ finish()
 		[ -d "$id" ] || continue
 		quietly nacre delete --force "$(basename "$id")"
 	done
+	for id in "${!session_pid[@]}"; do
+		close_session "$id"
+	done
 	[ "$(findmnt -rno TARGET | grep -c "^$work")" -eq 0 ] ||
 		findmnt -rno TARGET | grep "^$work" | sort -r |
 		while read -r at; do umount -l "$at"; done
@@ -320,14 +323,85 @@ up()
 {
 	local name=$1
 
+	close_session "$name"
 	must "container $name is created" create "$@"
 	must "container $name starts" nacre start "$tag-$name"
+}
+
+# A shell in container NAME for many scripts, for an exec takes its time.
+declare -A session_pid session_in session_out session_err
+
+open_session()
+{
+	local path=$work/$1.session in out err
+
+	close_session "$1"
+	mkfifo "$path".{in,out,err}
+	"$NACRE" --root "$state" --config "$config" --log "$log" exec \
+		"$tag-$1" sh <"$path.in" >"$path.out" 2>"$path.err" &
+	session_pid[$1]=$!
+	# In the order in which the other side opens them.
+	exec {in}>"$path.in" {out}<"$path.out" {err}<"$path.err"
+	session_in[$1]=$in session_out[$1]=$out session_err[$1]=$err
+	rm "$path".{in,out,err}
+}
+
+close_session()
+{
+	local fd
+
+	[ -n "${session_pid[$1]-}" ] || return 0
+	quietly kill -9 "${session_pid[$1]}"
+	wait "${session_pid[$1]}" 2>/dev/null
+	for fd in ${session_in[$1]} ${session_out[$1]} ${session_err[$1]}; do
+		exec {fd}>&-
+	done
+	unset "session_pid[$1]" "session_in[$1]" "session_out[$1]" \
+		"session_err[$1]"
+}
+
+has_session()
+{
+	[ -n "${session_pid[$1]-}" ] && kill -0 "${session_pid[$1]}" 2>/dev/null
+}
+
+# until_mark DESCRIPTOR: passes on what comes up to the mark; its number is
+# the result, 255 when there is none.
+until_mark()
+{
+	local line text='' first=y
+
+	while IFS= read -r -t "$limit" -u "$1" line; do
+		if [[ $line =~ ^"$mark":([0-9]+)$ ]]; then
+			printf '%s' "$text"
+			return "${BASH_REMATCH[1]}"
+		fi
+		[ -n "$first" ] || text+=$'\n'
+		text+=$line first=
+	done
+	printf '%s%s' "$text" "$line"
+	return 255
 }
 
 # guest NAME SCRIPT: runs SCRIPT by a shell in the container.
 guest()
 {
-	nacre exec "$tag-$1" sh -c "$2"
+	local status=0 mark=end-of-$tag
+
+	# What a subshell opened would be lost.
+	if ! has_session "$1"; then
+		if [ "$BASH_SUBSHELL" -gt 0 ]; then
+			nacre exec "$tag-$1" sh -c "$2"
+			return
+		fi
+		open_session "$1"
+	fi
+	printf '(\n%s\n) </dev/null; printf "\\n%s:$?\\n"
+		printf "\\n%s:0\\n" >&2\n' "$2" "$mark" "$mark" \
+		>&"${session_in[$1]}" || return 255
+	until_mark "${session_out[$1]}" || status=$?
+	until_mark "${session_err[$1]}" >&2
+	return $status
 }
 
 # guest_is DESCRIPTION NAME SCRIPT OUTPUT

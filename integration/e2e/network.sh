@@ -77,7 +77,8 @@ transfers()
 	local child
 
 	head -c ${mib}M /dev/urandom >"$work/n/rootfs/data"
-	guest n 'nc -l -p 5000 >/received' >"$work/nc.err" 2>&1 &
+	nacre exec "$tag-n" sh -c 'nc -l -p 5000 >/received' \
+		</dev/null >"$work/nc.err" 2>&1 &
 	child=$!
 	happens 'the guest listens' guest_listens
 	succeeds "$mib MiB to the guest are sent" timeout "$limit" \
