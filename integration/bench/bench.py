@@ -247,6 +247,6 @@ def load(name):
 def main(body):
     try:
         body()
-    except Failure as failure:
+    except (Failure, OSError, subprocess.SubprocessError) as failure:
         print(f"{sys.argv[0]}: {failure}", file=sys.stderr)
         sys.exit(1)
