@@ -74,18 +74,25 @@ class Nacre:
         self.work = pathlib.Path(tempfile.mkdtemp(
             prefix="nacre-bench.",
             dir=os.environ.get("NACRE_SCRATCH", "/var/tmp")))
+        self.state = self.work / "state"
+        try:
+            self.prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def prepare(self):
         self.config = self.work / "configuration.json"
         self.config.write_text(json.dumps({
-            "machine": machine,
+            "machine": self.machine,
             "kernel": str(RELEASE / "vmlinux"),
             "uml_kernel": str(RELEASE / "vmlinux-uml"),
             "initrd": str(RELEASE / "initramfs"),
             "default_vcpus": 1,
-            "default_memory": memory,
+            "default_memory": self.memory,
             "dial_timeout": LIMIT_S,
             "create_container_timeout": LIMIT_S,
         }))
-        self.state = self.work / "state"
         self.rootfs = self.work / "bundle" / "rootfs"
         for name in ("dev", "proc", "sys", "work"):
             (self.rootfs / name).mkdir(parents=True)
