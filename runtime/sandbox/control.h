@@ -17,7 +17,7 @@
 
 enum control_type {
 	/* From the sandbox. */
-	CONTROL_READY = 1, /* locked down, the guest runs */
+	CONTROL_READY = 1, /* locked down, starting the guest */
 	CONTROL_FAILED,	   /* text: why it cannot start */
 	CONTROL_EXITED,	   /* text: why the machine is over */
 	CONTROL_CONSOLE,   /* text: bytes of the guest's console */

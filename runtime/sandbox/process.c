@@ -244,9 +244,10 @@ static int start(struct running *r, struct err *err)
 		ret = add_devices(r, err);
 	if (!ret)
 		ret = lock_down(r, err);
-	if (!ret)
-		ret = vm_start(r->vm, err);
-	return ret;
+	if (ret < 0)
+		return ret;
+	report(r, CONTROL_READY, "");
+	return vm_start(r->vm, err);
 }
 
 /* All of the supervisor's descriptors but those that params names. */
@@ -283,7 +284,6 @@ static void NORETURN sandbox_main(const struct sandbox_params *params,
 		report(&r, CONTROL_FAILED, err.text);
 		_exit(1);
 	}
-	report(&r, CONTROL_READY, "");
 	evloop_run(r.loop);
 	/* The kernel takes the rest apart faster than we could. */
 	_exit(0);

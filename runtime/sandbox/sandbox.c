@@ -121,7 +121,7 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 	switch (m->type) {
 	case CONTROL_READY:
 		if (log_allowed(&s->limit, 10))
-			log_debug("step: guest runs");
+			log_debug("step: guest starts");
 		break;
 	case CONTROL_FAILED:
 		sandbox_died(s, m->text);
