@@ -56,10 +56,11 @@ pod()
 	is 'the IPC namespace is shared' \
 		"$(guest one 'readlink /proc/self/ns/ipc')" \
 		"$(guest two 'readlink /proc/self/ns/ipc')"
+	# The shell, and the one that it has forked.
 	guest_is 'processes of its own alone' one \
-		'set -- /proc/[0-9]*; echo $#; cat /proc/1/comm' $'2\nsleep'
+		'set -- /proc/[0-9]*; echo $#; cat /proc/1/comm' $'3\nsleep'
 	sees_more=$(guest two 'set -- /proc/[0-9]*; echo $#')
-	[ "${sees_more:-0}" -gt 2 ] && pass 'a shared PID namespace shows all' ||
+	[ "${sees_more:-0}" -gt 3 ] && pass 'a shared PID namespace shows all' ||
 		fail 'a shared PID namespace shows all' "$sees_more"
 	is 'list shows all' "$(nacre list -q | sort | tr '\n' ' ')" \
 		"$tag-one $tag-pod $tag-two "
@@ -85,12 +86,20 @@ end()
 	clean 'nothing is left'
 }
 
+# CRI-O makes these namespaces, for the sandbox's own container as well.
+managed='.linux.namespaces |= map(if .type == "ipc" or .type == "uts"
+	then .path = "/proc/1/ns/\(.type)" else . end)'
+
 killed()
 {
-	member pod sandbox
+	member pod sandbox '' "$managed"
 	up pod
-	member one container pod
+	member one container pod "$managed"
 	up one
+	is 'managed namespaces: the IPC namespace is shared' \
+		"$(guest one 'readlink /proc/self/ns/ipc')" \
+		"$(guest pod 'readlink /proc/self/ns/ipc')"
+	guest_is 'managed namespaces: host name of the pod' one hostname pod
 	kill -9 "$(sandbox_of pod)"
 	happens 'sandbox killed: its container is stopped' \
 		has_status one stopped

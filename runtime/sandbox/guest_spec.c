@@ -142,30 +142,35 @@ static void edit_resources(Oci__LinuxResources *r)
 }
 
 /*
- * The guest's network is the pod's. PID, IPC and UTS namespaces with a path
- * are another container's of the pod: the agent shares those of the sandbox.
+ * The guest's network is the pod's. So are its IPC and UTS namespaces: the
+ * first container of a pod has them, wherever its engine made some on the
+ * host, and others name the first one's by a path. A PID namespace with a path
+ * is that of the pod, which the agent has.
  */
-static bool drop_namespace(const struct container *c,
+static bool drop_namespace(const struct container *c, enum oci_role role,
 			   const Oci__LinuxNamespace *ns)
 {
-	if (!strcmp(ns->type, "network"))
+	bool pods = !strcmp(ns->type, "ipc") || !strcmp(ns->type, "uts");
+
+	if (!strcmp(ns->type, "network") || (pods && role == OCI_POD_SANDBOX))
 		return true;
 	return c->pod_container && ns->path[0] &&
-	       (!strcmp(ns->type, "ipc") || !strcmp(ns->type, "uts") ||
-		!strcmp(ns->type, "pid"));
+	       (pods || !strcmp(ns->type, "pid"));
 }
 
 static int edit_namespaces(struct container *c, Oci__Linux *l, struct err *err)
 {
+	enum oci_role role;
+	const char *unused;
 	size_t kept = 0;
-	int ret = 0;
+	int ret = oci_role(c->spec, &role, &unused, err);
 
 	for (size_t i = 0; i < l->n_namespaces; i++) {
 		Oci__LinuxNamespace *ns = l->namespaces[i];
 
 		if (c->pod_container && ns->path[0] && !strcmp(ns->type, "pid"))
 			c->shared_pid = true;
-		if (drop_namespace(c, ns)) {
+		if (drop_namespace(c, role, ns)) {
 			oci__linux_namespace__free_unpacked(ns, NULL);
 			continue;
 		}
