@@ -29,26 +29,62 @@ static bool unified(void)
 	       strstr(text, "memory") && strstr(text, "pids");
 }
 
-/* "a/b" from "/a/b"; "slice/prefix-name.scope" from "slice:prefix:name". */
+/* "a.slice/a-b.slice" from "a-b.slice": a dash is a level (systemd.slice(5)).
+ * NULL: not the name of a slice, or out of memory. */
+static char *expand_slice(const char *slice)
+{
+	static const char suffix[] = ".slice";
+	size_t len = strlen(slice);
+	AUTO_FREE char *path = NULL;
+	size_t size = 0;
+	FILE *out;
+
+	if (!strcmp(slice, "-.slice"))
+		return strdup(".");
+	if (len <= strlen(suffix) ||
+	    strcmp(slice + len - strlen(suffix), suffix) ||
+	    strchr(slice, '/') || slice[0] == '-' || strstr(slice, "--") ||
+	    strstr(slice, "-."))
+		return NULL;
+	out = open_memstream(&path, &size);
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		if (slice[i] == '-')
+			fprintf(out, "%.*s%s/", (int)i, slice, suffix);
+	fputs(slice, out);
+	return fclose(out) ? NULL : steal_ptr(&path);
+}
+
+char *host_cgroup_of_systemd(const char *given)
+{
+	char slice[256], prefix[256], name[256];
+	AUTO_FREE char *dir = NULL;
+	char *path;
+	int end = 0;
+
+	if (sscanf(given, "%255[^:/]:%255[^:/]:%255[^:/]%n", slice, prefix,
+		   name, &end) != 3 ||
+	    given[end])
+		return NULL;
+	dir = expand_slice(slice);
+	if (!dir || asprintf(&path, "%s/%s-%s.scope", dir, prefix, name) < 0)
+		return NULL;
+	return path;
+}
+
+/* "a/b" from "/a/b", or what "slice:prefix:name" stands for. */
 static char *relative_path(const Oci__Spec *spec, const char *id, bool systemd)
 {
 	const char *given =
 		spec->linux_config ? spec->linux_config->cgroups_path : "";
-	char slice[256], prefix[256], name[256];
 	char *path = NULL;
-	int n;
 
-	if (!*given) {
-		n = asprintf(&path, "nacre/%s", id);
-	} else if (systemd) {
-		if (sscanf(given, "%255[^:]:%255[^:]:%255[^:]", slice, prefix,
-			   name) != 3)
-			return NULL;
-		n = asprintf(&path, "%s/%s-%s.scope", slice, prefix, name);
-	} else {
-		n = asprintf(&path, "%s", given + strspn(given, "/"));
-	}
-	return n < 0 ? NULL : path;
+	if (!*given)
+		return asprintf(&path, "nacre/%s", id) < 0 ? NULL : path;
+	if (systemd)
+		return host_cgroup_of_systemd(given);
+	return strdup(given + strspn(given, "/"));
 }
 
 static bool escapes(const char *path)
@@ -127,7 +163,7 @@ int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
 	if (!relative || !*relative || escapes(relative))
 		return err_set(err, EINVAL, "linux.cgroupsPath \"%s\": %s",
 			       spec->linux_config->cgroups_path,
-			       systemd ? "expected slice:prefix:name"
+			       systemd ? "expected NAME.slice:PREFIX:NAME"
 				       : "not a path below the hierarchy");
 	if (asprintf(&full, CGROUP_ROOT "/%s", relative) < 0) {
 		full = NULL;

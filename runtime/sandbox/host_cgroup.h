@@ -27,6 +27,11 @@ int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
 		       char **path, struct err *err) MUST_CHECK;
 int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
 		      uint64_t overhead, struct err *err) MUST_CHECK;
+/*
+ * The path below the hierarchy that systemd gives "SLICE:PREFIX:NAME"; the
+ * caller frees it. NULL: not of that form.
+ */
+char *host_cgroup_of_systemd(const char *given);
 /* Kills what is left in it and removes it. 0 when it is not there. */
 int host_cgroup_remove(const char *path) MUST_CHECK;
 
