@@ -121,7 +121,8 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
-	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control
+	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
+	runtime/sandbox/test_host_cgroup
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs)
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
