@@ -88,14 +88,21 @@ static const struct opt *match(const struct opt *opts, size_t n, int c)
 	return NULL;
 }
 
+static int wrong(const char *command, const char *what, struct err *err)
+{
+	return err_set(err, EINVAL, "%s, see `nacre %s%s--help`", what,
+		       command ? command : "", command ? " " : "");
+}
+
 /* Parses the options at the start of argv[1..]; the number of words used
- * (argv[0] included), or -errno. */
+ * (argv[0] included), or -errno. command NULL: those of the program. */
 static int parse(int argc, char **argv, const struct opt *opts,
-		 const char *where, struct cli *cli, struct err *err)
+		 const char *command, struct cli *cli, struct err *err)
 {
 	size_t n = count_opts(opts);
 	struct option longs[OPTS_MAX + 1];
 	char shorts[2 * OPTS_MAX + 3];
+	char what[128];
 	int c;
 
 	BUG_ON(n > OPTS_MAX);
@@ -106,14 +113,13 @@ static int parse(int argc, char **argv, const struct opt *opts,
 		const struct opt *opt = match(opts, n, c);
 		int ret;
 
-		if (c == ':')
-			return err_set(err, EINVAL,
-				       "%s: option %s needs a value", where,
-				       argv[optind - 1]);
-		if (!opt)
-			return err_set(err, EINVAL,
-				       "%s: unknown option %s, see --help",
-				       where, argv[optind - 1]);
+		if (c == ':' || !opt) {
+			snprintf(what, sizeof(what),
+				 c == ':' ? "option %.64s needs a value"
+					  : "unknown option %.64s",
+				 argv[optind - 1]);
+			return wrong(command, what, err);
+		}
 		ret = store(cli, opt, optarg, err);
 		if (ret < 0)
 			return ret;
@@ -156,7 +162,7 @@ static int gather(int argc, char **argv, const struct command *command,
 int cli_parse(int argc, char **argv, struct cli *cli,
 	      const struct command **command, struct err *err)
 {
-	int used = parse(argc, argv, global_opts, "nacre", cli, err);
+	int used = parse(argc, argv, global_opts, NULL, cli, err);
 	int ret;
 
 	*command = NULL;
@@ -169,7 +175,8 @@ int cli_parse(int argc, char **argv, struct cli *cli,
 	*command = find(argv[0]);
 	if (!*command)
 		return err_set(err, EINVAL,
-			       "unknown command \"%s\", see --help", argv[0]);
+			       "unknown command \"%s\", see `nacre --help`",
+			       argv[0]);
 	cli->command = (*command)->name;
 	cli->words = calloc((size_t)argc + 1, sizeof(char *));
 	if (!cli->words)

@@ -28,7 +28,7 @@
 static int own_mounts(struct err *err)
 {
 	if (unshare(CLONE_NEWNS) < 0)
-		return err_sys(err, "new mount namespace");
+		return err_sys(err, "new mount namespace (nacre needs root)");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_sys(err, "make mounts slaves");
 	return 0;

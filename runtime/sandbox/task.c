@@ -222,7 +222,10 @@ static void handle_exec(struct ttrpc_request *req,
 		return;
 	if (c->processes->state != PROCESS_RUNNING) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "cannot exec in a stopped container");
+			   c->processes->state == PROCESS_CREATED
+				   ? "cannot exec in a container that is not "
+				     "started"
+				   : "cannot exec in a stopped container");
 		return;
 	}
 	process_reap_abandoned(c);
