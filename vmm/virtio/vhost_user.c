@@ -34,25 +34,43 @@ static int get_features(struct vhost_user *vu, struct vu_msg *msg)
 	return reply_u64(msg, vu->dev->offered | VU_F_PROTOCOL_FEATURES);
 }
 
+/* Without the protocol's features a ring that starts is enabled. */
+static bool enabled_from_start(const struct vhost_user *vu)
+{
+	return vu->features_set && !(vu->features & VU_F_PROTOCOL_FEATURES);
+}
+
 static void forget_rings(struct vhost_user *vu)
 {
 	vu_stop(vu);
 	vu_rings_reset(vu);
 }
 
+static void reset(struct vhost_user *vu)
+{
+	forget_rings(vu);
+	vu_rings_enable(vu, enabled_from_start(vu));
+}
+
 static int set_features(struct vhost_user *vu, struct vu_msg *msg)
 {
 	uint64_t v = msg->payload.u64;
+	bool was;
 
 	if (v & ~(vu->dev->offered | VU_F_PROTOCOL_FEATURES))
 		return -EINVAL;
 	if (!(v & VIRTIO_F_VERSION_1))
 		return -EINVAL; /* a legacy driver */
+	was = enabled_from_start(vu);
 	/* A driver that begins again. User-mode Linux says no more than this
 	 * of a reset. */
 	vu->features = v;
 	vu->features_set = true;
 	forget_rings(vu);
+	/* QEMU enables the rings of a network device before this request, and
+	 * not again. */
+	if (was || enabled_from_start(vu))
+		vu_rings_enable(vu, enabled_from_start(vu));
 	return 0;
 }
 
@@ -63,7 +81,7 @@ static int set_owner(struct vhost_user *vu, struct vu_msg *msg)
 
 static int reset_owner(struct vhost_user *vu, struct vu_msg *msg)
 {
-	forget_rings(vu);
+	reset(vu);
 	return 0;
 }
 
@@ -72,7 +90,7 @@ static int reset_device(struct vhost_user *vu, struct vu_msg *msg)
 	vu->features = 0;
 	vu->features_set = false;
 	vu->status = 0;
-	forget_rings(vu);
+	reset(vu);
 	return 0;
 }
 
@@ -102,7 +120,7 @@ static int set_status(struct vhost_user *vu, struct vu_msg *msg)
 		return -EINVAL;
 	vu->status = (uint8_t)msg->payload.u64;
 	if (vu->status == 0)
-		forget_rings(vu);
+		reset(vu);
 	return 0;
 }
 

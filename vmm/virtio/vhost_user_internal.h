@@ -68,8 +68,10 @@ int vu_to_gpa(const struct vhost_user *vu, uint64_t user, uint64_t *gpa);
 /* vhost_user_ring.c */
 void vu_rings_init(struct vhost_user *vu);
 void vu_rings_release(struct vhost_user *vu);
-/* Rings forget everything but their call and err descriptors. */
+/* Rings forget everything but their call and err descriptors, and whether
+ * they are enabled. */
 void vu_rings_reset(struct vhost_user *vu);
+void vu_rings_enable(struct vhost_user *vu, bool on);
 /* Resets the device; rings keep what they are, and remember their index. */
 void vu_stop(struct vhost_user *vu);
 /*

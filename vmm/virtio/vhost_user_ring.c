@@ -46,10 +46,15 @@ void vu_rings_reset(struct vhost_user *vu)
 		ring->addr_set = false;
 		ring->started = false;
 		ring->disabled = false;
-		/* Without the protocol's features a ring that starts is
-		 * enabled. */
-		ring->enabled = !(vu->features & VU_F_PROTOCOL_FEATURES);
 	}
+}
+
+void vu_rings_enable(struct vhost_user *vu, bool on)
+{
+	unsigned i;
+
+	for (i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		vu->rings[i].enabled = on;
 }
 
 void vu_rings_release(struct vhost_user *vu)

@@ -307,6 +307,57 @@ static void reset_requests(void **state)
 	virtio_device_free(dev);
 }
 
+/* A ring's kick alone, without a VRING_ENABLE. */
+static bool kick_off(struct frontend *fe, unsigned q)
+{
+	test_ring_make(&fe->d, q, 64);
+	if (!fe_ring(fe, q, 0))
+		return false;
+	if (fe->kick[q] >= 0)
+		close(fe->kick[q]);
+	fe->kick[q] = eventfd(0, EFD_NONBLOCK);
+	return fe_fd(fe, VU_SET_VRING_KICK, q, fe->kick[q]);
+}
+
+/* QEMU does so with network devices, each time that they start. */
+static void rings_may_be_enabled_before_features(void **state)
+{
+	struct virtio_device *dev = console();
+	struct frontend *fe = fe_new(loop);
+
+	fe_connect(fe, dev, ANY_FILE);
+	assert_true(fe_state(fe, VU_SET_VRING_ENABLE, 1, 1));
+	for (unsigned round = 0; round < 2; round++) {
+		assert_true(fe_hello(
+			fe, 0, UML_PROTOCOL | VU_PROTOCOL_F_RESET_DEVICE));
+		assert_true(fe_memory(fe));
+		assert_true(kick_off(fe, 1));
+		out_len = 0;
+		print(fe, "early");
+		printed("early");
+		assert_int_equal(fe_get_base(fe, 1), 1);
+	}
+	/* A reset disables them. */
+	assert_true(fe_send(fe, VU_RESET_DEVICE, NULL, 0, NULL, 0));
+	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
+	assert_true(fe_memory(fe));
+	assert_true(kick_off(fe, 1));
+	print(fe, "late");
+	printed("early");
+	assert_false(virtio_device_running(dev));
+	/* And who knows nothing of that has them enabled. */
+	assert_true(fe_u64(fe, VU_SET_FEATURES, VIRTIO_F_VERSION_1));
+	assert_true(kick_off(fe, 1));
+	out_len = 0;
+	print(fe, "old");
+	printed("old");
+	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
+	assert_true(kick_off(fe, 1));
+	assert_false(virtio_device_running(dev));
+	fe_free(fe);
+	virtio_device_free(dev);
+}
+
 static void notifies_in_band(void **state)
 {
 	struct virtio_device *dev = console();
@@ -468,6 +519,7 @@ int main(void)
 		cmocka_unit_test(memory_may_change_while_it_runs),
 		cmocka_unit_test(faults_are_told),
 		cmocka_unit_test(reset_requests),
+		cmocka_unit_test(rings_may_be_enabled_before_features),
 		cmocka_unit_test(notifies_in_band),
 		cmocka_unit_test(config_has_the_size_asked_for),
 		cmocka_unit_test(calls_from_other_threads),
