@@ -94,11 +94,14 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/stdio sandbox/stats sandbox/task sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
-AGENT := address boot cgroup cgroup_bpf child child_run clock container \
-	container_exec container_root container_state devices hooks ids limits \
-	lookup modules mount_options mounts namespaces net netlink pending \
-	process reaper resources rootfs routes rpc rpc_guest rpc_process sandbox \
-	seccomp spec stats stdio storage submounts sysctl user watch
+AGENT := address block boot cgroup cgroup_bpf child child_run clock \
+	container container_exec container_root container_state \
+	copy_file devices guest_devices hooks hotplug ids limits lookup \
+	metrics modules mount_options mounts namespaces net netlink \
+	parked pci_path pending policy process reaper resources rootfs \
+	routes rpc rpc_guest rpc_observe rpc_process rpc_resources \
+	sandbox seccomp spec stats stdio storage submounts sysctl user \
+	volumes watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -122,8 +125,9 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
-	runtime/sandbox/test_host_cgroup
-TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs)
+	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar
+TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs \
+	pci_path policy)
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -133,7 +137,7 @@ TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
-FUZZERS += fuzz_agent_spec
+FUZZERS += fuzz_agent_spec fuzz_policy
 FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
 FUZZERS += fuzz_uml
 
@@ -221,7 +225,7 @@ AGENT_OBJS := $(patsubst %,build/agent/%.o,$(addprefix guest/agent/,main \
 	$(AGENT)) $(addprefix agent-proto/,$(PROTO)) $(addprefix base/,$(BASE)) \
 	$(patsubst %,gen/agent-proto/%.pb-c,$(PROTOS)))
 AGENT_LDLIBS = $(shell pkg-config --static --libs libprotobuf-c libseccomp \
-	2>/dev/null)
+	2>/dev/null) -lyajl_s
 
 build/agent/gen/%.o: $(GEN)/%.c | $(PB_HEADERS)
 	$(call say,CC,$@)
@@ -248,7 +252,8 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
-		suite_spec suite_guest) $(LINK_proto)
+		suite_spec suite_guest suite_resources suite_policy) \
+		$(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -258,7 +263,7 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
-		suite_guest) $(LINK_proto)
+		suite_guest suite_resources suite_policy) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

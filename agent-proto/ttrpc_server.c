@@ -184,6 +184,7 @@ static void dispatch(struct ttrpc_server *server, struct ttrpc_request *req,
 		     const Ttrpc__Request *envelope)
 {
 	const struct ttrpc_method *method = find(server, envelope);
+	const char *refusal = NULL;
 	ProtobufCMessage *message;
 
 	if (!method) {
@@ -199,7 +200,14 @@ static void dispatch(struct ttrpc_server *server, struct ttrpc_request *req,
 			   method->request->name);
 		return;
 	}
-	method->handle(req, message, server->config.arg);
+	if (server->config.refuse)
+		refusal = server->config.refuse(server->config.arg, method,
+						message);
+	if (refusal)
+		ttrpc_fail(req, TTRPC_PERMISSION_DENIED, "%s: %s", method->name,
+			   refusal);
+	else
+		method->handle(req, message, server->config.arg);
 	protobuf_c_message_free_unpacked(message, NULL);
 }
 

@@ -8,6 +8,8 @@
 
 #include "agent-proto/ttrpc.h"
 #include "base/evloop.h"
+#include "guest/agent/parked.h"
+#include "guest/agent/policy.h"
 #include "guest/agent/reaper.h"
 #include "guest/agent/sandbox.h"
 #include "guest/agent/watch.h"
@@ -21,6 +23,8 @@ struct agent {
 	struct reaper reaper;
 	struct watch watch;
 	struct sandbox sandbox;
+	struct parked parked;
+	struct policy policy;
 	struct container *containers;
 };
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
+#include "guest/agent/guest_devices.h"
 #include "guest/agent/resources.h"
 #include "guest/agent/spec.h"
 #include "guest/agent/storage.h"
@@ -226,6 +227,9 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 	if (!ret)
 		ret = keep_seccomp(c, l->seccomp, err);
 	if (!ret)
+		ret = guest_devices_apply(msg->devices, msg->n_devices,
+					  msg->oci->linux_config, err);
+	if (!ret)
 		ret = make_cgroup(c, l, err);
 	if (ret < 0)
 		return ret;
@@ -253,10 +257,13 @@ static struct container *new_container(struct agent *agent, const char *id)
 
 static bool room(const struct agent *agent)
 {
-	unsigned n = 0;
+	uint64_t n = 0;
 
 	for (const struct container *c = agent->containers; c; c = c->next)
 		n++;
+	/* A request that waited for its devices was counted too early. */
+	if (agent->policy.set && n >= agent->policy.containers)
+		return false;
 	return n < CONTAINERS_MAX;
 }
 

@@ -103,6 +103,7 @@ static void read_options(char address[ADDRESS_MAX])
 static void disconnected(void *arg, uint64_t connection)
 {
 	containers_drop(arg, connection);
+	parked_drop(arg, connection);
 	sandbox_drop(arg, connection);
 }
 
@@ -111,6 +112,7 @@ static int serve(struct err *err)
 	const struct ttrpc_server_config config = {
 		.methods = rpc_methods,
 		.arg = &agent,
+		.refuse = rpc_refuse,
 		.connections_max = CONNECTIONS_MAX,
 		.disconnected = disconnected,
 	};

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "agent-proto/agent.pb-c.h"
+#include "guest/agent/guest_devices.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/resources.h"
 #include "guest/agent/stats.h"
+#include "guest/agent/storage.h"
 
 struct container *rpc_container(struct agent *agent, struct ttrpc_request *req,
 				const char *id)
@@ -51,23 +53,48 @@ struct process *rpc_process(struct agent *agent, struct ttrpc_request *req,
 	return p;
 }
 
+void rpc_reply_ret(struct ttrpc_request *req, int ret, const struct err *err)
+{
+	if (ret < 0)
+		ttrpc_fail(req, ttrpc_code_of_errno(err->code), "%s",
+			   err->text);
+	else
+		ttrpc_reply(req, NULL);
+}
+
+static int create_ready(struct agent *agent, const ProtobufCMessage *message,
+			struct err *err)
+{
+	const Agent__CreateContainerRequest *msg = (const void *)message;
+	int ret = guest_devices_ready(msg->devices, msg->n_devices, err);
+
+	return ret < 0 ? ret
+		       : storages_ready(msg->storages, msg->n_storages, err);
+}
+
+static void create_go(struct ttrpc_request *req,
+		      const ProtobufCMessage *message, void *arg)
+{
+	struct agent *agent = arg;
+
+	if (agent->sandbox.closing)
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "the sandbox is being removed");
+	else
+		container_create(agent, req, (const void *)message);
+}
+
 static void create_container(struct ttrpc_request *req,
 			     const ProtobufCMessage *message, void *arg)
 {
 	const Agent__CreateContainerRequest *msg = (const void *)message;
-	struct agent *agent = arg;
 
 	if (!id_valid(msg->container_id)) {
 		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT,
 			   "container id: not usable");
 		return;
 	}
-	if (agent->sandbox.closing) {
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "the sandbox is being removed");
-		return;
-	}
-	container_create(agent, req, msg);
+	park(arg, req, message, RPC_DEVICES_MS, create_ready, create_go);
 }
 
 static void start_container(struct ttrpc_request *req,
@@ -196,6 +223,20 @@ const struct ttrpc_method rpc_methods[] = {
 	AGENT("ReseedRandomDev", reseed_random_dev_request,
 	      rpc_reseed_random_dev),
 	AGENT("GetOOMEvent", empty, rpc_get_oom_event),
+	AGENT("CopyFile", copy_file_request, rpc_copy_file),
+	AGENT("UpdateEphemeralMounts", update_ephemeral_mounts_request,
+	      rpc_update_ephemeral_mounts),
+	AGENT("OnlineCPUMem", online_cpu_mem_request, rpc_online_cpu_mem),
+	AGENT("MemHotplugByProbe", mem_hotplug_by_probe_request,
+	      rpc_mem_hotplug_by_probe),
+	AGENT("AddSwap", add_swap_request, rpc_add_swap),
+	AGENT("AddSwapPath", add_swap_path_request, rpc_add_swap_path),
+	AGENT("GetVolumeStats", volume_stats_request, rpc_get_volume_stats),
+	AGENT("ResizeVolume", resize_volume_request, rpc_resize_volume),
+	AGENT("RemoveStaleVirtiofsShareMounts", empty,
+	      rpc_remove_stale_virtiofs_share_mounts),
+	AGENT("GetMetrics", empty, rpc_get_metrics),
+	AGENT("SetPolicy", set_policy_request, rpc_set_policy),
 	HEALTH("Check", check_request, rpc_check),
 	HEALTH("Version", check_request, rpc_version),
 	{0},

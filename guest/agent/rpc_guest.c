@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "guest/agent/clock.h"
+#include "guest/agent/guest_devices.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/net.h"
 #include "guest/agent/routes.h"
@@ -25,19 +26,24 @@ static const char *const features[] = {
 	"spec_extensions",
 };
 
-static void reply_ret(struct ttrpc_request *req, int ret, const struct err *err)
+static int sandbox_ready(struct agent *agent, const ProtobufCMessage *message,
+			 struct err *err)
 {
-	if (ret < 0)
-		ttrpc_fail(req, ttrpc_code_of_errno(err->code), "%s",
-			   err->text);
-	else
-		ttrpc_reply(req, NULL);
+	const Agent__CreateSandboxRequest *msg = (const void *)message;
+
+	return storages_ready(msg->storages, msg->n_storages, err);
+}
+
+static void sandbox_go(struct ttrpc_request *req,
+		       const ProtobufCMessage *message, void *agent)
+{
+	sandbox_create(agent, req, (const void *)message);
 }
 
 void rpc_create_sandbox(struct ttrpc_request *req,
 			const ProtobufCMessage *message, void *arg)
 {
-	sandbox_create(arg, req, (const void *)message);
+	park(arg, req, message, RPC_DEVICES_MS, sandbox_ready, sandbox_go);
 }
 
 void rpc_destroy_sandbox(struct ttrpc_request *req,
@@ -71,10 +77,14 @@ void rpc_get_guest_details(struct ttrpc_request *req,
 	const struct agent *agent = arg;
 	Agent__GuestDetailsResponse reply = AGENT__GUEST_DETAILS_RESPONSE__INIT;
 	Agent__AgentDetails details = AGENT__AGENT_DETAILS__INIT;
-	size_t drivers = 0;
+	size_t drivers = 0, types = 0;
 
 	while (storage_drivers[drivers])
 		drivers++;
+	while (guest_device_types[types])
+		types++;
+	details.n_device_handlers = types;
+	details.device_handlers = (char **)(uintptr_t)guest_device_types;
 	details.version = (char *)(uintptr_t)NACRE_VERSION;
 	details.init_daemon = agent->init;
 	details.supports_seccomp = true;
@@ -97,7 +107,7 @@ void rpc_set_guest_date_time(struct ttrpc_request *req,
 	const Agent__SetGuestDateTimeRequest *msg = (const void *)message;
 	struct err err = {0};
 
-	reply_ret(req, clock_set(msg->sec, msg->usec, &err), &err);
+	rpc_reply_ret(req, clock_set(msg->sec, msg->usec, &err), &err);
 }
 
 void rpc_reseed_random_dev(struct ttrpc_request *req,
@@ -106,7 +116,8 @@ void rpc_reseed_random_dev(struct ttrpc_request *req,
 	const Agent__ReseedRandomDevRequest *msg = (const void *)message;
 	struct err err = {0};
 
-	reply_ret(req, entropy_add(msg->data.data, msg->data.len, &err), &err);
+	rpc_reply_ret(req, entropy_add(msg->data.data, msg->data.len, &err),
+		      &err);
 }
 
 void rpc_update_interface(struct ttrpc_request *req,
@@ -117,7 +128,7 @@ void rpc_update_interface(struct ttrpc_request *req,
 	int ret = net_update_interface(msg->interface, &err);
 
 	if (ret < 0)
-		reply_ret(req, ret, &err);
+		rpc_reply_ret(req, ret, &err);
 	else
 		ttrpc_reply(req, &msg->interface->base);
 }
@@ -129,7 +140,7 @@ void rpc_list_interfaces(struct ttrpc_request *req,
 	Agent__Interfaces *list = net_list_interfaces(&err);
 
 	if (!list) {
-		reply_ret(req, -err.code, &err);
+		rpc_reply_ret(req, -err.code, &err);
 		return;
 	}
 	ttrpc_reply(req, &list->base);
@@ -142,7 +153,7 @@ static void reply_routes(struct ttrpc_request *req)
 	Agent__Routes *list = routes_list(&err);
 
 	if (!list) {
-		reply_ret(req, -err.code, &err);
+		rpc_reply_ret(req, -err.code, &err);
 		return;
 	}
 	ttrpc_reply(req, &list->base);
@@ -157,7 +168,7 @@ void rpc_update_routes(struct ttrpc_request *req,
 	int ret = routes_update(msg->routes, &err);
 
 	if (ret < 0)
-		reply_ret(req, ret, &err);
+		rpc_reply_ret(req, ret, &err);
 	else
 		reply_routes(req);
 }
@@ -174,7 +185,7 @@ void rpc_add_arp_neighbors(struct ttrpc_request *req,
 	const Agent__AddARPNeighborsRequest *msg = (const void *)message;
 	struct err err = {0};
 
-	reply_ret(req, net_add_neighbors(msg->neighbors, &err), &err);
+	rpc_reply_ret(req, net_add_neighbors(msg->neighbors, &err), &err);
 }
 
 void rpc_check(struct ttrpc_request *req, const ProtobufCMessage *message,

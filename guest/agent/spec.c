@@ -96,9 +96,6 @@ int spec_check_create(const Agent__CreateContainerRequest *msg, struct err *err)
 		ret = check_user(msg->string_user, err);
 	if (ret < 0)
 		return ret;
-	if (msg->n_devices)
-		return err_set(err, ENOTSUP, "device %.32s: not supported",
-			       msg->devices[0]->type);
 	if (msg->n_shared_mounts)
 		return err_set(err, ENOTSUP, "shared_mounts: not supported");
 	return spec_check(msg->oci, err);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/agent/storage.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +16,16 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "guest/agent/block.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
 
-const char *const storage_drivers[] = {"virtio-fs", "ephemeral", "local", NULL};
+const char *const storage_drivers[] = {
+	"virtio-fs", "ephemeral", "local", "blk", "mmioblk", "overlayfs", NULL,
+};
 
-static int mount_fs(const Agent__Storage *s, const char *fstype,
-		    struct err *err)
+static int mount_fs(const Agent__Storage *s, const char *source,
+		    const char *fstype, struct err *err)
 {
 	struct mount_options o;
 	int ret = mount_options_parse(s->options, s->n_options, &o, err);
@@ -27,8 +34,8 @@ static int mount_fs(const Agent__Storage *s, const char *fstype,
 		return ret;
 	if (o.rec_set || o.rec_clear || (o.flags & MS_REMOUNT))
 		return err_set(err, EINVAL, "options: not for a new mount");
-	if (mount(s->source, s->mount_point, fstype, o.flags, o.data) < 0)
-		return err_sys(err, "mount %s %.64s", fstype, s->source);
+	if (mount(source, s->mount_point, fstype, o.flags, o.data) < 0)
+		return err_sys(err, "mount %.32s %.64s", fstype, source);
 	for (unsigned i = 0; i < o.n_propagation; i++) {
 		if (mount(NULL, s->mount_point, NULL, o.propagation[i], NULL) <
 		    0)
@@ -41,15 +48,117 @@ static int mount_virtiofs(const Agent__Storage *s, struct err *err)
 {
 	if (s->fstype[0] && strcmp(s->fstype, "virtiofs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
-	return mount_fs(s, "virtiofs", err);
+	return mount_fs(s, s->source, "virtiofs", err);
+}
+
+/* The value of the option `name`, or NULL. */
+static const char *option(const Agent__Storage *s, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < s->n_options; i++) {
+		if (strncmp(s->options[i], name, len) == 0 &&
+		    s->options[i][len] == '=')
+			return s->options[i] + len + 1;
+	}
+	return NULL;
+}
+
+/* Sizes as the kernel's memparse reads them. 0: none. */
+static uint64_t size_of(const char *text)
+{
+	static const char units[] = "KMG";
+	char *end = NULL;
+	uint64_t n = text ? strtoull(text, &end, 10) : 0;
+	const char *unit =
+		end && *end ? strchr(units, toupper((uint8_t)*end)) : NULL;
+	unsigned shift = unit ? ((unsigned)(unit - units) + 1) * 10 : 0;
+
+	return n << shift >> shift == n ? n << shift : 0;
+}
+
+/* Adds the pages of a volume to the pool. */
+static int reserve_pages(const Agent__Storage *s, struct err *err)
+{
+	uint64_t page = size_of(option(s, "pagesize"));
+	uint64_t size = size_of(option(s, "size"));
+	AUTO_FREE char *text = NULL;
+	char path[96], want[32];
+	uint64_t have, all;
+	int ret;
+
+	if (!page || !size || size % page)
+		return err_set(err, EINVAL,
+			       "hugetlbfs: pagesize= and size= are needed");
+	(void)snprintf(path, sizeof(path),
+		       "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
+		       (unsigned long long)page / 1024);
+	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
+	if (ret < 0)
+		return err_ret(err, ret, "hugetlbfs: %s", path);
+	have = strtoull(text, NULL, 10);
+	(void)snprintf(want, sizeof(want), "%llu",
+		       (unsigned long long)(have + size / page));
+	ret = file_write(AT_FDCWD, path, want);
+	if (ret < 0)
+		return err_ret(err, ret, "hugetlbfs: %s", path);
+	free(steal_ptr(&text));
+	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
+	if (ret < 0)
+		return err_ret(err, ret, "hugetlbfs: %s", path);
+	all = strtoull(text, NULL, 10);
+	if (all >= have + size / page)
+		return 0;
+	(void)snprintf(want, sizeof(want), "%llu", (unsigned long long)have);
+	(void)!file_write(AT_FDCWD, path, want);
+	return err_set(err, ENOMEM, "hugetlbfs: %llu pages of %llu",
+		       (unsigned long long)(all - have),
+		       (unsigned long long)(size / page));
 }
 
 static int mount_ephemeral(const Agent__Storage *s, struct err *err)
 {
-	if (strcmp(s->fstype, "tmpfs") != 0 &&
-	    strcmp(s->fstype, "hugetlbfs") != 0)
+	int ret = 0;
+
+	if (strcmp(s->fstype, "hugetlbfs") == 0)
+		ret = reserve_pages(s, err);
+	else if (strcmp(s->fstype, "tmpfs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
-	return mount_fs(s, s->fstype, err);
+	return ret < 0 ? ret : mount_fs(s, s->source, s->fstype, err);
+}
+
+static int mount_block(const Agent__Storage *s, struct err *err)
+{
+	char path[BLOCK_PATH_MAX];
+	int ret = block_find(s->source, path, NULL, err);
+
+	if (ret < 0)
+		return ret;
+	if (!s->fstype[0])
+		return err_set(err, EINVAL, "fstype: missing");
+	return mount_fs(s, path, s->fstype, err);
+}
+
+/* Its upper and work directory need not be there yet. */
+static int mount_overlay(const Agent__Storage *s, struct err *err)
+{
+	static const char *const made[] = {"upperdir", "workdir"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(made); i++) {
+		const char *dir = option(s, made[i]);
+		int ret;
+
+		if (!dir)
+			continue;
+		if (!path_valid(dir))
+			return err_set(err, EINVAL, "%s: not usable", made[i]);
+		ret = mkdir_all(dir, 0755);
+		if (ret < 0)
+			return err_ret(err, ret, "%s", made[i]);
+	}
+	if (!option(s, "lowerdir"))
+		return err_set(err, EINVAL, "lowerdir: missing");
+	return mount_fs(s, "overlay", "overlay", err);
 }
 
 /* A directory of the guest's own file system; the option is its mode. */
@@ -71,6 +180,21 @@ static int make_local(const Agent__Storage *s, struct err *err)
 						       : 0;
 }
 
+static gid_t walk_group; /* nftw hands nothing on */
+
+static int set_group(const char *path, const struct stat *st, int type,
+		     struct FTW *ftw)
+{
+	mode_t mode = st->st_mode & 07777;
+
+	if (lchown(path, (uid_t)-1, walk_group) < 0)
+		return -1;
+	if (type == FTW_SL)
+		return 0;
+	mode |= type == FTW_D ? S_ISGID | 0070 : 0060;
+	return chmod(path, mode);
+}
+
 static int apply_group(const Agent__Storage *s, struct err *err)
 {
 	struct stat st;
@@ -82,15 +206,38 @@ static int apply_group(const Agent__Storage *s, struct err *err)
 	if (s->fs_group->group_change_policy == 1 &&
 	    st.st_gid == s->fs_group->group_id)
 		return 0;
-	/* The directory is new and empty: there is no more to change. */
-	if (chown(s->mount_point, (uid_t)-1, s->fs_group->group_id) < 0 ||
-	    chmod(s->mount_point, (st.st_mode & 07777) | S_ISGID | 0070) < 0)
-		return err_sys(err, "fs_group: chown");
+	walk_group = s->fs_group->group_id;
+	if (nftw(s->mount_point, set_group, 16, FTW_PHYS | FTW_MOUNT) != 0)
+		return err_sys(err, "fs_group");
 	return 0;
+}
+
+static const struct driver {
+	const char *name;
+	int (*mount)(const Agent__Storage *s, struct err *err);
+	bool directory; /* nothing is mounted */
+	bool block;
+} drivers[] = {
+	{"virtio-fs", mount_virtiofs, false, false},
+	{"ephemeral", mount_ephemeral, false, false},
+	{"local", make_local, true, false},
+	{"blk", mount_block, false, true},
+	{"mmioblk", mount_block, false, true},
+	{"overlayfs", mount_overlay, false, false},
+};
+
+static const struct driver *driver_of(const Agent__Storage *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+		if (strcmp(drivers[i].name, s->driver) == 0)
+			return &drivers[i];
+	}
+	return NULL;
 }
 
 static int apply(const Agent__Storage *s, bool *mounted, struct err *err)
 {
+	const struct driver *driver = driver_of(s);
 	int ret = mkdir_all(s->mount_point, 0755);
 
 	*mounted = false;
@@ -101,25 +248,15 @@ static int apply(const Agent__Storage *s, bool *mounted, struct err *err)
 			       "driver option %.64s: not "
 			       "supported",
 			       s->driver_options[0]);
-	if (strcmp(s->driver, "local") == 0) {
-		ret = make_local(s, err);
-		return ret < 0 ? ret : apply_group(s, err);
-	}
-	if (strcmp(s->driver, "virtio-fs") == 0) {
-		if (s->fs_group)
-			return err_set(err, ENOTSUP,
-				       "fs_group: the host's to "
-				       "set");
-		ret = mount_virtiofs(s, err);
-	} else if (strcmp(s->driver, "ephemeral") == 0) {
-		ret = mount_ephemeral(s, err);
-	} else {
+	if (!driver)
 		return err_set(err, ENOTSUP, "driver %.32s: not supported",
 			       s->driver);
-	}
+	if (s->fs_group && driver->mount == mount_virtiofs)
+		return err_set(err, ENOTSUP, "fs_group: the host's to set");
+	ret = driver->mount(s, err);
 	if (ret < 0)
 		return ret;
-	*mounted = true;
+	*mounted = !driver->directory;
 	return apply_group(s, err);
 }
 
@@ -179,6 +316,51 @@ static void give_back(struct storage_mount **all, const char *path)
 		(void)rmdir(m->path);
 	free(m->path);
 	free(m);
+}
+
+int storages_ready(Agent__Storage *const *storages, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct driver *driver = driver_of(storages[i]);
+		char path[BLOCK_PATH_MAX];
+
+		if (driver && driver->block &&
+		    block_find(storages[i]->source, path, NULL, err) < 0)
+			return err_wrap(err, "storage %.128s",
+					storages[i]->mount_point);
+	}
+	return 0;
+}
+
+static int remount(struct storage_mount *all, const Agent__Storage *s,
+		   struct err *err)
+{
+	const struct storage_mount *m = find(all, s->mount_point);
+	struct mount_options o;
+	int ret;
+
+	if (strcmp(s->driver, "ephemeral") != 0 ||
+	    strcmp(s->fstype, "tmpfs") != 0)
+		return err_set(err, ENOTSUP, "not an ephemeral tmpfs");
+	if (!m || !m->mounted)
+		return err_set(err, ENOENT, "not mounted");
+	ret = mount_options_parse(s->options, s->n_options, &o, err);
+	if (ret < 0)
+		return ret;
+	if (o.rec_set || o.rec_clear || o.n_propagation)
+		return err_set(err, EINVAL, "options: not for a remount");
+	if (mount(s->source, s->mount_point, "tmpfs", o.flags | MS_REMOUNT,
+		  o.data) < 0)
+		return err_sys(err, "remount");
+	return 0;
+}
+
+int storage_remount(struct storage_mount *all, const Agent__Storage *s,
+		    struct err *err)
+{
+	return remount(all, s, err) < 0
+		       ? err_wrap(err, "storage %.128s", s->mount_point)
+		       : 0;
 }
 
 int storages_mount(struct storage_mount **all, Agent__Storage *const *storages,

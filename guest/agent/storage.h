@@ -5,7 +5,8 @@
 /*
  * Storages of the protocol: file systems the agent mounts for containers.
  * Drivers: virtio-fs (a tag), ephemeral (a file system of the kernel's),
- * local (a directory). One mount point is mounted once and counted.
+ * local (a directory), blk and mmioblk (a block device), overlayfs. One mount
+ * point is mounted once and counted.
  */
 
 #include <stdbool.h>
@@ -21,12 +22,18 @@ struct storage_mount {
 	bool mounted; /* false: a directory only */
 };
 
+/* -EAGAIN with err: the device of one of them is not there yet. */
+int storages_ready(Agent__Storage *const *storages, size_t n,
+		   struct err *err) MUST_CHECK;
 /* *taken: NULL-terminated mount points, for storages_unmount; set in failure
  * too. */
 int storages_mount(struct storage_mount **all, Agent__Storage *const *storages,
 		   size_t n, char ***taken, struct err *err) MUST_CHECK;
 /* Gives the mount points back and frees the vector (NULL is fine). */
 void storages_unmount(struct storage_mount **all, char **taken);
+/* New options for an ephemeral one that is mounted, its size above all. */
+int storage_remount(struct storage_mount *all, const Agent__Storage *storage,
+		    struct err *err) MUST_CHECK;
 /* The names of the drivers, NULL-terminated. */
 extern const char *const storage_drivers[];
 

@@ -156,15 +156,26 @@ void spec_init(struct test_spec *s, const char *rootfs, const char *first, ...)
 	spec_mount(s, "tmpfs", "shm", "/dev/shm", "nosuid,noexec,nodev");
 }
 
-enum ttrpc_code create(const char *id, struct test_spec *s)
+enum ttrpc_code create_with(const char *id, struct test_spec *s,
+			    Agent__Storage **storages, size_t n_storages,
+			    Agent__Device **devices, size_t n_devices)
 {
 	Agent__CreateContainerRequest req =
 		AGENT__CREATE_CONTAINER_REQUEST__INIT;
 
 	req.container_id = own(id);
 	req.oci = &s->spec;
+	req.storages = storages;
+	req.n_storages = n_storages;
+	req.devices = devices;
+	req.n_devices = n_devices;
 	return call("CreateContainer", &req.base, &agent__empty__descriptor,
 		    NULL);
+}
+
+enum ttrpc_code create(const char *id, struct test_spec *s)
+{
+	return create_with(id, s, NULL, 0, NULL, 0);
 }
 
 enum ttrpc_code start(const char *id)

@@ -62,6 +62,9 @@ void spec_mount(struct test_spec *s, const char *type, const char *source,
 		const char *target, const char *options);
 
 enum ttrpc_code create(const char *id, struct test_spec *s);
+enum ttrpc_code create_with(const char *id, struct test_spec *s,
+			    Agent__Storage **storages, size_t n_storages,
+			    Agent__Device **devices, size_t n_devices);
 enum ttrpc_code start(const char *id);
 enum ttrpc_code remove_container(const char *id);
 enum ttrpc_code kill_process(const char *id, const char *exec, uint32_t sig);

@@ -131,9 +131,9 @@ static void test_details(const char *rootfs)
 		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
 		      reply->agent_details &&
 		      reply->agent_details->supports_seccomp &&
-		      reply->agent_details->n_storage_handlers == 3,
+		      reply->agent_details->n_storage_handlers == 6,
 	      "GetGuestDetails");
-	check(call("CopyFile", &req.base, &agent__empty__descriptor, NULL) ==
+	check(call("Frobnicate", &req.base, &agent__empty__descriptor, NULL) ==
 		      TTRPC_UNIMPLEMENTED,
 	      "a method that is not there");
 	spec_init(&s, rootfs, "sleep", "100", END);
@@ -283,6 +283,7 @@ void test_guest_suite(const char *rootfs)
 	if (getenv("AGENT_IS_INIT"))
 		test_clock();
 	test_sandbox(rootfs);
+	test_policy_suite(rootfs);
 	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
 		   NULL) == TTRPC_OK,
 	      "DestroySandbox with a container");

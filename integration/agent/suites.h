@@ -3,6 +3,9 @@
 #define INTEGRATION_AGENT_SUITES_H
 
 void test_spec_suite(const char *rootfs);
+void test_resources_suite(const char *rootfs);
+/* Sets a policy, with which only what the guest suite's end needs is left. */
+void test_policy_suite(const char *rootfs);
 /* Ends the agent. */
 void test_guest_suite(const char *rootfs);
 
