@@ -96,7 +96,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock \
 	container container_exec container_root container_state \
-	copy_file devices guest_devices hooks hotplug ids limits lookup \
+	copy_file copy_up devices guest_devices hooks hotplug ids limits lookup \
 	metrics modules mount_options mounts namespaces net netlink \
 	parked pci_path pending policy process reaper resources rootfs \
 	routes rpc rpc_guest rpc_observe rpc_process rpc_resources \

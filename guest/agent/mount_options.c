@@ -142,8 +142,11 @@ int mount_options_parse(char *const *options, size_t n,
 			out->propagation[out->n_propagation++] = prop;
 			continue;
 		}
-		if (strcmp(o, "idmap") == 0 || strcmp(o, "ridmap") == 0 ||
-		    strcmp(o, "tmpcopyup") == 0)
+		if (strcmp(o, "tmpcopyup") == 0) {
+			out->copy_up = true;
+			continue;
+		}
+		if (strcmp(o, "idmap") == 0 || strcmp(o, "ridmap") == 0)
 			return err_set(err, ENOTSUP, "option %s: not supported",
 				       o);
 		added = snprintf(out->data + len, sizeof(out->data) - len,

@@ -4,6 +4,7 @@
 
 /* Options of an OCI mount as flags of mount(2) and mount_setattr(2). */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct mount_options {
 	unsigned long propagation[4];
 	unsigned n_propagation;
 	uint64_t rec_set, rec_clear; /* MOUNT_ATTR_*, with AT_RECURSIVE */
+	bool copy_up;		     /* tmpcopyup */
 	char data[MOUNT_DATA_MAX];   /* what the file system is to read */
 };
 

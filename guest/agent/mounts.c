@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "guest/agent/cgroup.h"
+#include "guest/agent/copy_up.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
 #include "guest/agent/rootfs.h"
@@ -98,9 +99,9 @@ static int do_bind(const struct mounts_context *ctx, const Oci__Mount *m,
 	struct stat st;
 	int ret;
 
-	if (o->data[0])
+	if (o->data[0] || o->copy_up)
 		return err_set(err, EINVAL, "a bind mount has no option %.64s",
-			       o->data);
+			       o->data[0] ? o->data : "tmpcopyup");
 	if (!path_valid(source))
 		return err_set(err, EINVAL, "source: not an absolute path");
 	if (stat(source, &st) < 0)
@@ -128,11 +129,22 @@ static bool is_api_fs(const char *type)
 	return strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0;
 }
 
+/* With what the mount hides, which below still shows. */
+static int fill(const struct mounts_context *ctx, const Oci__Mount *m,
+		int below, struct err *err)
+{
+	AUTO_FD int top = reopen(ctx, m, err);
+	int ret = top < 0 ? top : copy_up(below, top);
+
+	return top >= 0 && ret < 0 ? err_ret(err, ret, "tmpcopyup") : ret;
+}
+
 static int do_mount(const struct mounts_context *ctx, const Oci__Mount *m,
 		    const char *type, const struct mount_options *o,
 		    struct err *err)
 {
 	AUTO_FD int target = -1, checked = -1;
+	int ret;
 
 	target = rootfs_make(ctx->root, m->destination, true);
 	if (target < 0)
@@ -147,7 +159,8 @@ static int do_mount(const struct mounts_context *ctx, const Oci__Mount *m,
 	if (mount(m->source[0] ? m->source : type, fd_path(target).text, type,
 		  o->flags & ~(unsigned long)MS_REC, o->data) < 0)
 		return err_sys(err, "mount %s", type);
-	return finish(ctx, m, o, err);
+	ret = o->copy_up ? fill(ctx, m, target, err) : 0;
+	return ret < 0 ? ret : finish(ctx, m, o, err);
 }
 
 static int do_remount(const struct mounts_context *ctx, const Oci__Mount *m,

@@ -1,21 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Debian's podman with nacre as its runtime. For the lab: it needs a machine
-# whose /var/lib/containers and network are nobody else's.
+# Debian's podman with nacre as its runtime, and a store of its own.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 image=localhost/e2e-busybox
 
-# Runs podman; a sandbox starts in there, so the limit is a generous one.
+# Runs podman; a sandbox starts in there, so the limit is a generous one. Its
+# clean-up process does not get its --runtime-flag.
 pod()
 {
-	timeout -k 5 $((2 * limit)) podman --runtime "$NACRE" \
-		--runtime-flag "root=$state" --runtime-flag "config=$config" \
-		--runtime-flag "log=$log" --cgroup-manager cgroupfs \
-		--events-backend file "$@"
+	timeout -k 5 $((2 * limit)) podman --runtime "$work/nacre" \
+		--cgroup-manager cgroupfs --events-backend file "$@"
 }
 
 attached()
@@ -54,7 +52,7 @@ detached()
 		fail 'the kernel is the guest'\''s' "$out"
 	try pod exec --tty e2e sh -c 'test -t 1 && echo terminal'
 	like 'exec --tty' "$out" '^terminal'
-	like 'ps' "$(pod ps --format '{{.Names}} {{.State}}')" 'e2e running'
+	like 'ps' "$(pod ps --format '{{.Names}} {{.Status}}')" '^e2e Up'
 	succeeds 'pause' pod pause e2e
 	is 'it is paused' \
 		"$(pod inspect --format '{{.State.Status}}' e2e)" paused
@@ -92,20 +90,41 @@ bridge()
 	[ "$status" -eq 0 ] || printf '%s\n' "$err" | sed 's/^/# /'
 }
 
+# podman says by CRI-O's annotations which container is of which pod.
+pods()
+{
+	succeeds 'pod create' pod pod create --name e2epod --network none
+	must 'run --pod' pod run --detach --pod e2epod --name member $image \
+		sleep 100000
+	is 'its host name is the pod'\''s' "$(pod exec member hostname)" e2epod
+	is 'there are two containers' "$(nacre list -q | wc -l)" 2
+	is 'in one sandbox' \
+		"$(jq -r .sandbox "$state"/*/state.json | sort -u | wc -l)" 1
+	succeeds 'pod rm --force' pod pod rm --force --time 0 e2epod
+}
+
 if ! command -v podman >/dev/null; then
 	skip 'all' 'no podman here'
 	exit 0
 fi
 # Containers and their locks; podman's own files are beside the point.
-mkdir -p /run/lock "$work/vol"
+mkdir -p /run/lock "$work/vol" "$work/store" /var/lib/containers
+mount --bind "$work/store" /var/lib/containers
 chmod 777 "$work/vol"
+cat >"$work/nacre" <<END
+#!/bin/sh
+exec "$NACRE" --root "$state" --config "$config" --log "$log" "\$@"
+END
+chmod 755 "$work/nacre"
 make_template
 tar -C "$work/template" -cf "$work/image.tar" .
 must 'import of an image' podman --events-backend file import -q \
 	"$work/image.tar" $image
-cleanup='podman --events-backend file rm --all --force --time 0 >/dev/null 2>&1'
+cleanup='podman --events-backend file rm --all --force --time 0 >/dev/null 2>&1
+	umount -R -l /var/lib/containers'
 attached
 detached
+pods
 bridge
 is 'no container is left' "$(nacre list -q)" ''
-is 'no process is left' "$(pgrep -x 'nacre|nacre-proxy|conmon')" ''
+happens 'no process is left' sh -c '! pgrep "nacre|conmon"'

@@ -49,7 +49,7 @@ static int load(struct execution *e, struct err *err)
 	json_free(root);
 	if (!process)
 		return -err->code;
-	e->terminal = process->terminal;
+	e->terminal = process->terminal || e->cli->tty;
 	oci__process__free_unpacked(process, NULL);
 	if (e->terminal && e->cli->detach && !e->cli->console_socket)
 		return err_set(err, EINVAL,

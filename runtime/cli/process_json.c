@@ -203,8 +203,9 @@ static char *from_file(const struct cli *cli, struct err *err)
 	char *text = NULL;
 	int ret;
 
-	if (cli->argc > 1 || cli->tty || cli->env || cli->user || cli->cwd ||
-	    cli->cap || cli->no_new_privs) {
+	/* conmon says --tty as well. */
+	if (cli->argc > 1 || cli->env || cli->user || cli->cwd || cli->cap ||
+	    cli->no_new_privs) {
 		err_set(err, EINVAL,
 			"exec: --process FILE excludes a COMMAND and the "
 			"options that describe one");
