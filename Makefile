@@ -125,9 +125,13 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
-	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar
+	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
+	runtime/sandbox/test_races
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs \
 	pci_path policy)
+# It has a sandbox process in place of ours.
+$(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
+	$(B)/tests/unit/runtime/sandbox/liar.o
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
@@ -416,7 +420,8 @@ $(patsubst %,$(B)/unit/%,$(TESTS_$(1))): $(B)/unit/%: \
 		$(B)/tests/unit/%.o $(LINK_$(1))
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) \
+		$$(filter %.a,$$^) $$(LDLIBS) -lcmocka
 UNIT_BINS += $(patsubst %,$(B)/unit/%,$(TESTS_$(1)))
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_tests,$(l))))

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/runtime/sandbox/liar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/pb.h"
+#include "agent-proto/ttrpc_frame.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "runtime/cli/task.h"
+#include "runtime/sandbox/control.h"
+#include "runtime/sandbox/process.h"
+#include "runtime/sandbox/supervisor.h"
+
+#define TASK "containerd.task.v2.Task"
+#define LOG_LIMIT (64 << 10)
+
+/* The liar. ---------------------------------------------------------------- */
+
+static struct {
+	enum lie lie;
+	const char *method;
+} plan;
+
+static struct {
+	int fd; /* the connection */
+	int control;
+	struct ttrpc_request *waits[8]; /* [0]: of init */
+	struct ttrpc_request *reads[8];
+	unsigned nwaits, nreads;
+} liar;
+
+static void send_raw(uint32_t length, uint32_t stream, size_t real)
+{
+	uint8_t frame[256] = {
+		(uint8_t)(length >> 24), (uint8_t)(length >> 16),
+		(uint8_t)(length >> 8),	 (uint8_t)length,
+		(uint8_t)(stream >> 24), (uint8_t)(stream >> 16),
+		(uint8_t)(stream >> 8),	 (uint8_t)stream,
+		TTRPC_RESPONSE,		 0,
+	};
+
+	memset(frame + TTRPC_HEADER_LEN, 0xff,
+	       sizeof(frame) - TTRPC_HEADER_LEN);
+	(void)!send(liar.fd, frame, TTRPC_HEADER_LEN + real, MSG_NOSIGNAL);
+}
+
+static void flood(enum control_type type)
+{
+	char text[2048];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "Kernel panic\n", 13);
+	text[sizeof(text) - 1] = '\n';
+	for (int i = 0; i < 5000; i++)
+		if (control_send(liar.control, type, text, sizeof(text)) ==
+		    -EAGAIN)
+			usleep(100);
+}
+
+/* True: it is answered, or never will be. */
+static bool tell_lie(struct ttrpc_request *req)
+{
+	static const uint32_t odd[] = {99, 0};
+	static uint8_t data[300 << 10];
+	Agent__ReadStreamResponse read = AGENT__READ_STREAM_RESPONSE__INIT;
+	Agent__WaitProcessResponse wait = AGENT__WAIT_PROCESS_RESPONSE__INIT;
+
+	switch (plan.lie) {
+	case IS_SILENT:
+		return true;
+	case IS_SLOW:
+		usleep(300000);
+		return false;
+	case CLOSES:
+		shutdown(liar.fd, SHUT_RDWR);
+		return true;
+	case DIES:
+		_exit(1);
+	case REFUSES:
+		ttrpc_fail(req, TTRPC_INTERNAL, "no");
+		return true;
+	case CANCELS:
+		ttrpc_fail(req, TTRPC_CANCELLED,
+			   "a\xc2\x9b"
+			   "1m\nb");
+		return true;
+	case CLAIMS_A_HUGE_FRAME:
+		send_raw(UINT32_MAX, 1, 0);
+		return false;
+	case SENDS_GARBAGE:
+		for (uint32_t stream = 1; stream < 100; stream += 2)
+			send_raw(100, stream, 100);
+		return false;
+	case ANSWERS_UNASKED:
+		for (int i = 0; i < 10000; i++)
+			send_raw(0, 1, 0);
+		return false;
+	case SENDS_LONG_DATA:
+		read.data.data = data;
+		read.data.len = sizeof(data);
+		ttrpc_reply(req, &read.base);
+		return true;
+	case ENDS_IN_THE_FUTURE:
+		wait.status = INT32_MAX;
+		wait.exited_at_ns = INT64_MAX;
+		ttrpc_reply(req, &wait.base);
+		return true;
+	case BREAKS_CONTROL:
+		(void)!send(liar.control, odd, sizeof(odd), MSG_NOSIGNAL);
+		return false;
+	case SENDS_EMPTY_CONTROL:
+		(void)!send(liar.control, odd, 0, MSG_NOSIGNAL);
+		return false;
+	case FLOODS_LOG:
+		flood(CONTROL_LOG);
+		return false;
+	case FLOODS_CONSOLE:
+		flood(CONTROL_CONSOLE);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static bool lies(struct ttrpc_request *req, const char *method)
+{
+	return plan.method && !strcmp(plan.method, method) && tell_lie(req);
+}
+
+static void on_signal(struct ttrpc_request *req,
+		      const ProtobufCMessage *message, void *arg)
+{
+	Agent__WaitProcessResponse reply = AGENT__WAIT_PROCESS_RESPONSE__INIT;
+	const Agent__SignalProcessRequest *m = (const void *)message;
+
+	if (lies(req, "SignalProcess"))
+		return;
+	ttrpc_reply(req, NULL);
+	reply.status = 128 + (int)m->signal;
+	/* Of init alone: what it leaves behind is another lie. */
+	if (liar.nwaits)
+		ttrpc_reply(liar.waits[0], &reply.base);
+	if (liar.nwaits)
+		memmove(liar.waits, liar.waits + 1,
+			sizeof(liar.waits) - sizeof(liar.waits[0]));
+	liar.nwaits -= liar.nwaits ? 1 : 0;
+	while (liar.nreads)
+		ttrpc_reply(liar.reads[--liar.nreads], NULL);
+}
+
+static void on_wait(struct ttrpc_request *req, const ProtobufCMessage *message,
+		    void *arg)
+{
+	if (!lies(req, "WaitProcess") && liar.nwaits < 8)
+		liar.waits[liar.nwaits++] = req;
+}
+
+static void on_read(struct ttrpc_request *req, const ProtobufCMessage *message,
+		    void *arg)
+{
+	if (!lies(req, "ReadStdout") && liar.nreads < 8)
+		liar.reads[liar.nreads++] = req;
+}
+
+#define AGREES(name)                                                \
+	static void on_##name(struct ttrpc_request *req,            \
+			      const ProtobufCMessage *m, void *arg) \
+	{                                                           \
+		if (!lies(req, #name))                              \
+			ttrpc_reply(req, NULL);                     \
+	}
+AGREES(CreateSandbox)
+AGREES(CreateContainer)
+AGREES(StartContainer)
+AGREES(ExecProcess)
+AGREES(WriteStdin)
+AGREES(CloseStdin)
+AGREES(RemoveContainer)
+AGREES(DestroySandbox)
+
+#define ROW(name, type, handler)                                          \
+	{                                                                 \
+		"grpc.AgentService", #name, &agent__##type##__descriptor, \
+			handler                                           \
+	}
+
+static const struct ttrpc_method liar_methods[] = {
+	ROW(CreateSandbox, empty, on_CreateSandbox),
+	ROW(CreateContainer, empty, on_CreateContainer),
+	ROW(StartContainer, empty, on_StartContainer),
+	ROW(ExecProcess, empty, on_ExecProcess),
+	ROW(SignalProcess, signal_process_request, on_signal),
+	ROW(WaitProcess, empty, on_wait),
+	ROW(ReadStdout, empty, on_read),
+	ROW(ReadStderr, empty, on_read),
+	ROW(WriteStdin, empty, on_WriteStdin),
+	ROW(CloseStdin, empty, on_CloseStdin),
+	ROW(RemoveContainer, empty, on_RemoveContainer),
+	ROW(DestroySandbox, empty, on_DestroySandbox),
+	{NULL, NULL, NULL, NULL},
+};
+
+/* "CONNECT 1024\n", answered as planned. */
+static void take_call(int listener)
+{
+	struct pollfd pfd = {.fd = listener, .events = POLLIN};
+	char ask[13];
+
+	if (plan.lie == TAKES_NO_CALL)
+		pause();
+	for (;;) {
+		poll(&pfd, 1, -1);
+		liar.fd = accept(listener, NULL, NULL);
+		if (liar.fd < 0 || read_full(liar.fd, ask, sizeof(ask)) < 0)
+			_exit(1);
+		if (plan.lie != SAYS_NO)
+			break;
+		(void)!write_full(liar.fd, "NO\n", 3);
+		close(liar.fd);
+	}
+	if (plan.lie == SAYS_NO_WORD)
+		pause();
+	(void)!write_full(liar.fd, "OK 1\n", 5);
+}
+
+static void NORETURN liar_main(int listener, int control)
+{
+	struct ttrpc_server_config config = {
+		.methods = liar_methods,
+		.connections_max = 1,
+	};
+	struct ttrpc_server *server;
+	struct evloop *loop;
+	struct err err;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	liar.control = control;
+	(void)!control_send(control, CONTROL_READY, "", 0);
+	take_call(listener);
+	loop = evloop_new();
+	server = ttrpc_server_new(loop, -1, &config, &err);
+	if (ttrpc_server_adopt(server, dup(liar.fd)) == 0)
+		evloop_run(loop);
+	_exit(1);
+}
+
+/* In place of the one in runtime/sandbox/process.c. */
+int sandbox_process_start(struct sandbox_process *process,
+			  const struct sandbox_params *params, struct err *err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, "control socket");
+	process->pid = fork();
+	if (process->pid == 0)
+		liar_main(params->vsock_fd, pair[1]);
+	close(pair[1]);
+	process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+	process->control = pair[0];
+	return 0;
+}
+
+/* The other side: a client of the supervisor. ------------------------------ */
+
+static char root[] = "/tmp/nacre-liar.XXXXXX";
+static struct config *config;
+static int log_file;
+
+static const char bundle_json[] =
+	"{\"ociVersion\": \"1.0.2\", \"root\": {\"path\": \"rootfs\"},"
+	"\"process\": {\"args\": [\"true\"], \"cwd\": \"/\"},"
+	"\"linux\": {\"namespaces\": [{\"type\": \"network\"}]}}";
+static const char config_json[] =
+	"{\"machine\": \"uml\", \"internetworking_model\": \"none\","
+	"\"dial_timeout\": 1, \"create_container_timeout\": 1}";
+static const char process_json[] = "{\"args\": [\"true\"], \"cwd\": \"/\"}";
+
+static char *in_root(const char *name)
+{
+	static char path[4][256];
+	static unsigned next;
+	char *p = path[next++ % 4];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", root, name);
+	return p;
+}
+
+static void put(const char *name, const char *text)
+{
+	assert_int_equal(0, file_replace(AT_FDCWD, in_root(name), text,
+					 strlen(text), 0600));
+}
+
+int liar_set_up(void **state)
+{
+	struct err err;
+
+	/* Mounts of the tests are nobody else's. */
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 0;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(0, mkdir(in_root("bundle"), 0755));
+	assert_int_equal(0, mkdir(in_root("bundle/rootfs"), 0755));
+	put("bundle/config.json", bundle_json);
+	put("configuration.json", config_json);
+	config = config_load(in_root("configuration.json"), &err);
+	assert_non_null(config);
+	log_file = open(in_root("log"), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC,
+			0600);
+	assert_true(log_file >= 0);
+	return 0;
+}
+
+int liar_tear_down(void **state)
+{
+	if (config)
+		assert_int_equal(0, remove_tree(AT_FDCWD, root));
+	config_free(config);
+	return 0;
+}
+
+int liar_start(enum lie lie, const char *method)
+{
+	struct supervisor_args args = {.root = root,
+				       .id = LIAR_ID,
+				       .config = config,
+				       .log_fd = log_file};
+	struct err err;
+	int fd;
+
+	if (!config)
+		skip();
+	plan.lie = lie;
+	plan.method = method;
+	assert_int_equal(0, ftruncate(log_file, 0));
+	assert_int_equal(0, state_claim(root, LIAR_ID, &err));
+	assert_int_equal(0, supervisor_start(&args, &err));
+	fd = task_connect(root, LIAR_ID, &err);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+void liar_finish(int fd)
+{
+	struct stat st;
+	struct err err;
+	int status;
+
+	close(fd);
+	assert_int_equal(0, task_shutdown(root, LIAR_ID, &err));
+	assert_true(waitpid(-1, &status, 0) > 0);
+	assert_int_equal(0, status);
+	assert_int_equal(0, fstat(log_file, &st));
+	assert_true(st.st_size < LOG_LIMIT);
+	assert_int_equal(0, state_remove(root, LIAR_ID));
+}
+
+/* The code of the answer; -1: none. It may not take for ever. */
+static int call(int fd, const char *method, const ProtobufCMessage *request)
+{
+	enum ttrpc_code code;
+	struct err err;
+	int ret = task_call_within(fd, method, request, HANG_MS, &code, &err);
+
+	assert_int_not_equal(-ETIMEDOUT, ret);
+	for (const char *p = err.text; ret == -EREMOTEIO && *p; p++)
+		assert_true((unsigned char)*p >= ' ' &&
+			    (unsigned char)*p != 0x9b);
+	return !ret || ret == -EREMOTEIO ? (int)code : -1;
+}
+
+static const ProtobufCMessage *create_request(void)
+{
+	static Task__CreateTaskRequest r = TASK__CREATE_TASK_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.bundle = in_root("bundle");
+	r.stdin = r.stdout = pb_str("/dev/zero");
+	return &r.base;
+}
+
+int client_create(int fd)
+{
+	return call(fd, "Create", create_request());
+}
+
+void client_ask_to_create(int fd)
+{
+	client_send(fd, "Create", create_request());
+}
+
+int client_start(int fd, const char *exec_id)
+{
+	Task__StartRequest r = TASK__START_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.exec_id = pb_str(exec_id);
+	return call(fd, "Start", &r.base);
+}
+
+int client_exec(int fd, const char *exec_id)
+{
+	Task__ExecProcessRequest r = TASK__EXEC_PROCESS_REQUEST__INIT;
+	Ttrpc__Any spec = TTRPC__ANY__INIT;
+
+	spec.value.data = (uint8_t *)pb_str(process_json);
+	spec.value.len = strlen(process_json);
+	r.id = pb_str(LIAR_ID);
+	r.exec_id = pb_str(exec_id);
+	r.spec = &spec;
+	return call(fd, "Exec", &r.base);
+}
+
+int client_kill(int fd)
+{
+	Task__KillRequest r = TASK__KILL_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.signal = SIGKILL;
+	r.all = true;
+	return call(fd, "Kill", &r.base);
+}
+
+int client_delete(int fd)
+{
+	Task__DeleteRequest r = TASK__DELETE_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	return call(fd, "Delete", &r.base);
+}
+
+void client_send(int fd, const char *method, const ProtobufCMessage *request)
+{
+	AUTO_FREE uint8_t *frame = NULL;
+	size_t len;
+
+	frame = ttrpc_request_frame(1, TASK, method, request, 0, &len);
+	assert_non_null(frame);
+	assert_int_equal(0, write_full(fd, frame, len));
+}
+
+int client_answer(int fd)
+{
+	static uint8_t frame[TTRPC_HEADER_LEN + 4096];
+	struct ttrpc_header header;
+	ProtobufCMessage *none;
+	enum ttrpc_code code;
+	char text[256];
+
+	assert_true(client_answered(fd, HANG_MS));
+	assert_int_equal(0, read_full(fd, frame, TTRPC_HEADER_LEN));
+	assert_int_equal(0, ttrpc_header_get(frame, &header));
+	assert_true(header.length <= 4096);
+	assert_int_equal(
+		0, read_full(fd, frame + TTRPC_HEADER_LEN, header.length));
+	assert_int_equal(0, ttrpc_response_get(frame + TTRPC_HEADER_LEN,
+					       header.length, NULL, &code, text,
+					       sizeof(text), &none));
+	return (int)code;
+}
+
+void client_ask_to_wait(int fd)
+{
+	Task__WaitRequest r = TASK__WAIT_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	client_send(fd, "Wait", &r.base);
+}
+
+int client_new(void)
+{
+	struct err err;
+	int fd = task_connect(root, LIAR_ID, &err);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+bool client_answered(int fd, int ms)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pfd, 1, ms) == 1;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_UNIT_RUNTIME_SANDBOX_LIAR_H
+#define TESTS_UNIT_RUNTIME_SANDBOX_LIAR_H
+
+/*
+ * A sandbox process whose agent lies, in place of the jailed one: no VM, only
+ * the agent's connection and the control channel. And a client of the
+ * supervisor, which is the real one, under the sanitizers.
+ *
+ * Needs root: without it the tests are skipped.
+ */
+
+#include <stdbool.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+/* The supervisor's own limits are 1 s (5 s for the shutdown of a guest). */
+#define HANG_MS 15000
+#define LIAR_ID "liar"
+
+enum lie {
+	HONEST,
+	/* At a call. */
+	CLOSES,
+	DIES,
+	REFUSES,
+	CANCELS,
+	CLAIMS_A_HUGE_FRAME,
+	SENDS_GARBAGE,
+	ANSWERS_UNASKED,
+	SENDS_LONG_DATA,
+	ENDS_IN_THE_FUTURE,
+	BREAKS_CONTROL,
+	SENDS_EMPTY_CONTROL,
+	FLOODS_LOG,
+	FLOODS_CONSOLE,
+	LAST_QUICK_LIE = FLOODS_CONSOLE,
+	IS_SILENT,
+	IS_SLOW, /* 0.3 s */
+	/* When it is dialed. */
+	TAKES_NO_CALL,
+	SAYS_NO_WORD,
+	SAYS_NO,
+};
+
+int liar_set_up(void **state);
+int liar_tear_down(void **state);
+
+/* Forks a supervisor, whose sandbox process lies at the call of this method.
+ * A connection to it. */
+int liar_start(enum lie lie, const char *method);
+/* It must end by itself, sound, and with a short log. Takes fd. */
+void liar_finish(int fd);
+
+/* One more connection. */
+int client_new(void);
+/* Sends a request, the first and only one of its connection. */
+void client_send(int fd, const char *method, const ProtobufCMessage *request);
+void client_ask_to_create(int fd);
+void client_ask_to_wait(int fd);
+/* Whether something comes within so long. */
+bool client_answered(int fd, int ms);
+/* The code of the answer to client_send; it may not take for ever. */
+int client_answer(int fd);
+
+/* The code of the answer; -1: none. It may not take for ever. */
+int client_create(int fd);
+int client_start(int fd, const char *exec_id);
+int client_exec(int fd, const char *exec_id);
+int client_kill(int fd);
+int client_delete(int fd);
+
+#endif
