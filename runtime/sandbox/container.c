@@ -103,10 +103,11 @@ int container_share(struct container *c, struct err *err)
 	if (mkdir(dir, 0755) < 0 || mkdir(target, 0755) < 0)
 		return err_sys(err, "mkdir %s", target);
 	/* Resolved before: what is a link now was none then. */
-	from = open(c->rootfs, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	from = share_open(c->rootfs, O_DIRECTORY | O_NOFOLLOW);
 	if (from < 0)
-		return err_sys(err, "root.path %s", c->rootfs);
-	if (share_bind(from, target, true, c->spec->root->readonly, err) < 0)
+		return err_ret(err, from, "root.path %s", c->rootfs);
+	/* The guest makes it read-only: mount points may be missing in it. */
+	if (share_bind(from, target, true, false, err) < 0)
 		return err_wrap(err, "root.path %s", c->rootfs);
 	return 0;
 }

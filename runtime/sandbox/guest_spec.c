@@ -107,9 +107,10 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	if (ret < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	/* Opened once: what is looked at is what is mounted. */
-	from = open(source, O_PATH | O_CLOEXEC);
+	from = share_open(source, 0);
 	if (from < 0 || fstat(from, &st) < 0)
-		return err_sys(err, "mounts[%zu] (%s): source %s", index,
+		return err_ret(err, from < 0 ? from : -errno,
+			       "mounts[%zu] (%s): source %s", index,
 			       m->destination, source);
 	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
 		return err_set(err, EOPNOTSUPP,

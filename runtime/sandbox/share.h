@@ -13,9 +13,15 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+/* Its mounts are the supervisor's own and end with it; those of the host
+ * still arrive. Once, before the others. */
+int share_leave_host(struct err *err) MUST_CHECK;
+/* What the host has at path (O_PATH; with more flags), or -errno. */
+int share_open(const char *path, int flags) MUST_CHECK;
 /*
- * Binds what from (O_PATH) names on target: no devices, no set-id bits, and
- * read-only all the way down if asked. The flags of the source stay.
+ * Binds what from, of share_open, names on target: no devices, no set-id
+ * bits, and read-only all the way down if asked. The flags of the source
+ * stay.
  */
 int share_bind(int from, const char *target, bool recursive, bool read_only,
 	       struct err *err) MUST_CHECK;

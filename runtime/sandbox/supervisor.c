@@ -19,20 +19,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
+#include "runtime/sandbox/share.h"
 
 #define CONNECTIONS_MAX 1024u
 /* Whoever started it connects at once; after this it was killed. */
 #define IDLE_MS 10000u
-
-/* Its mounts are its own and end with it; those of the host still arrive. */
-static int own_mounts(struct err *err)
-{
-	if (unshare(CLONE_NEWNS) < 0)
-		return err_sys(err, "new mount namespace (nacre needs root)");
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return err_sys(err, "make mounts slaves");
-	return 0;
-}
 
 static int listen_task(const struct sandbox *s, struct err *err)
 {
@@ -151,7 +142,7 @@ static void NORETURN supervisor_main(const struct supervisor_args *args,
 	close_inherited(report, args->log_fd);
 	log_open(args->log_fd, args->log_json ? LOG_JSON : LOG_TEXT,
 		 args->debug ? LOG_DEBUG : LOG_INFO, "nacre");
-	if (own_mounts(&err) == 0)
+	if (share_leave_host(&err) == 0)
 		s = sandbox_new(args, &err);
 	if (!s || serve(s, &err) < 0) {
 		(void)!write_full(report, err.text, strlen(err.text));
