@@ -95,13 +95,14 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock \
-	container container_exec container_root container_state \
-	copy_file copy_up devices guest_devices hooks hotplug ids limits lookup \
-	metrics modules mount_options mounts namespaces net netlink \
-	parked pci_path pending policy process reaper resources rootfs \
-	routes rpc rpc_guest rpc_observe rpc_process rpc_resources \
-	sandbox seccomp spec stats stdio storage submounts sysctl user \
-	volumes watch
+	command container container_exec container_root container_state \
+	copy_file copy_up debug_console devices guest_devices hooks \
+	hotplug ids iptables limits listen log_port lookup metrics \
+	modules mount_options mounts namespaces net netlink parked \
+	pci_path pending policy process reaper resources rootfs routes \
+	rpc rpc_guest rpc_observe rpc_process rpc_resources sandbox \
+	seccomp spec stats stdio storage submounts sysctl user volumes \
+	watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -256,7 +257,8 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
-		suite_spec suite_guest suite_resources suite_policy) \
+		suite_spec suite_guest suite_resources suite_policy \
+		suite_ports) \
 		$(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
@@ -267,7 +269,8 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
-		suite_guest suite_resources suite_policy) $(LINK_proto)
+		suite_guest suite_resources suite_policy suite_ports) \
+		$(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -19,6 +19,7 @@ static struct {
 	_Atomic(enum log_format) format;
 	_Atomic(enum log_level) max;
 	_Atomic(const char *) name;
+	void (*_Atomic tee)(const char *line, size_t len);
 } sink = {
 	.fd = STDERR_FILENO,
 	.format = LOG_TEXT,
@@ -47,6 +48,11 @@ void log_open(int fd, enum log_format format, enum log_level max,
 	sink.format = format;
 	sink.max = max;
 	sink.name = name;
+}
+
+void log_tee(void (*tee)(const char *line, size_t len))
+{
+	sink.tee = tee;
 }
 
 int log_fd(void)
@@ -180,6 +186,7 @@ static void format_text(struct line *line, enum log_level level,
 
 void log_line(enum log_level level, const char *fmt, ...)
 {
+	void (*tee)(const char *, size_t) = sink.tee;
 	int saved = errno;
 	char msg[LOG_LINE_MAX];
 	struct line line = {.len = 0};
@@ -196,6 +203,12 @@ void log_line(enum log_level level, const char *fmt, ...)
 		format_text(&line, level, msg);
 	while (write(sink.fd, line.text, line.len) < 0 && errno == EINTR)
 		;
+	if (tee && sink.format != LOG_JSON) {
+		line.len = 0;
+		format_json(&line, level, msg);
+	}
+	if (tee)
+		tee(line.text, line.len);
 	errno = saved;
 }
 

@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -32,6 +33,9 @@ enum log_format {
 void log_open(int fd, enum log_format format, enum log_level max,
 	      const char *name);
 int log_fd(void);
+/* Each line as JSON, with its newline, goes here as well (NULL: nowhere).
+ * The function must not log, and is called by any thread that does. */
+void log_tee(void (*tee)(const char *line, size_t len));
 bool log_wants(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
 

@@ -25,6 +25,7 @@ struct agent {
 	struct sandbox sandbox;
 	struct parked parked;
 	struct policy policy;
+	struct command *commands;
 	struct container *containers;
 };
 

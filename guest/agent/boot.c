@@ -224,3 +224,18 @@ bool boot_option(const char *cmdline, const char *name, char *out, size_t size)
 	}
 	return false;
 }
+
+bool boot_word(const char *cmdline, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = cmdline; *p;) {
+		size_t word = strcspn(p, " \t\n");
+
+		if (word == len && strncmp(p, name, len) == 0)
+			return true;
+		p += word;
+		p += strspn(p, " \t\n");
+	}
+	return false;
+}

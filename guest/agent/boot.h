@@ -19,5 +19,7 @@ void boot_power_off(void) NORETURN;
 /* The value of name= on the kernel's command line, copied to out; false:
  * not there. */
 bool boot_option(const char *cmdline, const char *name, char *out, size_t size);
+/* name alone is one of its words. */
+bool boot_word(const char *cmdline, const char *name);
 
 #endif

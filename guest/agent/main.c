@@ -5,12 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,81 +18,55 @@
 #include "guest/agent/agent.h"
 #include "guest/agent/boot.h"
 #include "guest/agent/container.h"
+#include "guest/agent/debug_console.h"
+#include "guest/agent/listen.h"
+#include "guest/agent/log_port.h"
 #include "guest/agent/rpc.h"
 
 #define AGENT_PORT 1024
-#define CONNECTIONS_MAX 16
 #define ADDRESS_MAX 160
 
 static struct agent agent;
 static struct timespec began; /* CLOCK_BOOTTIME at entry */
 
-static int listen_vsock(struct err *err)
+struct options {
+	char address[ADDRESS_MAX];
+	unsigned log_port, console_port;
+	bool debug_console;
+};
+
+static void read_port(const char *cmdline, const char *name, unsigned *port)
 {
-	struct sockaddr_vm addr = {
-		.svm_family = AF_VSOCK,
-		.svm_port = AGENT_PORT,
-		.svm_cid = VMADDR_CID_ANY,
-	};
-	AUTO_FD int fd =
-		socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char text[16], *end;
+	unsigned long value;
 
-	if (fd < 0)
-		return err_sys(err, "socket AF_VSOCK");
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(fd, CONNECTIONS_MAX) < 0)
-		return err_sys(err, "vsock port %d", AGENT_PORT);
-	return steal_fd(&fd);
-}
-
-/* "@name" is in the abstract name space. */
-static int listen_unix(const char *path, struct err *err)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
-	socklen_t size =
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-	AUTO_FD int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return err_sys(err, "socket AF_UNIX");
-	if (len == 0 || len >= sizeof(addr.sun_path))
-		return err_set(err, EINVAL, "%.64s: not a usable path", path);
-	memcpy(addr.sun_path, path, len);
-	if (path[0] == '@')
-		addr.sun_path[0] = '\0';
+	if (!boot_option(cmdline, name, text, sizeof(text)))
+		return;
+	value = strtoul(text, &end, 10);
+	if (end == text || *end || value == 0 || value >= UINT32_MAX)
+		log_warn("%s=%s: not a port", name, text);
 	else
-		size++;
-	if (bind(fd, (struct sockaddr *)&addr, size) < 0 ||
-	    listen(fd, CONNECTIONS_MAX) < 0)
-		return err_sys(err, "%s", path);
-	return steal_fd(&fd);
+		*port = (unsigned)value;
 }
 
-static int listen_at(const char *address, struct err *err)
-{
-	if (strncmp(address, "unix://", 7) == 0)
-		return listen_unix(address + 7, err);
-	if (!*address || strcmp(address, "vsock://-1:1024") == 0)
-		return listen_vsock(err);
-	return err_set(err, EINVAL, "server address %.128s: not unix://PATH",
-		       address);
-}
-
-static void read_options(char address[ADDRESS_MAX])
+static void read_options(struct options *o)
 {
 	const char *env = getenv("KATA_AGENT_SERVER_ADDR");
 	AUTO_FREE char *cmdline = NULL;
 	char level[16];
 
 	if (env)
-		(void)snprintf(address, ADDRESS_MAX, "%s", env);
+		(void)snprintf(o->address, ADDRESS_MAX, "%s", env);
 	if (file_read(AT_FDCWD, "/proc/cmdline", 1u << 16, &cmdline, NULL) < 0)
 		return;
 	if (!env)
-		(void)boot_option(cmdline, "agent.server_addr", address,
+		(void)boot_option(cmdline, "agent.server_addr", o->address,
 				  ADDRESS_MAX);
+	read_port(cmdline, "agent.log_vport", &o->log_port);
+	read_port(cmdline, "agent.debug_console_vport", &o->console_port);
+	/* The command line of the machine speaks to its first process. */
+	o->debug_console =
+		agent.init && boot_word(cmdline, "agent.debug_console");
 	if (boot_option(cmdline, "agent.log", level, sizeof(level)) &&
 	    strcmp(level, "debug") == 0)
 		log_open(STDERR_FILENO, LOG_TEXT, LOG_DEBUG, "nacre-agent");
@@ -107,20 +79,38 @@ static void disconnected(void *arg, uint64_t connection)
 	sandbox_drop(arg, connection);
 }
 
+/* Without them the guest works as well. */
+static void serve_aside(const struct options *o)
+{
+	struct err err = {0};
+	int fd = listen_at(o->address, o->log_port, ".log", &err);
+
+	if (fd < 0 || log_port_serve(agent.loop, fd) < 0)
+		log_warn("log port: %s", err.code ? err.text : "epoll");
+	if (!o->debug_console)
+		return;
+	fd = listen_at(o->address, o->console_port, ".console", &err);
+	if (fd < 0 || debug_console_serve(agent.loop, fd) < 0)
+		log_warn("debug console: %s", err.code ? err.text : "epoll");
+}
+
 static int serve(struct err *err)
 {
 	const struct ttrpc_server_config config = {
 		.methods = rpc_methods,
 		.arg = &agent,
 		.refuse = rpc_refuse,
-		.connections_max = CONNECTIONS_MAX,
+		.connections_max = LISTEN_CONNECTIONS,
 		.disconnected = disconnected,
 	};
-	char address[ADDRESS_MAX] = "";
+	struct options options = {
+		.log_port = LOG_PORT,
+		.console_port = DEBUG_CONSOLE_PORT,
+	};
 	struct timespec up;
 	int fd, ret;
 
-	read_options(address);
+	read_options(&options);
 	agent.loop = evloop_new();
 	if (!agent.loop)
 		return err_sys(err, "event loop");
@@ -131,9 +121,10 @@ static int serve(struct err *err)
 		ret = sandbox_init(&agent);
 	if (ret < 0)
 		return err_ret(err, ret, "set-up");
-	fd = listen_at(address, err);
+	fd = listen_at(options.address, AGENT_PORT, "", err);
 	if (fd < 0)
 		return fd;
+	serve_aside(&options);
 	agent.server = ttrpc_server_new(agent.loop, fd, &config, err);
 	if (!agent.server)
 		return -err->code;
@@ -158,6 +149,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "nacre-agent");
+	log_port_init();
 	/* In a pid namespace of a test PID 1 is no machine's. */
 	agent.init = getpid() == 1 && !address;
 	if (!agent.init && !address) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest/agent/agent.h"
+#include "guest/agent/command.h"
 #include "guest/agent/container.h"
 
 static void reap(struct agent *agent)
@@ -24,6 +25,8 @@ static void reap(struct agent *agent)
 			process_exited(p, status);
 			continue;
 		}
+		if (commands_exited(agent, pid, status))
+			continue;
 		if (!containers_await_pid(agent))
 			continue;
 		r->unknown[r->next].pid = pid;

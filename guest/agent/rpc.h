@@ -36,13 +36,14 @@ rpc_handler rpc_exec_process, rpc_signal_process, rpc_wait_process,
 rpc_handler rpc_create_sandbox, rpc_destroy_sandbox, rpc_get_oom_event,
 	rpc_get_guest_details, rpc_set_guest_date_time, rpc_reseed_random_dev,
 	rpc_update_interface, rpc_update_routes, rpc_list_interfaces,
-	rpc_list_routes, rpc_add_arp_neighbors, rpc_check, rpc_version;
+	rpc_list_routes, rpc_add_arp_neighbors, rpc_get_ip_tables,
+	rpc_set_ip_tables, rpc_check, rpc_version;
 /* rpc_resources.c */
 rpc_handler rpc_copy_file, rpc_update_ephemeral_mounts, rpc_online_cpu_mem,
 	rpc_mem_hotplug_by_probe, rpc_add_swap, rpc_add_swap_path,
 	rpc_get_volume_stats, rpc_resize_volume,
 	rpc_remove_stale_virtiofs_share_mounts;
 /* rpc_observe.c */
-rpc_handler rpc_get_metrics, rpc_set_policy;
+rpc_handler rpc_get_metrics, rpc_set_policy, rpc_get_diagnostic_data;
 
 #endif

@@ -11,6 +11,7 @@
 #include "guest/agent/clock.h"
 #include "guest/agent/guest_devices.h"
 #include "guest/agent/ids.h"
+#include "guest/agent/iptables.h"
 #include "guest/agent/net.h"
 #include "guest/agent/routes.h"
 #include "guest/agent/rpc.h"
@@ -186,6 +187,22 @@ void rpc_add_arp_neighbors(struct ttrpc_request *req,
 	struct err err = {0};
 
 	rpc_reply_ret(req, net_add_neighbors(msg->neighbors, &err), &err);
+}
+
+void rpc_get_ip_tables(struct ttrpc_request *req,
+		       const ProtobufCMessage *message, void *arg)
+{
+	const Agent__GetIpTablesRequest *msg = (const void *)message;
+
+	iptables_get(arg, req, msg->is_ipv6);
+}
+
+void rpc_set_ip_tables(struct ttrpc_request *req,
+		       const ProtobufCMessage *message, void *arg)
+{
+	const Agent__SetIpTablesRequest *msg = (const void *)message;
+
+	iptables_set(arg, req, msg->is_ipv6, msg->data.data, msg->data.len);
 }
 
 void rpc_check(struct ttrpc_request *req, const ProtobufCMessage *message,

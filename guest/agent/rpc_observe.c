@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 
 #include "agent-proto/agent.pb-c.h"
 #include "base/cleanup.h"
+#include "guest/agent/log_port.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/rpc.h"
 
@@ -35,6 +37,63 @@ void rpc_set_policy(struct ttrpc_request *req, const ProtobufCMessage *message,
 	if (!ret)
 		ret = policy_replace(&agent->policy, &next, &err);
 	rpc_reply_ret(req, ret, &err);
+}
+
+/* The kernel's log; any bytes but ASCII, which a string may not hold, are
+ * replaced. */
+static char *kernel_log(struct err *err)
+{
+	int size = klogctl(10 /* SYSLOG_ACTION_SIZE_BUFFER */, NULL, 0);
+	AUTO_FREE char *text = NULL;
+	int n;
+
+	if (size < 0) {
+		err_sys(err, "kernel log");
+		return NULL;
+	}
+	size = MIN(size, 1 << 20);
+	text = malloc((size_t)size + 1);
+	n = text ? klogctl(3 /* SYSLOG_ACTION_READ_ALL */, text, size) : -1;
+	if (n < 0) {
+		err_sys(err, "kernel log");
+		return NULL;
+	}
+	for (int i = 0; i < n; i++) {
+		if ((uint8_t)text[i] >= 0x80 || !text[i])
+			text[i] = '?';
+	}
+	text[n] = '\0';
+	return steal_ptr(&text);
+}
+
+void rpc_get_diagnostic_data(struct ttrpc_request *req,
+			     const ProtobufCMessage *message, void *arg)
+{
+	const Agent__GetDiagnosticDataRequest *msg = (const void *)message;
+	Agent__GetDiagnosticDataResponse reply =
+		AGENT__GET_DIAGNOSTIC_DATA_RESPONSE__INIT;
+	AUTO_FREE char *text = NULL;
+	struct err err = {0};
+
+	if (msg->container_id[0])
+		(void)err_set(&err, ENOTSUP,
+			      "diagnostic data: none of a container alone");
+	else if (strcmp(msg->log_type, "agent") == 0)
+		text = log_port_lines();
+	else if (strcmp(msg->log_type, "kernel") == 0)
+		text = kernel_log(&err);
+	else
+		(void)err_set(&err, EINVAL,
+			      "log type %.32s: neither agent nor kernel",
+			      msg->log_type);
+	if (!text && !err.code)
+		(void)err_set(&err, ENOMEM, "out of memory");
+	if (!text) {
+		rpc_reply_ret(req, -err.code, &err);
+		return;
+	}
+	reply.data = text;
+	ttrpc_reply(req, &reply.base);
 }
 
 static bool too_many_containers(const struct agent *agent)

@@ -118,7 +118,7 @@ static int grow(int fd, const struct statfs *st, uint64_t size, struct err *err)
 
 static int resize(int fd, uint64_t size, struct err *err)
 {
-	uint64_t device, now;
+	uint64_t device = 0, now;
 	struct statfs st;
 	int ret;
 

@@ -245,6 +245,7 @@ int main(int argc, char **argv)
 	test_linger();
 	test_spec_suite(rootfs);
 	test_resources_suite(rootfs);
+	test_ports_suite();
 	test_guest_suite(rootfs);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

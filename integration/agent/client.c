@@ -31,17 +31,23 @@ bool check(bool ok, const char *fmt, ...)
 	return ok;
 }
 
-int client_open(void)
+int client_open_beside(const char *suffix)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s", path,
+		       suffix);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		perror(path);
 		exit(1);
 	}
 	return fd;
+}
+
+int client_open(void)
+{
+	return client_open_beside("");
 }
 
 void client_connect(const char *socket_path)

@@ -43,6 +43,8 @@ bool check(bool ok, const char *fmt, ...) PRINTF(2, 3);
 void client_connect(const char *socket_path);
 /* A further connection, which the caller closes. */
 int client_open(void);
+/* The log (".log") or the console (".console"), which the caller closes. */
+int client_open_beside(const char *suffix);
 /* The code; text has the message of a refusal, *reply (may be NULL) is freed
  * by the caller. */
 enum ttrpc_code call_on(int fd, const char *method, const ProtobufCMessage *req,

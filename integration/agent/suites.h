@@ -4,6 +4,7 @@
 
 void test_spec_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
+void test_ports_suite(void);
 /* Sets a policy, with which only what the guest suite's end needs is left. */
 void test_policy_suite(const char *rootfs);
 /* Ends the agent. */

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What listens beside the server: the log, the console; and what is asked
+ * of the guest's logs and packet filter by the server. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "integration/agent/client.h"
+#include "integration/agent/suites.h"
+
+/* What comes until `part` does, or nothing more for five seconds. */
+static const char *read_until(int fd, const char *part)
+{
+	static char text[64 << 10];
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	size_t len = 0;
+
+	text[0] = '\0';
+	while (!strstr(text, part) && len < sizeof(text) - 1 &&
+	       poll(&p, 1, 5000) > 0) {
+		ssize_t n = read(fd, text + len, sizeof(text) - 1 - len);
+
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		text[len] = '\0';
+	}
+	return text;
+}
+
+static void test_log(void)
+{
+	int first = client_open_beside(".log"), more[8];
+	const char *text = read_until(first, " ready,");
+
+	check(strncmp(text, "{\"msg\":\"", 8) == 0 && strstr(text, " ready,") &&
+		      strstr(text, "\"level\":\"info\""),
+	      "the log from its beginning, as JSON");
+	for (int i = 0; i < 8; i++)
+		more[i] = client_open_beside(".log");
+	check(strstr(read_until(more[0], " ready,"), " ready,") &&
+		      !*read_until(more[7], "x"),
+	      "a second reader, and no more than a few");
+	for (int i = 0; i < 8; i++)
+		close(more[i]);
+	close(first);
+	/* Their places are free once the agent saw that they went. */
+	usleep(50000);
+	first = client_open_beside(".log");
+	check(strstr(read_until(first, " ready,"), " ready,") != NULL,
+	      "a reader after those that went");
+	close(first);
+}
+
+static void test_diagnostics(void)
+{
+	Agent__GetDiagnosticDataRequest req =
+		AGENT__GET_DIAGNOSTIC_DATA_REQUEST__INIT;
+	Agent__GetDiagnosticDataResponse *reply = NULL;
+
+	req.log_type = strdup("agent");
+	check(call("GetDiagnosticData", &req.base,
+		   &agent__get_diagnostic_data_response__descriptor,
+		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
+		      strstr(reply->data, " ready,"),
+	      "GetDiagnosticData: the agent's log");
+	req.log_type = strdup("kernel");
+	if (getenv("AGENT_IS_INIT"))
+		check(call("GetDiagnosticData", &req.base,
+			   &agent__get_diagnostic_data_response__descriptor,
+			   (ProtobufCMessage **)&reply) == TTRPC_OK &&
+			      strstr(reply->data, "Linux version"),
+		      "GetDiagnosticData: the kernel's log");
+	req.log_type = strdup("frob");
+	check(call("GetDiagnosticData", &req.base,
+		   &agent__get_diagnostic_data_response__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "GetDiagnosticData: of something else");
+	req.log_type = strdup("agent");
+	req.container_id = strdup("x");
+	check(call("GetDiagnosticData", &req.base,
+		   &agent__get_diagnostic_data_response__descriptor,
+		   NULL) == TTRPC_UNIMPLEMENTED,
+	      "GetDiagnosticData: of a container");
+}
+
+static void test_console(void)
+{
+	int fd, second;
+
+	if (!getenv("AGENT_IS_INIT")) {
+		printf("ok - # SKIP debug console: not the machine's\n");
+		return;
+	}
+	fd = client_open_beside(".console");
+	(void)!write(fd, "echo $((6*7))x; tty\n", 20);
+	check(strstr(read_until(fd, "/dev/pts/"), "42x") != NULL,
+	      "a shell on the debug console");
+	second = client_open_beside(".console");
+	check(strstr(read_until(second, "use"), "in use") != NULL,
+	      "one at a time");
+	close(second);
+	(void)!write(fd, "exit\n", 5);
+	(void)read_until(fd, "no such text");
+	check(read(fd, (char[1]){0}, 1) == 0, "it ends with its shell");
+	close(fd);
+	fd = client_open_beside(".console");
+	(void)!write(fd, "echo $((6*8))y\n", 15);
+	check(strstr(read_until(fd, "48y"), "48y") != NULL, "and comes again");
+	close(fd);
+	usleep(50000);
+	(void)rename("/bin/sh", "/bin/away");
+	fd = client_open_beside(".console");
+	check(strstr(read_until(fd, "shell"), "has no shell") != NULL,
+	      "a guest without a shell");
+	close(fd);
+	(void)rename("/bin/away", "/bin/sh");
+}
+
+static void test_iptables(void)
+{
+	Agent__GetIpTablesRequest get = AGENT__GET_IP_TABLES_REQUEST__INIT;
+	Agent__SetIpTablesRequest set = AGENT__SET_IP_TABLES_REQUEST__INIT;
+	Agent__IpTablesResponse *reply = NULL;
+	enum ttrpc_code code = call("GetIPTables", &get.base,
+				    &agent__ip_tables_response__descriptor,
+				    (ProtobufCMessage **)&reply);
+	static const char rules[] = "*filter\n:INPUT ACCEPT [0:0]\n"
+				    ":FORWARD DROP [0:0]\n"
+				    ":OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
+	set.data.data = (uint8_t *)strdup(rules);
+	set.data.len = sizeof(rules) - 1;
+	if (access("/usr/sbin/iptables-save", X_OK) < 0 &&
+	    access("/sbin/iptables-save", X_OK) < 0) {
+		check(code == TTRPC_UNIMPLEMENTED &&
+			      strstr(call_text, "no iptables-save"),
+		      "GetIPTables: without the program");
+		check(call("SetIPTables", &set.base,
+			   &agent__ip_tables_response__descriptor,
+			   NULL) == TTRPC_UNIMPLEMENTED &&
+			      strstr(call_text, "no iptables-restore"),
+		      "SetIPTables: without the program");
+		return;
+	}
+	check(code == TTRPC_OK || code == TTRPC_INTERNAL, "GetIPTables");
+	if (code != TTRPC_OK) { /* the kernel has no packet filter */
+		printf("ok - # SKIP SetIPTables: %s\n", call_text);
+		return;
+	}
+	check(call("SetIPTables", &set.base,
+		   &agent__ip_tables_response__descriptor, NULL) == TTRPC_OK &&
+		      call("GetIPTables", &get.base,
+			   &agent__ip_tables_response__descriptor,
+			   (ProtobufCMessage **)&reply) == TTRPC_OK &&
+		      memmem(reply->data.data, reply->data.len, ":FORWARD DROP",
+			     13),
+	      "SetIPTables");
+	set.data.len = 9;
+	memcpy(set.data.data, "nonsense\n", 9);
+	check(call("SetIPTables", &set.base,
+		   &agent__ip_tables_response__descriptor,
+		   NULL) == TTRPC_INTERNAL &&
+		      strstr(call_text, "exit status"),
+	      "SetIPTables: nonsense");
+}
+
+void test_ports_suite(void)
+{
+	test_log();
+	test_diagnostics();
+	test_console();
+	test_iptables();
+}
