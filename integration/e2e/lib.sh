@@ -24,6 +24,13 @@ unset E2E_INSIDE
 suite=$(basename "$0" .sh)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
+# What is below /run or /tmp would be hidden by ours.
+case $checkout in
+/run/* | /tmp/*)
+	mount --bind "$checkout" /srv || exit 1
+	checkout=/srv here=/srv/integration/e2e
+	;;
+esac
 release=$checkout/build/release
 NACRE=${NACRE_BINARY:-$release/nacre}
 machine=${NACRE_MACHINE:-uml}
