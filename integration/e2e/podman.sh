@@ -91,11 +91,9 @@ bridge()
 }
 
 # podman says by CRI-O's annotations which container is of which pod. The root
-# of a later one is a mount that reaches the supervisor where mounts are shared,
-# as systemd makes them.
+# of a later one is a mount that is private to the caller's namespace.
 pods()
 {
-	mount --make-rshared /
 	succeeds 'pod create' pod pod create --name e2epod --network none
 	must 'run --pod' pod run --detach --pod e2epod --name member $image \
 		sleep 100000
