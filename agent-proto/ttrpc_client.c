@@ -2,11 +2,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent-proto/ttrpc.h"
 #include "agent-proto/ttrpc_conn.h"
+#include "base/clock.h"
 
 /* Of a reply that is taken apart: protobuf-c turns two bytes of a hostile one
  * into a structure. No answer that we ask for is near it. */
@@ -25,14 +25,6 @@ struct ttrpc_client {
 	void *arg;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void destroy(struct ttrpc_client *client)
 {
 	ttrpc_conn_release(&client->conn);
@@ -44,7 +36,7 @@ static void destroy(struct ttrpc_client *client)
 static void arm(struct ttrpc_client *client)
 {
 	uint64_t nearest = UINT64_MAX;
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 
 	for (struct ttrpc_call *c = client->calls; c; c = c->next)
 		nearest = MIN(nearest, c->deadline_ns);
@@ -89,7 +81,7 @@ static struct ttrpc_call *due(struct ttrpc_client *client, uint64_t now)
 
 static void sweep(struct ttrpc_client *client)
 {
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 	struct ttrpc_call *call;
 
 	client->busy = true;
@@ -236,7 +228,7 @@ void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,
 	call->client = client;
 	call->reply_type = reply_type;
 	call->deadline_ns =
-		timeout_ms ? now_ns() + timeout_ms * 1000000 : UINT64_MAX;
+		timeout_ms ? monotonic_ns() + timeout_ms * 1000000 : UINT64_MAX;
 	client->last_stream += client->last_stream ? 2 : 1;
 	call->stream = client->last_stream;
 	call->next = client->calls;

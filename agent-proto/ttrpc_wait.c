@@ -3,20 +3,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "agent-proto/ttrpc_frame.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/file.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* read_full with a deadline (-1: none). */
 static int read_until(int fd, void *buf, size_t len, int64_t deadline)
@@ -25,7 +17,7 @@ static int read_until(int fd, void *buf, size_t len, int64_t deadline)
 	size_t done = 0;
 
 	while (done < len) {
-		int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+		int64_t left = deadline < 0 ? -1 : deadline - monotonic_ms();
 		ssize_t n;
 
 		if (deadline >= 0 && left <= 0)
@@ -86,7 +78,7 @@ int ttrpc_call_wait(int fd, const char *service, const char *method,
 	/* Odd and never reused on this connection, whoever calls. */
 	static _Thread_local uint32_t last_stream = 1;
 	uint32_t stream = last_stream += 2;
-	int64_t deadline = timeout_ms > 0 ? now_ms() + timeout_ms : -1;
+	int64_t deadline = timeout_ms > 0 ? monotonic_ms() + timeout_ms : -1;
 	AUTO_FREE uint8_t *frame = NULL;
 	AUTO_FREE uint8_t *payload = NULL;
 	ProtobufCMessage *unpacked = NULL;

@@ -7,10 +7,10 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "vmm/virtio/vsock_stream.h"
 
 /* Host ports of calls from the host start here, as in Firecracker. */
@@ -19,20 +19,12 @@
 #define ACCEPTS_MAX 16u
 #define PAUSE_MS 100u
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void handshakes_expire(struct evtimer *timer)
 {
 	struct vsock *vsock =
 		container_of(timer, struct vsock, handshake_timer);
 	struct vsock_conn *conn;
-	uint64_t now = now_ms();
+	uint64_t now = (uint64_t)monotonic_ms();
 
 	if (vsock->listen_paused &&
 	    evsource_modify(&vsock->listen_src, EPOLLIN) == 0)
@@ -55,7 +47,7 @@ static void accept_one(struct vsock *vsock, int fd)
 	conn = vsock_conn_new(vsock, fd, VSOCK_HANDSHAKE);
 	if (!conn)
 		return;
-	conn->deadline_ms = now_ms() + HANDSHAKE_MS;
+	conn->deadline_ms = (uint64_t)monotonic_ms() + HANDSHAKE_MS;
 	vsock_conn_poll(conn);
 	if (!conn->polled)
 		vsock_conn_free(conn);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/evloop.h"
 
 #include <errno.h>
@@ -155,24 +156,16 @@ static void expire(struct evtimer *timer)
 	evloop_stop(loop);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void test_timer(void **state)
 {
 	struct alarm alarm = {.ran = 0};
-	uint64_t start = now_ms();
+	int64_t start = monotonic_ms();
 
 	assert_int_equal(evtimer_init(loop, &alarm.timer, expire), 0);
 	evtimer_start(&alarm.timer, 20);
 	assert_int_equal(evloop_run(loop), 0);
 	assert_int_equal(alarm.ran, 1);
-	assert_true(now_ms() - start >= 20);
+	assert_true(monotonic_ms() - start >= 20);
 	/* One shot. */
 	assert_int_equal(evloop_once(loop, 5), 0);
 	assert_int_equal(alarm.ran, 1);
