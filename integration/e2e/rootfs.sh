@@ -168,6 +168,16 @@ read_only()
 			echo refused' refused
 	guest_is 'read-only root: a tmpfs in it is written' ro \
 		'echo x >/tmp/x; cat /tmp/x' x
+	guest_is 'read-only root: a mount point that was missing' ro \
+		'echo x >/missing/here/x; cat /missing/here/x' x
+	guest_is 'tmpcopyup: what was below is there' ro \
+		'grep -c . /etc/passwd; stat -c "%a %u:%g" /etc/conf.d
+		readlink /etc/link; cat /etc/conf.d/text' \
+		$'2\n750 12:34\nnowhere\ntext'
+	guest_is 'tmpcopyup: and can be changed' ro \
+		'echo more >>/etc/passwd; grep -c . /etc/passwd' 3
+	is 'tmpcopyup: without the host' \
+		"$(grep -c . "$work/ro/rootfs/etc/passwd")" 2
 	[ ! -e "$work/ro/rootfs/x" ] && pass 'read-only root: nothing came' ||
 		fail 'read-only root: nothing came'
 }
@@ -201,8 +211,15 @@ programs
 volumes
 system
 succeeds 'delete --force' nacre delete --force "$tag-rw"
-bundle ro '.root.readonly = true |
-	.mounts += [{destination: "/tmp", type: "tmpfs", source: "tmpfs"}]'
+bundle ro '.root.readonly = true | .mounts += [
+	{destination: "/tmp", type: "tmpfs", source: "tmpfs"},
+	{destination: "/missing/here", type: "tmpfs", source: "tmpfs"},
+	{destination: "/etc", type: "tmpfs", source: "tmpfs",
+	 options: ["tmpcopyup"]}]'
+mkdir -m 750 "$work/ro/rootfs/etc/conf.d"
+echo text >"$work/ro/rootfs/etc/conf.d/text"
+chown 12:34 "$work/ro/rootfs/etc/conf.d"
+ln -s nowhere "$work/ro/rootfs/etc/link"
 up ro
 read_only
 succeeds 'delete --force' nacre delete --force "$tag-ro"
