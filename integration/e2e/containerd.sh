@@ -79,7 +79,7 @@ attached()
 	like 'it names the command' "$err" '/no/such/command'
 	# script gives ctr a terminal.
 	try script -qc "stty rows 30 cols 90
-		timeout -k 5 $limit ctr run --runtime io.containerd.runc.v2 \
+		timeout --foreground -k 5 $limit ctr run --runtime io.containerd.runc.v2 \
 		--runc-binary $work/runtime --env PATH=/bin --rootfs --tty \
 		--rm $work/template $tag-tty stty size" /dev/null
 	like 'run: a terminal with its size' "$out" '30 90'
