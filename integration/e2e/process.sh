@@ -66,6 +66,9 @@ commands()
 	refuses 'exec: no such working directory' '/no/such/dir' \
 		nacre exec --cwd /no/such/dir "$id" true
 	returns 'exec: it is none the worse' 0 nacre exec "$id" true
+	# Waits for the generator to be seeded.
+	guest_is 'random numbers are there at once' p \
+		'timeout 10 head -c 16 /dev/random | wc -c' 16
 }
 
 starts()
