@@ -91,7 +91,8 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
-	sandbox/stdio sandbox/stats sandbox/task sandbox/supervisor sandbox/sweep
+	sandbox/stdio sandbox/stats sandbox/task sandbox/task_delete \
+	sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock \

@@ -56,27 +56,42 @@ int task_connect(const char *root, const char *sandbox, struct err *err)
 	return fd;
 }
 
+static int explain(const char *method, int ret, struct err *err)
+{
+	if (ret != -ECONNRESET && ret != -EPIPE)
+		return ret;
+	return err_set(err, -ret, "%s: the supervisor of the sandbox ended",
+		       method);
+}
+
 int task_call(int fd, const char *method, const ProtobufCMessage *request,
 	      const ProtobufCMessageDescriptor *reply_type,
 	      ProtobufCMessage **reply, struct err *err)
 {
-	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, reply_type,
-			       reply, 0, NULL, 0, NULL, err);
+	return explain(method,
+		       ttrpc_call_wait(fd, TASK_SERVICE, method, request,
+				       reply_type, reply, 0, NULL, 0, NULL,
+				       err),
+		       err);
 }
 
 int task_call_fds(int fd, const char *method, const ProtobufCMessage *request,
 		  const int *fds, unsigned nfds, struct err *err)
 {
-	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL, NULL, 0,
-			       fds, nfds, NULL, err);
+	return explain(method,
+		       ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL,
+				       NULL, 0, fds, nfds, NULL, err),
+		       err);
 }
 
 int task_call_within(int fd, const char *method,
 		     const ProtobufCMessage *request, int timeout_ms,
 		     enum ttrpc_code *code, struct err *err)
 {
-	return ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL, NULL,
-			       timeout_ms, NULL, 0, code, err);
+	return explain(method,
+		       ttrpc_call_wait(fd, TASK_SERVICE, method, request, NULL,
+				       NULL, timeout_ms, NULL, 0, code, err),
+		       err);
 }
 
 int task_shutdown(const char *root, const char *sandbox, struct err *err)

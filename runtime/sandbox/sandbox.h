@@ -80,6 +80,7 @@ struct container {
 	bool created_in_guest;
 	bool paused;
 	bool deleting;
+	bool delete_pending;	   /* until nothing is under way in it */
 	struct waiter *deleters;   /* more who want it deleted */
 	struct process *processes; /* init first */
 };
@@ -192,6 +193,17 @@ Oci__Spec *guest_spec(struct container *c, struct err *err);
 
 /* task.c */
 extern const struct ttrpc_method task_methods[];
+/* NULL: there is none, and req is answered. */
+struct process *task_find_process(struct sandbox *s, const char *id,
+				  const char *exec_id,
+				  struct ttrpc_request *req);
+
+/* task_delete.c */
+void task_delete(struct ttrpc_request *req, const ProtobufCMessage *message,
+		 void *arg);
+/* An operation that held p is over, and a deletion may begin: its container
+ * may be gone afterwards. */
+void process_release(struct process *p);
 
 /* stats.c */
 void task_stats(struct ttrpc_request *req, const ProtobufCMessage *message,

@@ -41,7 +41,7 @@ static void done(struct ttrpc_call *call, enum ttrpc_code code,
 		answer(q->req, reply);
 	else
 		ttrpc_fail(q->req, code, "%s", text);
-	q->p->busy--;
+	process_release(q->p);
 	free(q);
 }
 

@@ -43,9 +43,9 @@ static struct container *find_container(struct sandbox *s, const char *id,
 	return c;
 }
 
-static struct process *find_process(struct sandbox *s, const char *id,
-				    const char *exec_id,
-				    struct ttrpc_request *req)
+struct process *task_find_process(struct sandbox *s, const char *id,
+				  const char *exec_id,
+				  struct ttrpc_request *req)
 {
 	struct container *c = find_container(s, id, req);
 	struct process *p = c ? process_find(c, exec_id) : NULL;
@@ -58,7 +58,7 @@ static struct process *find_process(struct sandbox *s, const char *id,
 
 static void relay_free(struct relay *r)
 {
-	r->p->busy--;
+	process_release(r->p);
 	free(r);
 }
 
@@ -186,7 +186,7 @@ static void handle_start(struct ttrpc_request *req,
 	Agent__StartContainerRequest request =
 		AGENT__START_CONTAINER_REQUEST__INIT;
 	struct sandbox *s = arg;
-	struct process *p = find_process(s, m->id, m->exec_id, req);
+	struct process *p = task_find_process(s, m->id, m->exec_id, req);
 
 	if (!p)
 		return;
@@ -264,7 +264,7 @@ static void handle_state(struct ttrpc_request *req,
 	const Task__StateRequest *m = (const void *)message;
 	Task__StateResponse reply = TASK__STATE_RESPONSE__INIT;
 	Task__Timestamp at = TASK__TIMESTAMP__INIT;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
 	static const uint32_t status[] = {
 		[PROCESS_CREATED] = 1,
 		[PROCESS_RUNNING] = 2,
@@ -295,7 +295,7 @@ static void handle_wait(struct ttrpc_request *req,
 			const ProtobufCMessage *message, void *arg)
 {
 	const Task__WaitRequest *m = (const void *)message;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
 
 	if (p)
 		process_wait(p, req);
@@ -353,7 +353,7 @@ static void handle_kill(struct ttrpc_request *req,
 	const Task__KillRequest *m = (const void *)message;
 	Agent__SignalProcessRequest request =
 		AGENT__SIGNAL_PROCESS_REQUEST__INIT;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
 
 	if (!p)
 		return;
@@ -377,58 +377,6 @@ static void handle_kill(struct ttrpc_request *req,
 	request.exec_id = m->all ? pb_str("") : pb_str(process_agent_id(p));
 	request.signal = m->signal;
 	relay(arg, req, "SignalProcess", &request.base, NULL, p, NULL);
-}
-
-/* A call of its is under way, whose answer needs it. */
-static bool busy(const struct process *p)
-{
-	const struct process *q = p->container->processes;
-
-	if (*p->exec_id)
-		return p->busy;
-	if (p->container->creating)
-		return true;
-	for (; q; q = q->next)
-		if (q->busy)
-			return true;
-	return false;
-}
-
-static void handle_delete(struct ttrpc_request *req,
-			  const ProtobufCMessage *message, void *arg)
-{
-	const Task__DeleteRequest *m = (const void *)message;
-	Task__DeleteResponse reply = TASK__DELETE_RESPONSE__INIT;
-	struct container *c = container_find(arg, m->id);
-	struct process *p;
-
-	if (c && c->deleting && !m->exec_id[0]) {
-		delete_again(c, req);
-		return;
-	}
-	p = find_process(arg, m->id, m->exec_id, req);
-	if (!p)
-		return;
-	if (p->state == PROCESS_RUNNING) {
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "cannot delete \"%s\": it is running", m->id);
-		return;
-	}
-	if (busy(p)) {
-		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
-			   "cannot delete \"%s\": an operation on it is under "
-			   "way",
-			   m->id);
-		return;
-	}
-	if (!*p->exec_id) {
-		delete_container(p->container, req);
-		return;
-	}
-	reply.pid = (uint32_t)p->pid;
-	reply.exit_status = p->exit_status;
-	process_free(p);
-	ttrpc_reply(req, &reply.base);
 }
 
 static void pids_done(struct relay *r, const ProtobufCMessage *unused)
@@ -517,7 +465,7 @@ static void handle_resize(struct ttrpc_request *req,
 	const Task__ResizePtyRequest *m = (const void *)message;
 	Agent__TtyWinResizeRequest request =
 		AGENT__TTY_WIN_RESIZE_REQUEST__INIT;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
 
 	if (!p)
 		return;
@@ -532,7 +480,7 @@ static void handle_close_io(struct ttrpc_request *req,
 			    const ProtobufCMessage *message, void *arg)
 {
 	const Task__CloseIORequest *m = (const void *)message;
-	struct process *p = find_process(arg, m->id, m->exec_id, req);
+	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
 
 	if (!p)
 		return;
@@ -579,7 +527,7 @@ static void handle_connect(struct ttrpc_request *req,
 {
 	const Task__ConnectRequest *m = (const void *)message;
 	Task__ConnectResponse reply = TASK__CONNECT_RESPONSE__INIT;
-	struct process *p = find_process(arg, m->id, "", req);
+	struct process *p = task_find_process(arg, m->id, "", req);
 
 	if (!p)
 		return;
@@ -609,7 +557,7 @@ const struct ttrpc_method task_methods[] = {
 	{SERVICE, "State", &task__state_request__descriptor, handle_state},
 	{SERVICE, "Wait", &task__wait_request__descriptor, handle_wait},
 	{SERVICE, "Kill", &task__kill_request__descriptor, handle_kill},
-	{SERVICE, "Delete", &task__delete_request__descriptor, handle_delete},
+	{SERVICE, "Delete", &task__delete_request__descriptor, task_delete},
 	{SERVICE, "Pids", &task__pids_request__descriptor, handle_pids},
 	{SERVICE, "Pause", &task__pause_request__descriptor, handle_pause},
 	{SERVICE, "Resume", &task__resume_request__descriptor, handle_resume},

@@ -190,6 +190,8 @@ static void on_read(struct ttrpc_request *req, const ProtobufCMessage *message,
 		if (!lies(req, #name))                              \
 			ttrpc_reply(req, NULL);                     \
 	}
+AGREES(ReseedRandomDev)
+AGREES(SetGuestDateTime)
 AGREES(CreateSandbox)
 AGREES(CreateContainer)
 AGREES(StartContainer)
@@ -206,6 +208,8 @@ AGREES(DestroySandbox)
 	}
 
 static const struct ttrpc_method liar_methods[] = {
+	ROW(ReseedRandomDev, empty, on_ReseedRandomDev),
+	ROW(SetGuestDateTime, empty, on_SetGuestDateTime),
 	ROW(CreateSandbox, empty, on_CreateSandbox),
 	ROW(CreateContainer, empty, on_CreateContainer),
 	ROW(StartContainer, empty, on_StartContainer),
@@ -386,6 +390,8 @@ static int call(int fd, const char *method, const ProtobufCMessage *request)
 	int ret = task_call_within(fd, method, request, HANG_MS, &code, &err);
 
 	assert_int_not_equal(-ETIMEDOUT, ret);
+	if (ret)
+		print_message("%s: %s\n", method, err.text);
 	for (const char *p = err.text; ret == -EREMOTEIO && *p; p++)
 		assert_true((unsigned char)*p >= ' ' &&
 			    (unsigned char)*p != 0x9b);

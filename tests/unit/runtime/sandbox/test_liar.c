@@ -53,9 +53,10 @@ static void test_honest(void **state)
 static void test_lies_at_each_step(void **state)
 {
 	static const char *const methods[] = {
-		"CreateSandbox", "CreateContainer", "StartContainer",
-		"ExecProcess",	 "WaitProcess",	    "ReadStdout",
-		"WriteStdin",	 "SignalProcess",   "DestroySandbox"};
+		"ReseedRandomDev", "CreateSandbox", "CreateContainer",
+		"StartContainer",  "ExecProcess",   "WaitProcess",
+		"ReadStdout",	   "WriteStdin",    "SignalProcess",
+		"DestroySandbox"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		for (int lie = CLOSES; lie <= LAST_QUICK_LIE; lie++) {
@@ -67,8 +68,9 @@ static void test_lies_at_each_step(void **state)
 static void test_silence(void **state)
 {
 	static const char *const methods[] = {
-		"CreateSandbox", "CreateContainer", "StartContainer",
-		"WaitProcess",	 "SignalProcess",   "DestroySandbox"};
+		"ReseedRandomDev", "CreateSandbox", "CreateContainer",
+		"StartContainer",  "WaitProcess",   "SignalProcess",
+		"DestroySandbox"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		live(IS_SILENT, methods[i]);

@@ -140,6 +140,55 @@ static void test_deleted_twice(void **state)
 	liar_finish(fd);
 }
 
+static void ask_to_kill(int fd)
+{
+	Task__KillRequest r = TASK__KILL_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.signal = 9;
+	client_send(fd, "Kill", &r.base);
+}
+
+/* A deletion waits for what is under way, and is refused if that was a start
+ * which succeeded. */
+static void test_deleted_while_busy(void **state)
+{
+	int fd = liar_start(IS_SLOW, "SignalProcess");
+	int killer = client_new(), one = client_new(), two = client_new();
+
+	assert_int_equal(TTRPC_OK, client_create(fd));
+	ask_to_kill(killer);
+	assert_false(client_answered(killer, 50));
+	ask_to_delete(one);
+	ask_to_delete(two);
+	assert_int_equal(TTRPC_OK, client_answer(killer));
+	assert_int_equal(TTRPC_OK, client_answer(one));
+	assert_int_equal(TTRPC_OK, client_answer(two));
+	close(killer);
+	close(one);
+	close(two);
+	liar_finish(fd);
+}
+
+static void test_deleted_while_started(void **state)
+{
+	static const enum lie ends[] = {IS_SLOW, DIES, REFUSES};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		int fd = liar_start(ends[i], "StartContainer");
+		int starter = client_new(), deleter = client_new();
+
+		assert_int_equal(TTRPC_OK, client_create(fd));
+		ask_to_start(starter);
+		ask_to_delete(deleter);
+		assert_int_equal(i ? TTRPC_OK : TTRPC_FAILED_PRECONDITION,
+				 client_answer(deleter));
+		close(starter);
+		close(deleter);
+		liar_finish(fd);
+	}
+}
+
 /* Those who wait and go away are forgotten; the others get their answer. */
 static void test_waiters(void **state)
 {
@@ -171,6 +220,8 @@ int main(void)
 		cmocka_unit_test(test_killed_while_started),
 		cmocka_unit_test(test_deleted_with_execs),
 		cmocka_unit_test(test_deleted_twice),
+		cmocka_unit_test(test_deleted_while_busy),
+		cmocka_unit_test(test_deleted_while_started),
 		cmocka_unit_test(test_waiters),
 	};
 
