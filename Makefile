@@ -97,13 +97,13 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock \
 	command container container_exec container_root container_state \
-	copy_file copy_up debug_console devices guest_devices hooks \
-	hotplug ids iptables limits listen log_port lookup metrics \
-	modules mount_options mounts namespaces net netlink parked \
-	pci_path pending policy process reaper resources rootfs routes \
-	rpc rpc_guest rpc_observe rpc_process rpc_resources sandbox \
-	seccomp spec stats stdio storage submounts sysctl user volumes \
-	watch
+	copy_file copy_up debug_console devices guest_devices \
+	guest_hooks hooks hotplug ids iptables limits listen log_port \
+	lookup mem_agent metrics modules mount_options mounts namespaces \
+	net netlink parked pci_path pending policy process reaper \
+	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
+	rpc_resources sandbox seccomp spec stats stdio storage submounts \
+	sysctl user user_names volumes watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -130,7 +130,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
 	runtime/sandbox/test_races
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs \
-	pci_path policy)
+	pci_path policy user_names)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o
@@ -259,8 +259,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
-		suite_ports) \
-		$(LINK_proto)
+		suite_ports suite_hooks) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -270,8 +269,8 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
-		suite_guest suite_resources suite_policy suite_ports) \
-		$(LINK_proto)
+		suite_guest suite_resources suite_policy suite_ports \
+		suite_hooks) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -26,6 +26,7 @@ struct agent {
 	struct parked parked;
 	struct policy policy;
 	struct command *commands;
+	struct hook_run *hook_runs;
 	struct container *containers;
 };
 

@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent-proto/oci.pb-c.h"
+#include "agent-proto/agent.pb-c.h"
 #include "base/compiler.h"
 #include "base/err.h"
 
@@ -51,7 +51,8 @@ struct child_config {
 	const char *rootfs; /* where the container's root is bound */
 	const char *cgroup; /* path of its group */
 	const Oci__Process *process;
-	const Oci__LinuxSeccomp *seccomp; /* NULL: none */
+	const Agent__StringUser *string_user; /* NULL: users by number */
+	const Oci__LinuxSeccomp *seccomp;     /* NULL: none */
 	/* New container: the rest of the spec. NULL: into a running one. */
 	const Oci__Spec *spec;
 	unsigned long clone_flags; /* namespaces to make, or to join */

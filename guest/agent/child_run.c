@@ -26,6 +26,7 @@
 #include "guest/agent/lookup.h"
 #include "guest/agent/seccomp.h"
 #include "guest/agent/user.h"
+#include "guest/agent/user_names.h"
 
 #define PASSWD_MAX (1u << 20)
 
@@ -193,15 +194,31 @@ static int setup_privileges(const struct child_config *config,
 	return user_become(p->user, &caps, err);
 }
 
+/* Names are those of the container's own files. */
+static int resolve_user(const struct child_config *config, struct err *err)
+{
+	AUTO_FREE char *passwd = NULL;
+	AUTO_FREE char *group = NULL;
+
+	if (!config->string_user)
+		return 0;
+	(void)!file_read(AT_FDCWD, "/etc/passwd", PASSWD_MAX, &passwd, NULL);
+	(void)!file_read(AT_FDCWD, "/etc/group", PASSWD_MAX, &group, NULL);
+	return user_names_resolve(config->string_user, passwd ? passwd : "",
+				  group ? group : "", config->process->user,
+				  err);
+}
+
 static int setup_process(const struct child_config *config, int slave,
 			 struct image *image, struct err *err)
 {
 	const Oci__Process *p = config->process;
 	const char *path = env_get(p->env, p->n_env, "PATH");
-	int ret;
+	int ret = resolve_user(config, err);
 
-	ret = p->terminal ? use_terminal(config, slave, err)
-			  : use_pipes(config, err);
+	if (!ret)
+		ret = p->terminal ? use_terminal(config, slave, err)
+				  : use_pipes(config, err);
 	if (!ret)
 		ret = make_vectors(p, image, err);
 	if (!ret)

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
+#include "guest/agent/guest_hooks.h"
 #include "guest/agent/spec.h"
 
 void container_start(struct container *c, struct ttrpc_request *req)
@@ -89,8 +90,9 @@ static void free_seccomp(Oci__LinuxSeccomp **s)
 }
 
 static int launch_exec(struct container *c, struct process *p,
-		       const Oci__Process *spec, struct err *err)
+		       const Agent__ExecProcessRequest *msg, struct err *err)
 {
+	const Oci__Process *spec = msg->process;
 	AUTO(free_seccomp) Oci__LinuxSeccomp *seccomp = NULL;
 	AUTO_FD int procs = -1, pidfd = -1;
 	int stdio[3] = {-1, -1, -1};
@@ -100,6 +102,7 @@ static int launch_exec(struct container *c, struct process *p,
 		.rootfs = c->rootfs,
 		.cgroup = c->cgroup.path,
 		.process = spec,
+		.string_user = msg->string_user,
 		.clone_flags = c->namespaces,
 		.personality = c->personality,
 		.join_pidns = -1,
@@ -191,12 +194,26 @@ void container_exec(struct container *c, struct ttrpc_request *req,
 	p->next = c->execs;
 	c->execs = p;
 	c->n_execs++;
-	if (launch_exec(c, p, msg->process, &err) < 0) {
+	if (launch_exec(c, p, msg, &err) < 0) {
 		ttrpc_fail(req, ttrpc_code_of_errno(err.code), "%s", err.text);
 		container_unlink_exec(c, p);
 		return;
 	}
 	p->request = req;
+}
+
+/* The hooks before the start are through. */
+static void created(struct container *c, const struct err *err)
+{
+	if (c->state != CONTAINER_CREATING)
+		return; /* it is being removed, and its request answered so */
+	if (err) {
+		process_launch_failed(&c->init, err->code, err->text);
+		return;
+	}
+	c->state = CONTAINER_CREATED;
+	if (c->init.request)
+		ttrpc_reply(steal_ptr(&c->init.request), NULL);
 }
 
 void process_ready(struct process *p)
@@ -205,10 +222,8 @@ void process_ready(struct process *p)
 	int ret;
 
 	if (p == &c->init) {
-		if (c->state == CONTAINER_CREATING)
-			c->state = CONTAINER_CREATED;
-		if (p->request)
-			ttrpc_reply(steal_ptr(&p->request), NULL);
+		if (!guest_hooks_run(c, "prestart", "creating", created))
+			created(c, NULL);
 		return;
 	}
 	ret = process_start(p);

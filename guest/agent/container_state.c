@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
+#include "guest/agent/guest_hooks.h"
 #include "guest/agent/storage.h"
 
 static void freeze_check(struct container *c)
@@ -100,6 +101,9 @@ static void container_free(struct container *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	if (!failed)
+		(void)guest_hooks_run(c, "poststop", "stopped", NULL);
+	guest_hooks_forget(c);
 	while (c->execs)
 		container_unlink_exec(c, c->execs);
 	process_release(&c->init);

@@ -91,17 +91,23 @@ static int run(const Oci__Hook *hook, const char *json, struct err *err)
 	return 0;
 }
 
-int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
-	      const struct hook_state *state, struct err *err)
+bool hooks_state(const struct hook_state *state, char json[HOOK_STATE_MAX])
 {
-	char json[1024];
-	int len = snprintf(json, sizeof(json),
+	int len = snprintf(json, HOOK_STATE_MAX,
 			   "{\"ociVersion\":\"1.2.0\",\"id\":\"%s\","
 			   "\"status\":\"%s\",\"pid\":%d,\"bundle\":\"%s\"}",
 			   state->id, state->status, (int)state->pid,
 			   state->bundle);
 
-	if (len < 0 || (size_t)len >= sizeof(json))
+	return len >= 0 && len < HOOK_STATE_MAX;
+}
+
+int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
+	      const struct hook_state *state, struct err *err)
+{
+	char json[HOOK_STATE_MAX];
+
+	if (!hooks_state(state, json))
 		return err_set(err, EOVERFLOW, "hook %s: state", kind);
 	for (size_t i = 0; i < n; i++) {
 		int ret;

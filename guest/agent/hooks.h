@@ -9,6 +9,7 @@
  * Called in the container's first process.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "agent-proto/oci.pb-c.h"
@@ -22,6 +23,9 @@ struct hook_state {
 	pid_t pid; /* in the agent's pid namespace */
 };
 
+#define HOOK_STATE_MAX 1024
+/* The state as JSON; false: it does not fit. */
+bool hooks_state(const struct hook_state *state, char json[HOOK_STATE_MAX]);
 int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
 	      const struct hook_state *state, struct err *err) MUST_CHECK;
 

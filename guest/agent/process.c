@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container.h"
+#include "guest/agent/guest_hooks.h"
 
 static void streams_ended(struct stdio *stdio)
 {
@@ -140,6 +141,9 @@ static void sync_closed(struct process *p)
 	}
 	close_sync(p);
 	p->state = PROCESS_RUNNING;
+	if (p == &p->container->init)
+		(void)guest_hooks_run(p->container, "poststart", "running",
+				      NULL);
 	if (p->request)
 		ttrpc_reply(steal_ptr(&p->request), NULL);
 	process_settled(p);

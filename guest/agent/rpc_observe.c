@@ -8,6 +8,7 @@
 #include "agent-proto/agent.pb-c.h"
 #include "base/cleanup.h"
 #include "guest/agent/log_port.h"
+#include "guest/agent/mem_agent.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/rpc.h"
 
@@ -94,6 +95,23 @@ void rpc_get_diagnostic_data(struct ttrpc_request *req,
 	}
 	reply.data = text;
 	ttrpc_reply(req, &reply.base);
+}
+
+void rpc_mem_agent_memcg_set(struct ttrpc_request *req,
+			     const ProtobufCMessage *message, void *arg)
+{
+	struct err err = {0};
+
+	rpc_reply_ret(req, mem_agent_memcg((const void *)message, &err), &err);
+}
+
+void rpc_mem_agent_compact_set(struct ttrpc_request *req,
+			       const ProtobufCMessage *message, void *arg)
+{
+	struct err err = {0};
+
+	rpc_reply_ret(req, mem_agent_compact((const void *)message, &err),
+		      &err);
 }
 
 static bool too_many_containers(const struct agent *agent)

@@ -20,6 +20,7 @@
 #include "guest/agent/agent.h"
 #include "guest/agent/boot.h"
 #include "guest/agent/container.h"
+#include "guest/agent/guest_hooks.h"
 #include "guest/agent/modules.h"
 
 /* How long containers may take to die, and the last reply to leave. */
@@ -89,8 +90,8 @@ static int create(struct agent *agent, const Agent__CreateSandboxRequest *msg,
 		return err_set(err, EINVAL, "sandbox id: not usable");
 	if (strlen(msg->hostname) > 64)
 		return err_set(err, EINVAL, "hostname: too long");
-	if (msg->guest_hook_path[0])
-		return err_set(err, ENOTSUP, "guest_hook_path: not supported");
+	if (msg->guest_hook_path[0] && !path_valid(msg->guest_hook_path))
+		return err_set(err, EINVAL, "guest_hook_path: not usable");
 	if (!agent->init &&
 	    (msg->hostname[0] || msg->n_dns || msg->n_kernel_modules))
 		return err_set(err, ENOTSUP,
@@ -100,9 +101,15 @@ static int create(struct agent *agent, const Agent__CreateSandboxRequest *msg,
 			     &s->storages, err);
 	if (!ret)
 		ret = setup_guest(msg, err);
+	if (!ret && msg->guest_hook_path[0]) {
+		s->hook_path = strdup(msg->guest_hook_path);
+		if (!s->hook_path)
+			ret = err_set(err, ENOMEM, "out of memory");
+	}
 	if (!ret && msg->sandbox_pidns)
 		ret = sandbox_pidns(s, err) < 0 ? -err->code : 0;
 	if (ret < 0) {
+		free(steal_ptr(&s->hook_path));
 		storages_unmount(&s->mounts, steal_ptr(&s->storages));
 		return ret;
 	}
@@ -242,7 +249,8 @@ void sandbox_container_gone(struct agent *agent)
 {
 	struct sandbox *s = &agent->sandbox;
 
-	if (s->closing && !s->ended && !agent->containers)
+	if (s->closing && !s->ended && !agent->containers &&
+	    !guest_hooks_running(agent))
 		reply_destroyed(agent);
 }
 
@@ -257,7 +265,7 @@ void sandbox_destroy(struct agent *agent, struct ttrpc_request *req)
 	s->closing = true;
 	evtimer_start(&s->end, END_CONTAINERS_MS);
 	if (!agent->containers) {
-		reply_destroyed(agent);
+		sandbox_container_gone(agent);
 		return;
 	}
 	for (struct container *c = agent->containers; c; c = next) {

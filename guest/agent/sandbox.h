@@ -23,6 +23,7 @@ struct sandbox {
 	char id[ID_MAX + 1];
 	struct storage_mount *mounts;
 	char **storages;
+	char *hook_path; /* NULL: none */
 
 	/* A process that does nothing but hold the shared pid namespace. */
 	bool shared_pidns;

@@ -2,6 +2,7 @@
 #include "guest/agent/spec.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "guest/agent/ids.h"
@@ -80,10 +81,15 @@ static int check_ports(uint32_t in, uint32_t out, uint32_t err_port,
 	return 0;
 }
 
-static int check_user(const Agent__StringUser *user, struct err *err)
+static int check_user(const Agent__StringUser *names, const Oci__Process *p,
+		      struct err *err)
 {
-	if (user && (user->uid[0] || user->gid[0] || user->n_additional_gids))
-		return err_set(err, ENOTSUP, "string_user: users go by number");
+	bool any = names &&
+		   (names->uid[0] || names->gid[0] || names->n_additional_gids);
+
+	if (any && p && !p->user)
+		return err_set(err, EINVAL,
+			       "string_user: process.user is missing");
 	return 0;
 }
 
@@ -93,7 +99,8 @@ int spec_check_create(const Agent__CreateContainerRequest *msg, struct err *err)
 			      msg->stderr_port, err);
 
 	if (!ret)
-		ret = check_user(msg->string_user, err);
+		ret = check_user(msg->string_user,
+				 msg->oci ? msg->oci->process : NULL, err);
 	if (ret < 0)
 		return ret;
 	if (msg->n_shared_mounts)
@@ -107,6 +114,6 @@ int spec_check_exec(const Agent__ExecProcessRequest *msg, struct err *err)
 			      msg->stderr_port, err);
 
 	if (!ret)
-		ret = check_user(msg->string_user, err);
+		ret = check_user(msg->string_user, msg->process, err);
 	return ret < 0 ? ret : spec_check_process(msg->process, err);
 }

@@ -246,6 +246,7 @@ int main(int argc, char **argv)
 	test_spec_suite(rootfs);
 	test_resources_suite(rootfs);
 	test_ports_suite();
+	test_names_suite(rootfs);
 	test_guest_suite(rootfs);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

@@ -232,6 +232,12 @@ static void test_sandbox(const char *rootfs)
 	req.n_storages = 1;
 	req.sandbox_id = strdup("box");
 	req.sandbox_pidns = true;
+	req.guest_hook_path = strdup("run/hooks");
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "hooks at a relative path");
+	req.guest_hook_path = strdup("/run/hooks");
+	hooks_prepare();
 	if (getenv("AGENT_IS_INIT")) {
 		static char *dns[] = {(char *)"192.0.2.53",
 				      (char *)"search example.org"};
@@ -267,6 +273,7 @@ static void test_sandbox(const char *rootfs)
 		      strcmp(read_all("p2", "", false), "1\n") == 0,
 	      "containers share a pid namespace");
 	check(remove_container("p2") == TTRPC_OK, "remove one of them");
+	test_guest_hooks(rootfs);
 	if (getenv("AGENT_IS_INIT"))
 		check(shell("rss=$(sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\).*/"
 			    "\\1/p' /proc/1/status); echo \"# resident: $rss "

@@ -5,6 +5,10 @@
 void test_spec_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
 void test_ports_suite(void);
+void test_names_suite(const char *rootfs);
+/* Before and after a CreateSandbox with guest_hook_path /run/hooks. */
+void hooks_prepare(void);
+void test_guest_hooks(const char *rootfs);
 /* Sets a policy, with which only what the guest suite's end needs is left. */
 void test_policy_suite(const char *rootfs);
 /* Ends the agent. */

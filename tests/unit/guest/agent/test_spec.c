@@ -112,6 +112,7 @@ static void refusals(void **state)
 {
 	static char *bad_env[] = {(char *)"NOVALUE"};
 	static Agent__StringUser user;
+	static Oci__User id;
 
 	good();
 	assert_int_equal(result(), 0);
@@ -156,7 +157,11 @@ static void refusals(void **state)
 	req.string_user = &user;
 	assert_int_equal(result(), 0);
 	user.uid = (char *)"bob";
-	assert_int_equal(result(), -ENOTSUP);
+	process.user = NULL;
+	assert_int_equal(result(), -EINVAL);
+	oci__user__init(&id);
+	process.user = &id;
+	assert_int_equal(result(), 0);
 }
 
 static void seccomp_profiles(void **state)
