@@ -265,8 +265,7 @@ configure()
 			machine: $machine, kernel: $kernel, initrd: $initrd,
 			uml_kernel: $uml, default_vcpus: $vcpus,
 			default_memory: $memory, dial_timeout: $limit,
-			create_container_timeout: $limit,
-			enable_debug: true
+			create_container_timeout: $limit
 		} | '"${NACRE_CONFIG:-.} | ${1:-.}" >"$config"
 }
 
