@@ -295,7 +295,7 @@ killed_creating()
 
 remember
 one_life
-[ -n "$small" ] || runs
+runs
 two
-[ -n "$small" ] || killed
-[ -n "$small" ] || killed_creating
+killed
+killed_creating

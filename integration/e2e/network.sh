@@ -10,7 +10,6 @@
 ns=e2e
 mac=02:00:5e:10:20:30
 mib=20
-[ -z "$small" ] || mib=4
 
 make_network()
 {
@@ -155,4 +154,4 @@ ip link del e2e1
 make_network
 remember
 with_network
-[ -n "$small" ] || without
+without

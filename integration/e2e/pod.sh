@@ -115,4 +115,4 @@ type_key=io.kubernetes.cri.container-type id_key=io.kubernetes.cri.sandbox-id
 pod
 end
 type_key=io.kubernetes.cri-o.ContainerType id_key=io.kubernetes.cri-o.SandboxID
-[ -n "$small" ] || killed
+killed

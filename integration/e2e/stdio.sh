@@ -7,8 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 console=$release/integration/e2e/console
-mib=100
-[ -z "$small" ] || mib=10
+mib=${NACRE_STREAM:-100}
 
 pipes()
 {
@@ -56,7 +55,7 @@ odd_ends()
 		"${PIPESTATUS[0]} $(cat "$work/out")" $'4 1\n2'
 	guest_is 'many lines stay in order' io 'seq 1 20000 | tail -n 3' \
 		$'19998\n19999\n20000'
-	[ -n "$small" ] || jobs=12
+	[ "$mib" -lt 100 ] || jobs=12
 	for ((i = 0; i < jobs; i++)); do
 		nacre exec "$tag-io" cat <"$work/in" >"$work/out.$i" 2>&1 &
 		pids="$pids $!"
@@ -158,5 +157,5 @@ PATH=$PATH:$work
 remember
 pipes
 odd_ends
-[ -n "$small" ] || terminals
+terminals
 clean 'nothing is left'
