@@ -93,6 +93,9 @@ void cli_free(struct cli *cli);
 void cli_help(const struct command *command); /* NULL: of the program */
 int cli_main(int argc, char **argv);
 
+struct jsonw;
+/* Frees w. */
+int cli_print_json(struct jsonw *w, struct err *err) MUST_CHECK;
 /* Decimal, without a newline, by rename. */
 int write_pid_file(const char *path, pid_t pid, struct err *err) MUST_CHECK;
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/jsonw.h"
 #include "base/log.h"
 #include "runtime/cli/cli.h"
 #include "runtime/state.h"
@@ -268,4 +270,15 @@ int cli_main(int argc, char **argv)
 	}
 	cli_free(&cli);
 	return ret;
+}
+
+int cli_print_json(struct jsonw *w, struct err *err)
+{
+	size_t len;
+	AUTO_FREE char *text = jsonw_finish(w, &len);
+
+	if (!text)
+		return err_set(err, ENOMEM, "out of memory");
+	fwrite(text, 1, len, stdout);
+	return fflush(stdout) ? err_sys(err, "standard output") : 0;
 }

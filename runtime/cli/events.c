@@ -138,8 +138,6 @@ static int print(const char *id, const Agent__StatsContainerResponse *stats,
 		 struct err *err)
 {
 	struct jsonw *w = jsonw_new(false);
-	AUTO_FREE char *text = NULL;
-	size_t len;
 
 	if (!w)
 		return err_set(err, ENOMEM, "out of memory");
@@ -153,13 +151,7 @@ static int print(const char *id, const Agent__StatsContainerResponse *stats,
 	write_network(w, stats->n_network_stats, stats->network_stats);
 	jsonw_end_object(w);
 	jsonw_end_object(w);
-	text = jsonw_finish(w, &len);
-	if (!text)
-		return err_set(err, ENOMEM, "out of memory");
-	fwrite(text, 1, len, stdout);
-	if (fflush(stdout))
-		return err_sys(err, "standard output");
-	return 0;
+	return cli_print_json(w, err);
 }
 
 static int query(int task, const char *id, struct err *err)

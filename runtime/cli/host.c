@@ -67,8 +67,6 @@ int cmd_features(const struct cli *cli, struct err *err)
 		NULL,
 	};
 	struct jsonw *w = jsonw_new(true);
-	AUTO_FREE char *text = NULL;
-	size_t len;
 
 	if (!w)
 		return err_set(err, ENOMEM, "out of memory");
@@ -82,11 +80,7 @@ int cmd_features(const struct cli *cli, struct err *err)
 	jsonw_kstr(w, "io.nacre.version", NACRE_VERSION);
 	jsonw_end_object(w);
 	jsonw_end_object(w);
-	text = jsonw_finish(w, &len);
-	if (!text)
-		return err_set(err, ENOMEM, "out of memory");
-	fwrite(text, 1, len, stdout);
-	return 0;
+	return cli_print_json(w, err);
 }
 
 static void check_machine(const char *name)

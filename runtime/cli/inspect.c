@@ -35,20 +35,6 @@ static void write_state(struct jsonw *w, const struct state *s,
 	jsonw_end_object(w);
 }
 
-static int print_json(struct jsonw *w, struct err *err)
-{
-	AUTO_FREE char *text = NULL;
-	size_t len;
-
-	text = jsonw_finish(w, &len);
-	if (!text)
-		return err_set(err, ENOMEM, "out of memory");
-	fwrite(text, 1, len, stdout);
-	if (fflush(stdout))
-		return err_sys(err, "standard output");
-	return 0;
-}
-
 int cmd_state(const struct cli *cli, struct err *err)
 {
 	int ret = oci_check_id(cli->argv[0], err);
@@ -67,7 +53,7 @@ int cmd_state(const struct cli *cli, struct err *err)
 	}
 	write_state(w, s, task_status(cli->root, s));
 	state_free(s);
-	return print_json(w, err);
+	return cli_print_json(w, err);
 }
 
 static int check_format(const struct cli *cli, bool *json, struct err *err)
@@ -138,7 +124,7 @@ int cmd_list(const struct cli *cli, struct err *err)
 	if (!w)
 		return 0;
 	jsonw_end_array(w);
-	return print_json(w, err);
+	return cli_print_json(w, err);
 }
 
 static int print_pids(const Task__PidsResponse *r, bool json, struct err *err)
@@ -158,7 +144,7 @@ static int print_pids(const Task__PidsResponse *r, bool json, struct err *err)
 	for (size_t i = 0; i < r->n_processes; i++)
 		jsonw_int(w, r->processes[i]->pid);
 	jsonw_end_array(w);
-	return print_json(w, err);
+	return cli_print_json(w, err);
 }
 
 int cmd_ps(const struct cli *cli, struct err *err)

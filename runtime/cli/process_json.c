@@ -171,7 +171,6 @@ static char *merge(const struct cli *cli, const struct json *base,
 static char *from_bundle(const struct cli *cli, const char *bundle,
 			 struct err *err)
 {
-	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *changes = NULL;
 	const struct json *base;
 	struct json *root;
@@ -182,12 +181,7 @@ static char *from_bundle(const struct cli *cli, const char *bundle,
 			"exec: expected a COMMAND or --process FILE");
 		return NULL;
 	}
-	if (asprintf(&path, "%s/config.json", bundle) < 0) {
-		path = NULL;
-		err_set(err, ENOMEM, "out of memory");
-		return NULL;
-	}
-	root = json_load(path, OCI_SPEC_MAX, 0, err);
+	root = oci_json_load(bundle, err);
 	if (!root)
 		return NULL;
 	base = json_get(root, "process");

@@ -224,18 +224,23 @@ Oci__Spec *oci_spec_from_json(const struct json *root, struct err *err)
 	return spec;
 }
 
-Oci__Spec *oci_spec_load(const char *bundle, struct err *err)
+struct json *oci_json_load(const char *bundle, struct err *err)
 {
 	AUTO_FREE char *path = NULL;
-	struct json *root;
-	Oci__Spec *spec;
 
 	if (asprintf(&path, "%s/config.json", bundle) < 0) {
 		path = NULL;
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
 	}
-	root = json_load(path, OCI_SPEC_MAX, 0, err);
+	return json_load(path, OCI_SPEC_MAX, 0, err);
+}
+
+Oci__Spec *oci_spec_load(const char *bundle, struct err *err)
+{
+	struct json *root = oci_json_load(bundle, err);
+	Oci__Spec *spec;
+
 	if (!root)
 		return NULL;
 	spec = oci_spec_from_json(root, err);

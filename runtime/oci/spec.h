@@ -21,6 +21,7 @@
 #define OCI_SPEC_MAX (4u << 20) /* bytes of config.json */
 
 /* NULL: err. */
+struct json *oci_json_load(const char *bundle, struct err *err);
 Oci__Spec *oci_spec_load(const char *bundle, struct err *err);
 Oci__Spec *oci_spec_from_json(const struct json *root, struct err *err);
 /* "process" objects: of exec --process and of the Task API's Exec. */

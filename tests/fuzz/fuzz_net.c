@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/vmm/virtio/driver.h"
 #include "vmm/virtio/net.h"
 #include "vmm/virtio/net_rx.h"
@@ -21,21 +22,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct evloop *loop;
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static void take(struct input *in, void *dst, size_t len)
-{
-	size_t n = MIN(len, in->left);
-
-	memset(dst, 0, len);
-	memcpy(dst, in->data, n);
-	in->data += n;
-	in->left -= n;
-}
 
 static uint16_t take16(struct input *in)
 {

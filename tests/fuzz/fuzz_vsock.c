@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/vmm/virtio/driver.h"
 #include "vmm/virtio/vsock.h"
 #include "vmm/virtio/vsock_packet.h"
@@ -40,21 +41,6 @@ static struct {
 	uint32_t last_guest_port;
 	uint16_t last_op;
 } f;
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static void take(struct input *in, void *dst, size_t len)
-{
-	size_t n = MIN(len, in->left);
-
-	memset(dst, 0, len);
-	memcpy(dst, in->data, n);
-	in->data += n;
-	in->left -= n;
-}
 
 static uint8_t take8(struct input *in)
 {
