@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/jsonw.h"
 #include "runtime/cli/cli.h"
 #include "runtime/config.h"
