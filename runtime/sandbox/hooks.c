@@ -78,7 +78,8 @@ static char **vector(char **strings, size_t n, char *fallback)
 		_exit(127);
 	if (!n && fallback)
 		v[0] = fallback;
-	memcpy(v, strings, n * sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		v[i] = strings[i];
 	return v;
 }
 
