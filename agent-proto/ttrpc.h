@@ -5,7 +5,8 @@
 /*
  * ttrpc, both ends, on an event loop. A frame is a header of ten bytes (u32
  * length, u32 stream id, u8 type, u8 flags, big-endian) and a protobuf
- * message of at most 4 MiB. Calls are unary; replies come in any order.
+ * message of at most 4 MiB. Calls are unary; replies come in any order, one for
+ * each request, of at most 1 MiB.
  *
  * The peer is hostile: lengths are capped before memory is taken, a stream id
  * that was never used or is in use ends the connection, and a slow reader is
