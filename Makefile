@@ -55,7 +55,7 @@ BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
-PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait hybrid
+PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait
 
 # --- netns -----------------------------------------------------------------
 NETNS := netns enter discover tap redirect

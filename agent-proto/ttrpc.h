@@ -146,9 +146,4 @@ int ttrpc_call_wait(int fd, const char *service, const char *method,
 		    unsigned nfds, enum ttrpc_code *code,
 		    struct err *err) MUST_CHECK;
 
-/* Host side of hybrid vsock: connects to the Unix socket at path, asks for
- * the port, waits at most timeout_ms for "OK". A descriptor or -errno. */
-int hybrid_vsock_connect(const char *path, uint32_t port, int timeout_ms,
-			 struct err *err) MUST_CHECK;
-
 #endif
