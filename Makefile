@@ -357,7 +357,9 @@ $(B)/$(VHOST_USER)/guest.img: $(VHOST_USER)/init $(B)/$(VHOST_USER)/stream
 
 # --- guest images ----------------------------------------------------------
 # Kernels are made once and kept outside (guest/kernel/README.md); these are
-# copies of what belongs to the present fragments.
+# copies of what belongs to the present fragments. KERNEL_FLAGS picks another
+# source for the x86-64 one: make images KERNEL_FLAGS='--source ~/linux'.
+KERNEL_FLAGS :=
 IMAGES := $(B)/initramfs $(B)/vmlinux $(B)/vmlinux-uml
 STOCK_IMAGES := $(B)/vmlinuz-stock $(B)/initramfs-stock
 
@@ -372,7 +374,8 @@ $(B)/vmlinux: KERNEL_ARCH := x86_64
 $(B)/vmlinux-uml: KERNEL_ARCH := um
 $(B)/vmlinux $(B)/vmlinux-uml: FORCE
 	@mkdir -p $(@D)
-	@kernel=$$(guest/kernel/build --arch $(KERNEL_ARCH)) && \
+	@kernel=$$(guest/kernel/build --arch $(KERNEL_ARCH) \
+		$(if $(filter x86_64,$(KERNEL_ARCH)),$(KERNEL_FLAGS))) && \
 		{ cmp -s "$$kernel" $@ || \
 		{ cp "$$kernel" $@.new && mv $@.new $@; }; }
 
