@@ -98,7 +98,7 @@ static int reserve_pages(const Agent__Storage *s, struct err *err)
 		return err_ret(err, ret, "hugetlbfs: %s", path);
 	have = strtoull(text, NULL, 10);
 	(void)snprintf(want, sizeof(want), "%llu",
-		       (unsigned long long)(have + size / page));
+		       (unsigned long long)have + size / page);
 	ret = file_write(AT_FDCWD, path, want);
 	if (ret < 0)
 		return err_ret(err, ret, "hugetlbfs: %s", path);

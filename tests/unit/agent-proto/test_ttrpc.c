@@ -175,25 +175,41 @@ static void run_until(struct fixture *f, const struct call *c)
 	assert_int_equal(1, c->done);
 }
 
+static void echo_bytes(struct fixture *f, struct call *c, size_t len)
+{
+	Agent__WriteStreamRequest in = AGENT__WRITE_STREAM_REQUEST__INIT;
+
+	*c = (struct call){.call.done = call_done};
+	in.data.len = len;
+	in.data.data = malloc(len);
+	memset(in.data.data, 'x', len);
+	in.data.data[0] = 'a';
+	in.data.data[len - 1] = 'z';
+	ttrpc_call_start(f->client, &c->call, "t", "Echo", &in.base,
+			 &agent__read_stream_response__descriptor, 0, NULL, 0);
+	run_until(f, c);
+	free(in.data.data);
+}
+
 static void test_echo_large(void **state)
 {
-	struct fixture *f = *state;
-	Agent__WriteStreamRequest in = AGENT__WRITE_STREAM_REQUEST__INIT;
-	struct call c = {.call.done = call_done};
+	size_t len = (1u << 20) - 4096;
+	struct call c;
 
-	in.data.len = TTRPC_PAYLOAD_MAX - 4096;
-	in.data.data = malloc(in.data.len);
-	memset(in.data.data, 'x', in.data.len);
-	in.data.data[0] = 'a';
-	in.data.data[in.data.len - 1] = 'z';
-	ttrpc_call_start(f->client, &c.call, "t", "Echo", &in.base,
-			 &agent__read_stream_response__descriptor, 0, NULL, 0);
-	run_until(f, &c);
+	echo_bytes(*state, &c, len);
 	assert_int_equal(TTRPC_OK, c.code);
-	assert_int_equal(in.data.len, c.len);
+	assert_int_equal(len, c.len);
 	assert_int_equal('a', c.first);
 	assert_int_equal('z', c.last);
-	free(in.data.data);
+}
+
+/* A request may be as long as the protocol allows, a reply not. */
+static void test_reply_too_large(void **state)
+{
+	struct call c;
+
+	echo_bytes(*state, &c, TTRPC_PAYLOAD_MAX - 4096);
+	assert_int_equal(TTRPC_UNAVAILABLE, c.code);
 }
 
 static void test_replies_out_of_order(void **state)
@@ -374,12 +390,19 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_echo_large),	  T(test_replies_out_of_order),
-		T(test_deadline),	  T(test_unknown_method),
-		T(test_lost_connection),  T(test_reply_after_disconnect),
-		T(test_too_long),	  T(test_even_stream),
-		T(test_unknown_type),	  T(test_not_protobuf),
-		T(test_stream_in_use),	  T(test_descriptor),
+		T(test_echo_large),
+		T(test_reply_too_large),
+		T(test_replies_out_of_order),
+		T(test_deadline),
+		T(test_unknown_method),
+		T(test_lost_connection),
+		T(test_reply_after_disconnect),
+		T(test_too_long),
+		T(test_even_stream),
+		T(test_unknown_type),
+		T(test_not_protobuf),
+		T(test_stream_in_use),
+		T(test_descriptor),
 		T(test_connection_limit),
 	};
 

@@ -67,10 +67,11 @@ static void send_raw(uint32_t length, uint32_t stream, size_t real)
 
 static void flood(enum control_type type)
 {
+	static const char panic[] = "Kernel panic\n";
 	char text[2048];
 
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "Kernel panic\n", 13);
+	memcpy(text, panic, sizeof(panic) - 1);
 	text[sizeof(text) - 1] = '\n';
 	for (int i = 0; i < 5000; i++)
 		if (control_send(liar.control, type, text, sizeof(text)) ==
