@@ -215,9 +215,10 @@ $(B)/%.o: %.c $(B)/flags | $(PB_HEADERS)
 .PHONY: all
 all: $(B)/nacre $(B)/nacre-vmm $(B)/nacre-agent
 
+# By rename: it may be running.
 $(B)/nacre: $(B)/runtime/main.o $(LINK_runtime)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@.new $^ $(LDLIBS) && mv -f $@.new $@
 
 $(B)/nacre-vmm: $(B)/vmm/main.o $(LINK_vmm)
 	$(call say,LD,$@)
