@@ -54,6 +54,7 @@ struct vm_config {
 	int initramfs_fd;    /* taken; -1: none */
 	const char *cmdline; /* the vm adds what its devices need */
 	bool unsafe_uml_kernel; /* uml: run one that is not of our build */
+	int device_fd;		/* of vm_open_device, borrowed; 0: none */
 	bool serial;		/* kvm: a 16550 at 0x3f8 for early messages */
 	struct evloop *loop;	/* borrowed */
 	struct vm_callbacks callbacks;
@@ -66,6 +67,12 @@ struct vm_config {
 int vm_probe(const char *machine, struct err *err) MUST_CHECK;
 /* The first machine this host can run well: "kvm", "uml" or NULL. */
 const char *vm_auto_machine(struct err *err);
+
+/*
+ * Opens the device that vm_new would open, for a process that will not be let
+ * near it, by a device controller say. The descriptor; 0: there is none.
+ */
+int vm_open_device(const char *machine, struct err *err) MUST_CHECK;
 
 /* NULL: err. Takes the descriptors in every case. */
 struct vm *vm_new(const struct vm_config *config, struct err *err);

@@ -127,6 +127,7 @@ static int make_vm(struct running *r, struct err *err)
 		.vcpus = r->params->vcpus,
 		.memory = r->params->memory,
 		.cmdline = cmdline,
+		.device_fd = r->params->device_fd,
 		.loop = r->loop,
 		.callbacks =
 			{
@@ -265,7 +266,7 @@ static void close_others(const struct sandbox_params *p, int control)
 		int fd = atoi(entry->d_name);
 		bool keep = entry->d_name[0] == '.' || fd <= 2 ||
 			    fd == dirfd(dir) || fd == control ||
-			    fd == p->vsock_fd;
+			    fd == p->vsock_fd || fd == p->device_fd;
 
 		for (unsigned i = 0; i < p->nnets; i++)
 			keep = keep || fd == p->nets[i].tap_fd;

@@ -23,6 +23,7 @@ struct sandbox_params {
 	uint64_t memory; /* bytes */
 	int cgroup_fd;	 /* directory it is born in; -1: the caller's */
 	int vsock_fd;	 /* listening; inherited */
+	int device_fd;	 /* of vm_open_device; inherited */
 	unsigned nnets;
 	struct vm_net_config nets[SANDBOX_NETS_MAX];
 };

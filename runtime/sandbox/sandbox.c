@@ -257,11 +257,18 @@ static int start_process(struct sandbox *s, const struct container *first,
 		.nnets = s->network.net.count,
 	};
 	AUTO_FD int cgroup = -1;
+	AUTO_FD int device = -1;
 	AUTO_FD int vsock = -1;
 	int ret;
 
 	if (!p.machine)
 		return -err->code;
+	/* Before it is in a cgroup: an engine's may deny it all devices. */
+	ret = vm_open_device(p.machine, err);
+	if (ret < 0)
+		return ret;
+	p.device_fd = ret;
+	device = ret ? ret : -1;
 	choose_size(s, first, &p);
 	vsock = listen_vsock(s, err);
 	if (vsock < 0)

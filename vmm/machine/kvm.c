@@ -2,6 +2,7 @@
 #include "vmm/machine/kvm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,12 +29,22 @@ static bool has_cap(struct kvm_machine *kvm, unsigned long cap)
 	return ioctl(kvm->kvm_fd, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
+static int open_kvm(int given, struct err *err)
+{
+	int fd;
+
+	if (!given)
+		return kvm_open(err);
+	fd = fcntl(given, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? err_sys(err, "/dev/kvm") : fd;
+}
+
 static int create_vm(struct kvm_machine *kvm, struct err *err)
 {
 	uint64_t identity = LAYOUT_KVM_IDENTITY;
 	int ret;
 
-	kvm->kvm_fd = kvm_open(err);
+	kvm->kvm_fd = open_kvm(kvm->machine.vm->config.device_fd, err);
 	if (kvm->kvm_fd < 0)
 		return kvm->kvm_fd;
 	do
@@ -251,6 +262,7 @@ static void kvm_stop(struct machine *m)
 const struct machine_ops kvm_machine_ops = {
 	.name = "kvm",
 	.probe = kvm_probe,
+	.open_device = kvm_open,
 	.create = kvm_create,
 	.plug = kvm_plug,
 	.start = kvm_start,

@@ -29,6 +29,17 @@ int vm_probe(const char *machine, struct err *err)
 	return ops->probe(err);
 }
 
+int vm_open_device(const char *machine, struct err *err)
+{
+	const struct machine_ops *ops = machine_find(machine);
+	int fd;
+
+	if (!ops)
+		return err_set(err, EINVAL, "unknown machine \"%s\"", machine);
+	fd = ops->open_device ? ops->open_device(err) : 0;
+	return fd < 0 ? err_wrap(err, "machine %s", ops->name) : fd;
+}
+
 const char *vm_auto_machine(struct err *err)
 {
 	size_t i;

@@ -17,6 +17,8 @@ struct machine_ops {
 	const char *name;
 	/* 0 if this host can run it; else err says what to change. */
 	int (*probe)(struct err *err);
+	/* What create() opens, if not given; NULL: nothing. */
+	int (*open_device)(struct err *err);
 	/* Makes the machine: memory, vCPUs, transports' grounds. */
 	struct machine *(*create)(struct vm *vm, struct err *err);
 	/* Gives a device its transport; the vm owns the device. */
