@@ -75,7 +75,7 @@ void task_delete(struct ttrpc_request *req, const ProtobufCMessage *message,
 		fail_running(req, m->id);
 		return;
 	}
-	if (busy(p) && !*p->exec_id && !c->creating) {
+	if (c && busy(p) && !*p->exec_id && !c->creating) {
 		delete_again(c, req);
 		c->deleting = c->delete_pending = c->deleters != NULL;
 		return;
