@@ -54,7 +54,7 @@ struct vm_config {
 	int initramfs_fd;    /* taken; -1: none */
 	const char *cmdline; /* the vm adds what its devices need */
 	bool unsafe_uml_kernel; /* uml: run one that is not of our build */
-	int device_fd;		/* of vm_open_device, borrowed; 0: none */
+	int device_fd;		/* taken: of vm_open_device; 0, -1: none */
 	bool serial;		/* kvm: a 16550 at 0x3f8 for early messages */
 	struct evloop *loop;	/* borrowed */
 	struct vm_callbacks callbacks;
@@ -70,9 +70,9 @@ const char *vm_auto_machine(struct err *err);
 
 /*
  * Opens the device that vm_new would open, for a process that will not be let
- * near it, by a device controller say. The descriptor; 0: there is none.
+ * near it, by a device controller say. *fd: -1 when there is none.
  */
-int vm_open_device(const char *machine, struct err *err) MUST_CHECK;
+int vm_open_device(const char *machine, int *fd, struct err *err) MUST_CHECK;
 
 /* NULL: err. Takes the descriptors in every case. */
 struct vm *vm_new(const struct vm_config *config, struct err *err);

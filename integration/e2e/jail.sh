@@ -78,7 +78,7 @@ descriptors()
 	for fd in /proc/"$sandbox"/fd/*; do
 		target=$(readlink "$fd")
 		case $target in
-		/dev/null | /dev/kvm | /dev/net/tun | socket:* | anon_inode:* | \
+		/dev/null | /dev/net/tun | socket:* | anon_inode:* | \
 			/memfd:* | /shared* | / | pipe:*) ;;
 		/proc/*/fd | /*/fd | *vmlinux* | *initramfs* | *vmlinuz*) ;;
 		*) odd="$odd $target" ;;

@@ -264,11 +264,10 @@ static int start_process(struct sandbox *s, const struct container *first,
 	if (!p.machine)
 		return -err->code;
 	/* Before it is in a cgroup: an engine's may deny it all devices. */
-	ret = vm_open_device(p.machine, err);
+	ret = vm_open_device(p.machine, &device, err);
 	if (ret < 0)
 		return ret;
-	p.device_fd = ret;
-	device = ret ? ret : -1;
+	p.device_fd = device;
 	choose_size(s, first, &p);
 	vsock = listen_vsock(s, err);
 	if (vsock < 0)

@@ -56,6 +56,8 @@ struct vm *vm_new(const struct vm_config *config, struct err *err)
 			close(config->kernel_fd);
 		if (config->initramfs_fd >= 0)
 			close(config->initramfs_fd);
+		if (config->device_fd > 0)
+			close(config->device_fd);
 		return NULL;
 	}
 	vm->config = *config;
@@ -103,6 +105,8 @@ void vm_free(struct vm *vm)
 		close(vm->config.kernel_fd);
 	if (vm->config.initramfs_fd >= 0)
 		close(vm->config.initramfs_fd);
+	if (vm->config.device_fd > 0)
+		close(vm->config.device_fd);
 	pthread_mutex_destroy(&vm->exit_lock);
 	free(vm->cmdline);
 	free(vm);

@@ -2,7 +2,6 @@
 #include "vmm/machine/kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,22 +28,16 @@ static bool has_cap(struct kvm_machine *kvm, unsigned long cap)
 	return ioctl(kvm->kvm_fd, KVM_CHECK_EXTENSION, cap) > 0;
 }
 
-static int open_kvm(int given, struct err *err)
-{
-	int fd;
-
-	if (!given)
-		return kvm_open(err);
-	fd = fcntl(given, F_DUPFD_CLOEXEC, 3);
-	return fd < 0 ? err_sys(err, "/dev/kvm") : fd;
-}
-
 static int create_vm(struct kvm_machine *kvm, struct err *err)
 {
+	struct vm_config *config = &kvm->machine.vm->config;
 	uint64_t identity = LAYOUT_KVM_IDENTITY;
 	int ret;
 
-	kvm->kvm_fd = open_kvm(kvm->machine.vm->config.device_fd, err);
+	if (config->device_fd > 0)
+		kvm->kvm_fd = steal_fd(&config->device_fd);
+	else
+		kvm->kvm_fd = kvm_open(err);
 	if (kvm->kvm_fd < 0)
 		return kvm->kvm_fd;
 	do
@@ -198,6 +191,8 @@ static struct machine *kvm_create(struct vm *vm, struct err *err)
 		kvm_destroy(&kvm->machine);
 		return NULL;
 	}
+	/* More machines are none of the sandbox's business. */
+	close(steal_fd(&kvm->kvm_fd));
 	return &kvm->machine;
 }
 

@@ -29,15 +29,17 @@ int vm_probe(const char *machine, struct err *err)
 	return ops->probe(err);
 }
 
-int vm_open_device(const char *machine, struct err *err)
+int vm_open_device(const char *machine, int *fd, struct err *err)
 {
 	const struct machine_ops *ops = machine_find(machine);
-	int fd;
 
+	*fd = -1;
 	if (!ops)
 		return err_set(err, EINVAL, "unknown machine \"%s\"", machine);
-	fd = ops->open_device ? ops->open_device(err) : 0;
-	return fd < 0 ? err_wrap(err, "machine %s", ops->name) : fd;
+	if (!ops->open_device)
+		return 0;
+	*fd = ops->open_device(err);
+	return *fd < 0 ? err_wrap(err, "machine %s", ops->name) : 0;
 }
 
 const char *vm_auto_machine(struct err *err)
