@@ -82,7 +82,7 @@ bridge()
 			"crun has none here: ${err##*$'\n'}"
 		return
 	fi
-	try pod run --rm $image sh -c \
+	try pod run --rm --cap-add NET_RAW $image sh -c \
 		'ip -o -4 addr show dev eth0; ip route; ping -c 1 -W 30 10.88.0.1'
 	is 'the default network' "$status" 0
 	like 'it has an address' "$out" 'inet 10\.88\.0\.'
