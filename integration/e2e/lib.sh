@@ -8,8 +8,7 @@
 #	NACRE_MACHINE	kvm or uml
 #	NACRE_KERNEL	tuned or stock (kvm)
 #	NACRE_VCPUS, NACRE_MEMORY (MiB)
-#	NACRE_STREAM	MiB of the largest streams, 100 by default
-#	NACRE_SMALL	set: fewer repetitions
+#	NACRE_SMALL	set: shorter streams, fewer repetitions
 #	NACRE_LIMIT	seconds that any wait may take
 #	NACRE_CONFIG	a jq filter that changes the configuration
 #	NACRE_KEEP	set: the suite's directory stays

@@ -7,7 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 
 console=$release/integration/e2e/console
-mib=${NACRE_STREAM:-100}
+mib=100
+[ -z "$small" ] || mib=32
 
 pipes()
 {
