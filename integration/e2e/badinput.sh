@@ -115,7 +115,7 @@ bundles()
 	spoiled '.annotations =
 		{"io.kubernetes.cri.container-type": "container",
 		"io.kubernetes.cri.sandbox-id": "nobody"}'
-	rejects 'a pod that is not there' '"?nobody"?' create_bad
+	rejects 'a pod that is not there' '"nobody" does not exist' create_bad
 }
 
 # with_config JQ-FILTER DESCRIPTION EXTENDED-REGEX

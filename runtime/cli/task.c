@@ -18,7 +18,8 @@
 #define TASK_SERVICE "containerd.task.v2.Task"
 #define SHUTDOWN_MS 20000
 
-/* A path of any length: by way of the directory's descriptor. */
+/* A path of any length: by way of the directory's descriptor. -ENXIO: there
+ * is no such sandbox; -ENOENT, -ECONNREFUSED: nobody serves it. */
 static int connect_beneath(const char *root, const char *sandbox)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -32,7 +33,7 @@ static int connect_beneath(const char *root, const char *sandbox)
 	}
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return -errno;
+		return errno == ENOENT ? -ENXIO : -errno;
 	snprintf(addr.sun_path, sizeof(addr.sun_path),
 		 "/proc/self/fd/%d/task.sock", dir);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -45,6 +46,9 @@ int task_connect(const char *root, const char *sandbox, struct err *err)
 {
 	int fd = connect_beneath(root, sandbox);
 
+	if (fd == -ENXIO)
+		return err_set(err, ECONNREFUSED,
+			       "sandbox \"%s\" does not exist", sandbox);
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return err_set(err, ECONNREFUSED,
 			       "the supervisor of sandbox \"%s\" is gone, "
