@@ -196,19 +196,19 @@ static int make_tree(struct sandbox *s, struct err *err)
 	return 0;
 }
 
-static int listen_vsock(struct sandbox *s, struct err *err)
+int sandbox_listen(const struct sandbox *s, const char *name, struct err *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_FD int fd = -1;
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path),
-		 "/proc/self/fd/%d/vsock/vsock.sock", dir);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s",
+		 dir, name);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dir < 0 || fd < 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(fd, 128) < 0)
-		return err_sys(err, "socket %s/vsock/vsock.sock", s->dir);
+		return err_sys(err, "socket %s/%s", s->dir, name);
 	return steal_fd(&fd);
 }
 
@@ -269,7 +269,7 @@ static int start_process(struct sandbox *s, const struct container *first,
 		return ret;
 	p.device_fd = device;
 	choose_size(s, first, &p);
-	vsock = listen_vsock(s, err);
+	vsock = sandbox_listen(s, "vsock/vsock.sock", err);
 	if (vsock < 0)
 		return vsock;
 	p.vsock_fd = vsock;

@@ -144,6 +144,10 @@ int sandbox_boot(struct sandbox *s, struct container *first,
 void sandbox_died(struct sandbox *s, const char *reason);
 /* Ends the VM and removes what the sandbox has on the host. */
 void sandbox_destroy(struct sandbox *s);
+/* A listening Unix socket of that name below its directory, whose path may be
+ * longer than sun_path. */
+int sandbox_listen(const struct sandbox *s, const char *name,
+		   struct err *err) MUST_CHECK;
 uint64_t sandbox_now_ns(void);
 
 /* setup.c: from the first dial to a sandbox that takes containers. */

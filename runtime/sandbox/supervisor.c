@@ -10,9 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -24,22 +22,6 @@
 #define CONNECTIONS_MAX 1024u
 /* Whoever started it connects at once; after this it was killed. */
 #define IDLE_MS 10000u
-
-static int listen_task(const struct sandbox *s, struct err *err)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int fd = -1;
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path),
-		 "/proc/self/fd/%d/task.sock", dir);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (dir < 0 || fd < 0 ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(fd, 128) < 0)
-		return err_sys(err, "socket %s/task.sock", s->dir);
-	return steal_fd(&fd);
-}
 
 /* Without a container and a caller there is nothing to stay for. */
 static void end_if_idle(struct sandbox *s)
@@ -72,7 +54,7 @@ static int serve(struct sandbox *s, struct err *err)
 		.connections_max = CONNECTIONS_MAX,
 		.disconnected = on_disconnect,
 	};
-	int fd = listen_task(s, err);
+	int fd = sandbox_listen(s, "task.sock", err);
 	int ret;
 
 	if (fd < 0)
