@@ -51,7 +51,8 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 .SECONDARY:
 
 # --- base ------------------------------------------------------------------
-BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass
+BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass \
+	privilege syscall_filter landlock
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
@@ -81,13 +82,13 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool device
+	session server pool device needs
 
 # --- runtime ---------------------------------------------------------------
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/task cli/proxy cli/terminal cli/create cli/exec cli/process_json \
 	cli/inspect cli/control cli/events cli/update cli/spec_cmd cli/host \
-	sandbox/control sandbox/jail sandbox/landlock sandbox/seccomp sandbox/process \
+	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
@@ -107,7 +108,8 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock \
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
-	base/test_jsonw base/test_file base/test_fdpass base/test_utf8
+	base/test_jsonw base/test_file base/test_fdpass base/test_utf8 \
+	base/test_confine
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns := netns/test_netns
 TESTS_vmm :=

@@ -3,27 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-
-/*
- * What virtio-fs does in the name of guest users: create and chown files of
- * any owner, ignore modes as the guest's root does, keep set-id bits, make
- * overlay whiteouts, store file capabilities.
- */
-static const unsigned kept_caps[] = {
-	CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
-	CAP_SETGID, CAP_SETUID,	      CAP_MKNOD,  CAP_SETFCAP,
-};
+#include "base/privilege.h"
+#include "virtiofs/needs.h"
 
 static int bind_into(int root, const char *from, const char *name,
 		     unsigned long flags, struct err *err)
@@ -129,56 +117,14 @@ int jail_enter(struct jail *jail, struct err *err)
 	return 0;
 }
 
-static int set_caps(uint64_t caps)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = {
-		{.effective = (uint32_t)caps, .permitted = (uint32_t)caps},
-		{.effective = (uint32_t)(caps >> 32),
-		 .permitted = (uint32_t)(caps >> 32)},
-	};
-
-	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
-}
-
-/* Those of the wanted that the process has: an unprivileged caller has few. */
-static uint64_t available(void)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = {{0, 0, 0}};
-	uint64_t want = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept_caps); i++)
-		want |= 1ull << kept_caps[i];
-	if (syscall(SYS_capget, &head, data) < 0)
-		return 0;
-	return want & (data[0].permitted | (uint64_t)data[1].permitted << 32);
-}
-
 int jail_drop_privileges(struct err *err)
 {
-	uint64_t keep = available();
-	int ret;
+	int ret = privilege_reduce(VIRTIOFS_CAPS, err);
 
-	if (setgroups(0, NULL) < 0 && errno != EPERM)
-		return err_sys(err, "jail: setgroups");
-	for (unsigned cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
-		    errno != EINVAL && errno != EPERM)
-			return err_sys(err, "jail: bounding set");
-	ret = set_caps(keep);
-	if (ret < 0)
-		return err_ret(err, ret, "jail: capabilities");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(err, "jail: no_new_privs");
-	return 0;
+	return ret < 0 ? err_wrap(err, "jail") : 0;
 }
 
 int jail_drop_thread(void)
 {
-	return set_caps(0);
+	return privilege_set(0);
 }

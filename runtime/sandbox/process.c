@@ -17,10 +17,10 @@
 
 #include "base/cleanup.h"
 #include "base/evloop.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "runtime/sandbox/control.h"
 #include "runtime/sandbox/jail.h"
-#include "runtime/sandbox/landlock.h"
 #include "runtime/sandbox/seccomp.h"
 #include "virtiofs/virtiofs.h"
 

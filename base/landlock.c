@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/sandbox/landlock.h"
+#include "base/landlock.h"
 
 #include <linux/landlock.h>
 #include <sys/syscall.h>
@@ -12,14 +12,14 @@
 #define ABI_MIN 2
 #define ALL_ACCESS ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
 
-int landlock_confine(int shared_fd, struct err *err)
+int landlock_confine(int dir_fd, struct err *err)
 {
 	const struct landlock_ruleset_attr attr = {
 		.handled_access_fs = ALL_ACCESS,
 	};
 	const struct landlock_path_beneath_attr beneath = {
 		.allowed_access = ALL_ACCESS,
-		.parent_fd = shared_fd,
+		.parent_fd = dir_fd,
 	};
 	AUTO_FD int ruleset = -1;
 
@@ -32,6 +32,6 @@ int landlock_confine(int shared_fd, struct err *err)
 	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH,
 		    &beneath, 0) < 0 ||
 	    syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-		return err_sys(err, "jail: Landlock");
+		return err_sys(err, "Landlock");
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RUNTIME_SANDBOX_LANDLOCK_H
-#define RUNTIME_SANDBOX_LANDLOCK_H
+#ifndef BASE_LANDLOCK_H
+#define BASE_LANDLOCK_H
 
 /*
  * Landlock: files below one directory and no others, for this thread and
@@ -13,6 +13,6 @@
 #include "base/err.h"
 
 /* 0 also where the kernel has no Landlock that knows renames (5.19). */
-int landlock_confine(int shared_fd, struct err *err) MUST_CHECK;
+int landlock_confine(int dir_fd, struct err *err) MUST_CHECK;
 
 #endif

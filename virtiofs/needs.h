@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIRTIOFS_NEEDS_H
+#define VIRTIOFS_NEEDS_H
+
+/* What a thread that serves files may not be denied. */
+
+#include <linux/capability.h>
+
+#include "base/privilege.h"
+#include "base/syscall_filter.h"
+
+/*
+ * In the name of guest users: create and chown files of any owner, ignore
+ * modes as the guest's root does, keep set-id bits, make overlay whiteouts,
+ * store file capabilities.
+ */
+#define VIRTIOFS_CAPS                                                         \
+	(CAP_MASK(CAP_CHOWN) | CAP_MASK(CAP_DAC_OVERRIDE) |                   \
+	 CAP_MASK(CAP_FOWNER) | CAP_MASK(CAP_FSETID) | CAP_MASK(CAP_SETGID) | \
+	 CAP_MASK(CAP_SETUID) | CAP_MASK(CAP_MKNOD) | CAP_MASK(CAP_SETFCAP))
+
+/* Beside syscalls_common. */
+extern const struct syscall_list virtiofs_syscalls;
+
+#endif
