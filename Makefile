@@ -315,14 +315,15 @@ $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 
 # --- programs of integration/uml -------------------------------------------
 UML_GUESTS := hello devices loop calls spin
-UML_BINS := $(addprefix $(B)/integration/uml/,boot confine)
+UML_BINS := $(addprefix $(B)/integration/uml/,boot confine kills)
 UML_IMAGES := $(patsubst %,$(B)/integration/uml/guest/%.img,$(UML_GUESTS))
 
 .PHONY: uml-bins uml-images
 uml-bins: $(UML_BINS)
 uml-images: $(UML_IMAGES) $(B)/integration/uml/guest/hostile
 
-$(UML_BINS): %: %.o $(call objs,integration/uml,machine tree) $(LINK_vmm)
+$(UML_BINS): %: %.o $(call objs,integration/uml,machine memcg tree) \
+		$(LINK_vmm)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -3,10 +3,9 @@
 /*
  * usage: confine KERNEL LOOP CALLS SPIN HOSTILE HELLO
  *
- * What a guest must not reach, whatever it calls and whoever dies. LOOP,
- * CALLS, SPIN and HELLO are initramfs images of the programs in guest/,
- * HOSTILE is one that runs in the place of the kernel. Processes
- * are killed 40 times, or as NACRE_KILLS says.
+ * What a guest must not reach, whatever it calls. LOOP, CALLS, SPIN and HELLO
+ * are initramfs images of the programs in guest/, HOSTILE is one that runs in
+ * the place of the kernel.
  */
 
 #include <dirent.h>
@@ -16,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,35 +22,6 @@
 #include "integration/uml/tree.h"
 
 static const char native[] = "NATIVE";
-
-static unsigned random_below(unsigned n)
-{
-	unsigned value;
-
-	if (getrandom(&value, sizeof(value), 0) != sizeof(value))
-		abort();
-	return value % n;
-}
-
-static struct test_machine *run(const char *initramfs, const char *what)
-{
-	struct err err = {0};
-	struct test_machine *t = test_machine_new(initramfs, "quiet", &err);
-
-	if (t && vm_start(t->vm, &err) == 0 &&
-	    test_machine_wait(t, "init runs", 20000) && !t->over)
-		return t;
-	test_report(false, "%s: the machine runs: %s%s", what, err.text,
-		    t ? t->console : "");
-	if (t)
-		test_machine_free(t);
-	return NULL;
-}
-
-static const char *role(unsigned index)
-{
-	return index == 0 ? "spawner" : index == 1 ? "kernel" : "guest process";
-}
 
 /* The jail, as the host sees it. ------------------------------------------ */
 
@@ -119,7 +88,7 @@ static void check_process(const struct tree *tree, unsigned index)
 	static const char *const namespaces[] = {
 		"mnt", "pid", "net", "ipc", "uts", "cgroup", "user",
 	};
-	const char *what = role(index);
+	const char *what = tree_role(index);
 	pid_t pid = tree->all[index].pid;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -138,7 +107,7 @@ static void check_process(const struct tree *tree, unsigned index)
 
 static void test_jail(const char *initramfs)
 {
-	struct test_machine *t = run(initramfs, "jail");
+	struct test_machine *t = test_machine_run(initramfs, "jail");
 	struct tree tree;
 
 	if (!t)
@@ -177,63 +146,6 @@ static void test_hostile_kernel(const char *program, const char *initramfs)
 	test_machine_free(t);
 }
 
-/* Kills. ----------------------------------------------------------------- */
-
-static const struct {
-	int sig;
-	const char *name;
-} signals[] = {
-	{SIGKILL, "KILL"},
-	{SIGUSR1, "USR1"},
-	{SIGABRT, "ABRT"},
-	{SIGTERM, "TERM"},
-};
-
-/* Only these end the machine for sure: PID 1 of a namespace takes nothing
- * but KILL, and how a guest's process takes a signal is its kernel's matter. */
-static bool must_end(unsigned index, int sig)
-{
-	return sig == SIGKILL ? index < 2 : index == 1;
-}
-
-static void test_kill(const char *initramfs, unsigned round)
-{
-	int sig = signals[round % ARRAY_SIZE(signals)].sig;
-	const char *name = signals[round % ARRAY_SIZE(signals)].name;
-	struct test_machine *t = run(initramfs, "kill");
-	struct tree tree;
-	unsigned target;
-	bool ended, quiet;
-
-	if (!t)
-		return;
-	test_machine_wait(t, native, random_below(60));
-	tree_read(&tree);
-	if (tree.count < 3) {
-		test_report(false, "%u processes: no guest's", tree.count);
-		test_machine_free(t);
-		return;
-	}
-	/* The spawner, the kernel and the guest's in turn. */
-	target = round / ARRAY_SIZE(signals) % 3;
-	if (target == 2)
-		target += random_below(tree.count - 2);
-	kill(tree.all[target].pid, sig);
-	test_machine_wait(t, native, must_end(target, sig) ? 5000 : 200);
-	ended = t->over || !must_end(target, sig);
-	/* What runs natively now has time to show it. */
-	usleep(20000);
-	t->over = false;
-	test_machine_wait(t, native, 10);
-	quiet = strstr(t->console, native) == NULL;
-	test_machine_free(t);
-	test_report(ended && quiet && tree_left(&tree) == 0,
-		    "SIG%s to the %s: %s%s%u of %u processes left", name,
-		    role(target), ended ? "" : "the machine goes on, ",
-		    quiet ? "" : "a native call was made, ", tree_left(&tree),
-		    tree.count);
-}
-
 /* Calls. ----------------------------------------------------------------- */
 
 static void test_calls(const char *initramfs)
@@ -246,7 +158,7 @@ static void test_calls(const char *initramfs)
 
 	if (fd < 0)
 		abort();
-	t = run(initramfs, "calls");
+	t = test_machine_run(initramfs, "calls");
 	if (!t)
 		return;
 	tree_read(&tree);
@@ -281,7 +193,7 @@ static void test_calls(const char *initramfs)
 
 static void test_pause(const char *initramfs)
 {
-	struct test_machine *t = run(initramfs, "pause");
+	struct test_machine *t = test_machine_run(initramfs, "pause");
 	struct tree before, after;
 	struct err err = {0};
 
@@ -338,7 +250,7 @@ static void test_pause_early(const char *initramfs)
 
 static void test_stop(const char *initramfs)
 {
-	struct test_machine *t = run(initramfs, "stop");
+	struct test_machine *t = test_machine_run(initramfs, "stop");
 	struct tree tree;
 
 	if (!t)
@@ -364,7 +276,7 @@ static void test_owner(const char *initramfs)
 		abort();
 	pid = fork();
 	if (pid == 0) {
-		struct test_machine *t = run(initramfs, "owner");
+		struct test_machine *t = test_machine_run(initramfs, "owner");
 
 		if (t && write(ready[1], "x", 1) == 1)
 			test_machine_wait(t, NULL, 60000);
@@ -386,9 +298,6 @@ static void test_owner(const char *initramfs)
 
 int main(int argc, char **argv)
 {
-	const char *kills = getenv("NACRE_KILLS");
-	unsigned n = kills ? (unsigned)atoi(kills) : 40;
-
 	if (argc != 7) {
 		fprintf(stderr, "usage: confine KERNEL LOOP CALLS SPIN HOSTILE "
 				"HELLO\n");
@@ -402,7 +311,5 @@ int main(int argc, char **argv)
 	test_stop(argv[2]);
 	test_owner(argv[2]);
 	test_calls(argv[3]);
-	for (unsigned i = 0; i < n; i++)
-		test_kill(argv[2], i);
 	return test_summary();
 }

@@ -10,7 +10,7 @@
 #include <time.h>
 
 const char *test_kernel;
-static unsigned passed, failed;
+static unsigned passed, failed, skipped;
 
 uint64_t test_now_us(void)
 {
@@ -74,6 +74,30 @@ struct test_machine *test_machine_new(const char *initramfs,
 	return NULL;
 }
 
+bool test_machine_up(struct test_machine *t, const char *what)
+{
+	struct err err = {0};
+
+	if (vm_start(t->vm, &err) == 0 &&
+	    test_machine_wait(t, "init runs", 20000) && !t->over)
+		return true;
+	test_report(false, "%s: the machine runs: %s%s", what, err.text,
+		    t->console);
+	test_machine_free(t);
+	return false;
+}
+
+struct test_machine *test_machine_run(const char *initramfs, const char *what)
+{
+	struct err err = {0};
+	struct test_machine *t = test_machine_new(initramfs, "quiet", &err);
+
+	if (t)
+		return test_machine_up(t, what) ? t : NULL;
+	test_report(false, "%s: %s", what, err.text);
+	return NULL;
+}
+
 void test_machine_free(struct test_machine *t)
 {
 	vm_free(t->vm);
@@ -111,8 +135,24 @@ bool test_report(bool good, const char *fmt, ...)
 	return good;
 }
 
+void test_skip(const char *fmt, ...)
+{
+	va_list ap;
+
+	skipped++;
+	printf("skip - ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+}
+
 int test_summary(void)
 {
-	printf("%u passed, %u failed\n", passed, failed);
+	printf("%u passed, %u failed", passed, failed);
+	if (skipped)
+		printf(", %u skipped", skipped);
+	putchar('\n');
 	return failed > 0;
 }

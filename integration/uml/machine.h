@@ -26,6 +26,10 @@ extern const char *test_kernel; /* path */
 /* initramfs: path; NULL: the machine is refused, and err says why. */
 struct test_machine *test_machine_new(const char *initramfs,
 				      const char *cmdline, struct err *err);
+/* Starts it and waits for its init. False, reported and freed: none ran. */
+bool test_machine_up(struct test_machine *t, const char *what);
+/* Both. */
+struct test_machine *test_machine_run(const char *initramfs, const char *what);
 void test_machine_free(struct test_machine *t);
 /* Runs the loop until the machine is over, the console holds text (NULL: no
  * matter) or the time is over. True in the former two cases. */
@@ -35,7 +39,9 @@ uint64_t test_now_us(void);
 
 /* A line "ok - ..." or "not ok - ...". Returns good. */
 bool test_report(bool good, const char *fmt, ...) PRINTF(2, 3);
-/* "N passed, N failed"; the exit status. */
+/* A line "skip - ...". */
+void test_skip(const char *fmt, ...) PRINTF(1, 2);
+/* "N passed, N failed[, N skipped]"; the exit status. */
 int test_summary(void);
 
 #endif

@@ -74,6 +74,11 @@ void tree_read(struct tree *tree)
 	}
 }
 
+const char *tree_role(unsigned index)
+{
+	return index == 0 ? "spawner" : index == 1 ? "kernel" : "guest process";
+}
+
 uint64_t tree_ticks(const struct tree *tree)
 {
 	uint64_t ticks = 0;

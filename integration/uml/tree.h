@@ -23,6 +23,8 @@ struct tree {
 
 /* Zombies are left out. */
 void tree_read(struct tree *tree);
+/* What the process at this index is when all are those of one machine. */
+const char *tree_role(unsigned index);
 uint64_t tree_ticks(const struct tree *tree);
 /* How many of them exist still. */
 unsigned tree_left(const struct tree *tree);
