@@ -87,13 +87,14 @@ VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 # --- runtime ---------------------------------------------------------------
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/task cli/proxy cli/terminal cli/create cli/exec cli/process_json \
-	cli/inspect cli/control cli/events cli/update cli/spec_cmd cli/host \
+	cli/inspect cli/control cli/events cli/stats_json cli/update \
+	cli/spec_cmd cli/host \
 	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
-	sandbox/stdio sandbox/stats sandbox/task sandbox/task_delete \
-	sandbox/supervisor sandbox/sweep
+	sandbox/stdio sandbox/stats sandbox/events sandbox/task \
+	sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock \

@@ -81,6 +81,8 @@ void container_remove(struct container *c, struct ttrpc_request *req,
 		      uint32_t timeout_s);
 /* Goes on with a removal, once something has ended. May free c. */
 void container_removal_check(struct container *c);
+/* Tells of what the kernel killed for lack of memory since the last time. */
+void container_oom_check(struct container *c);
 
 struct container *container_find(struct agent *agent, const char *id);
 /* "" and the container's own id are init. NULL: none. */

@@ -33,9 +33,8 @@ static void events_changed(struct watch_entry *entry)
 	container_removal_check(c);
 }
 
-static void memory_changed(struct watch_entry *entry)
+void container_oom_check(struct container *c)
 {
-	struct container *c = container_of(entry, struct container, memory);
 	uint64_t kills;
 
 	if (cgroup_word(&c->cgroup, "memory.events", "oom_kill", &kills) < 0 ||
@@ -43,6 +42,11 @@ static void memory_changed(struct watch_entry *entry)
 		return;
 	c->oom_kills = kills;
 	sandbox_oom(&c->agent->sandbox, c->id);
+}
+
+static void memory_changed(struct watch_entry *entry)
+{
+	container_oom_check(container_of(entry, struct container, memory));
 }
 
 int container_watch(struct container *c, struct err *err)

@@ -243,6 +243,8 @@ void process_exited(struct process *p, int status)
 	p->oom_killed = cgroup_word(&p->container->cgroup, "memory.events",
 				    "oom_kill", &kills) == 0 &&
 			kills > 0;
+	/* Before its end: a host that hears of that may listen no longer. */
+	container_oom_check(p->container);
 	stdio_process_exited(&p->stdio);
 	while ((req = pending_take(&p->waiters)))
 		wait_reply(p, req);

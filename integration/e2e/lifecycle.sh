@@ -116,8 +116,10 @@ lists()
 		'"\(.type) \(.id) \(.data.cpu.usage.total > 0)" +
 		" \(.data.memory.usage.usage > 0) \(.data.pids.current > 0)"')" \
 		"stats $id true true true"
-	refuses 'events without --stats is refused' 'only --stats' \
-		nacre events "$id"
+	refuses 'events: an interval of nothing' 'expected a time' \
+		nacre events --interval 0s "$id"
+	refuses 'events: an interval without a unit' 'expected a time' \
+		nacre events --interval 5 "$id"
 	refuses 'events of a container that is not there' 'does not exist' \
 		nacre events --stats "$tag-nobody"
 }

@@ -71,6 +71,43 @@ commands()
 		'timeout 10 head -c 16 /dev/random | wc -c' 16
 }
 
+# seen KIND N: `events` of container m printed so many lines of that kind.
+seen()
+{
+	[ "$(jq -r .type "$work/events" | grep -cx "$1")" -ge "$2" ]
+}
+
+# A process of the container, and then its first one.
+out_of_memory()
+{
+	# shellcheck disable=SC2016
+	local eat='awk "BEGIN { x = \"x\"; while (1) x = x x }"' pid
+
+	bundle m '.linux.resources = {memory: {limit: 33554432}}' \
+		sh -c "mkfifo /go; read x </go; exec $eat"
+	up m
+	nacre events --interval 100ms "$tag-m" >"$work/events" 2>&1 &
+	pid=$!
+	happens 'events: statistics, every now and then' seen stats 2
+	returns 'a process that wants too much is killed' 137 \
+		nacre exec "$tag-m" sh -c "exec $eat"
+	happens 'events: the container ran out of memory' seen oom 1
+	is 'events: and it is that' "$(grep -m 1 oom "$work/events")" \
+		'{"type":"oom","id":"'"$tag-m"'"}'
+	succeeds 'the next is the first process' nacre exec "$tag-m" \
+		sh -c 'echo >/go'
+	happens 'it is killed as well' has_status m stopped
+	wait "$pid"
+	is 'events: ends by itself' $? 0
+	succeeds 'events: with that one' seen oom 2
+	succeeds 'the log says why it ended' grep -q \
+		"$tag-m: killed, as its memory was used up" "$log"
+	refuses 'events: of a stopped container' 'container not running' \
+		nacre events "$tag-m"
+	succeeds 'delete' nacre delete "$tag-m"
+	clean 'nothing is left of it'
+}
+
 starts()
 {
 	bundle no . nowhere
@@ -129,4 +166,5 @@ everything
 init_too
 commands
 succeeds 'delete --force' nacre delete --force "$tag-p"
+out_of_memory
 starts

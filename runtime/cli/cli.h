@@ -41,6 +41,7 @@ struct cli {
 	const char **cap;
 	const char *memory, *memory_swap, *cpu_shares, *cpu_quota, *cpu_period;
 	const char *cpuset_cpus, *pids_limit;
+	const char *interval;
 	bool detach;
 	bool tty;
 	bool keep;

@@ -136,6 +136,8 @@ static const struct opt update_opts[] = {
 static const struct opt events_opts[] = {
 	{0, "stats", OPT_FLAG, FIELD(stats), NULL,
 	 "print the statistics of now and end"},
+	{0, "interval", OPT_TEXT, FIELD(interval), "TIME",
+	 "between statistics: 500ms, 5s (default), 1m, 1h"},
 	HELP,
 	END,
 };
@@ -168,8 +170,8 @@ const struct command commands[] = {
 	 cmd_resume},
 	{"update", "ID", "Change the resources of a container", update_opts, 1,
 	 1, cmd_update},
-	{"events", "ID", "Print what a container uses as JSON", events_opts, 1,
-	 1, cmd_events},
+	{"events", "ID", "Print the events of a container as JSON", events_opts,
+	 1, 1, cmd_events},
 	{"spec", "", "Write a config.json to start from", spec_opts, 0, 0,
 	 cmd_spec},
 	{"features", "", "Show what the runtime supports as JSON", no_opts, 0,

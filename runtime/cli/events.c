@@ -1,164 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* events --stats: the guest's accounting of a container, as runc prints it. */
+/*
+ * events: what a container uses, every so often, and when it ran out of
+ * memory, until it ends. One connection, on which the next event is always
+ * asked for.
+ */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
 #include "agent-proto/pb.h"
+#include "agent-proto/ttrpc.h"
 #include "base/cleanup.h"
+#include "base/evloop.h"
 #include "base/jsonw.h"
 #include "runtime/cli/cli.h"
+#include "runtime/cli/stats_json.h"
 #include "runtime/cli/task.h"
 #include "runtime/sandbox/supervisor.h"
 
-static void write_cpu(struct jsonw *w, const Agent__CpuStats *cpu)
-{
-	const Agent__CpuUsage *usage = cpu->cpu_usage;
-	const Agent__ThrottlingData *t = cpu->throttling_data;
+#define INTERVAL_MS 5000u /* runc's */
+#define INTERVAL_MAX_MS (24u * 3600000u)
 
-	jsonw_key(w, "cpu");
-	jsonw_object(w);
-	jsonw_key(w, "usage");
-	jsonw_object(w);
-	if (usage) {
-		jsonw_ku64(w, "total", usage->total_usage);
-		jsonw_ku64(w, "kernel", usage->usage_in_kernelmode);
-		jsonw_ku64(w, "user", usage->usage_in_usermode);
-	}
-	jsonw_end_object(w);
-	jsonw_key(w, "throttling");
-	jsonw_object(w);
-	if (t) {
-		jsonw_ku64(w, "periods", t->periods);
-		jsonw_ku64(w, "throttledPeriods", t->throttled_periods);
-		jsonw_ku64(w, "throttledTime", t->throttled_time);
-	}
-	jsonw_end_object(w);
-	jsonw_end_object(w);
+struct stream {
+	const char *id;
+	uint64_t interval_ms;
+	struct evloop *loop;
+	struct evtimer timer;
+	struct ttrpc_client *supervisor;
+	struct ttrpc_call next;
+	struct ttrpc_call stats;
+	uint64_t ooms; /* printed, or before our time */
+	bool follows;  /* told how many those are */
+	int ret;
+	struct err *err;
+};
+
+static void end(struct stream *s, int ret)
+{
+	if (!s->ret)
+		s->ret = ret;
+	evloop_stop(s->loop);
 }
 
-static void write_memory_data(struct jsonw *w, const char *key,
-			      const Agent__MemoryData *data)
+/* Statistics. -------------------------------------------------------------- */
+
+static int print_stats(const char *id, const ProtobufCMessage *reply,
+		       struct err *err)
 {
-	if (!data)
-		return;
-	jsonw_key(w, key);
-	jsonw_object(w);
-	jsonw_ku64(w, "limit", data->limit);
-	jsonw_ku64(w, "usage", data->usage);
-	jsonw_ku64(w, "max", data->max_usage);
-	jsonw_ku64(w, "failcnt", data->failcnt);
-	jsonw_end_object(w);
+	const Ttrpc__Any *any = ((const Task__StatsResponse *)reply)->stats;
+	Agent__StatsContainerResponse *stats = NULL;
+	int ret;
+
+	if (any && !strcmp(any->type_url, TASK_STATS_TYPE))
+		stats = agent__stats_container_response__unpack(
+			NULL, any->value.len, any->value.data);
+	if (!stats)
+		return err_set(err, EPROTO,
+			       "the supervisor's statistics are not readable");
+	ret = stats_print(id, stats, err);
+	agent__stats_container_response__free_unpacked(stats, NULL);
+	return ret;
 }
 
-static void write_memory(struct jsonw *w, const Agent__MemoryStats *memory)
-{
-	jsonw_key(w, "memory");
-	jsonw_object(w);
-	jsonw_ku64(w, "cache", memory->cache);
-	write_memory_data(w, "usage", memory->usage);
-	write_memory_data(w, "swap", memory->swap_usage);
-	write_memory_data(w, "kernel", memory->kernel_usage);
-	jsonw_key(w, "raw");
-	jsonw_object(w);
-	for (size_t i = 0; i < memory->n_stats; i++)
-		jsonw_ku64(w, memory->stats[i]->key, memory->stats[i]->value);
-	jsonw_end_object(w);
-	jsonw_end_object(w);
-}
-
-static void write_blkio_list(struct jsonw *w, const char *key, size_t n,
-			     Agent__BlkioStatsEntry *const *list)
-{
-	jsonw_key(w, key);
-	jsonw_array(w);
-	for (size_t i = 0; i < n; i++) {
-		jsonw_object(w);
-		jsonw_ku64(w, "major", list[i]->major);
-		jsonw_ku64(w, "minor", list[i]->minor);
-		jsonw_kstr(w, "op", list[i]->op);
-		jsonw_ku64(w, "value", list[i]->value);
-		jsonw_end_object(w);
-	}
-	jsonw_end_array(w);
-}
-
-static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
-{
-	if (s->cpu_stats)
-		write_cpu(w, s->cpu_stats);
-	if (s->memory_stats)
-		write_memory(w, s->memory_stats);
-	if (s->pids_stats) {
-		jsonw_key(w, "pids");
-		jsonw_object(w);
-		jsonw_ku64(w, "current", s->pids_stats->current);
-		jsonw_ku64(w, "limit", s->pids_stats->limit);
-		jsonw_end_object(w);
-	}
-	if (s->blkio_stats) {
-		const Agent__BlkioStats *b = s->blkio_stats;
-
-		jsonw_key(w, "blkio");
-		jsonw_object(w);
-		write_blkio_list(w, "ioServiceBytesRecursive",
-				 b->n_io_service_bytes_recursive,
-				 b->io_service_bytes_recursive);
-		write_blkio_list(w, "ioServicedRecursive",
-				 b->n_io_serviced_recursive,
-				 b->io_serviced_recursive);
-		jsonw_end_object(w);
-	}
-}
-
-static void write_network(struct jsonw *w, size_t n,
-			  Agent__NetworkStats *const *list)
-{
-	jsonw_key(w, "network_interfaces");
-	jsonw_array(w);
-	for (size_t i = 0; i < n; i++) {
-		jsonw_object(w);
-		jsonw_kstr(w, "Name", list[i]->name);
-		jsonw_ku64(w, "RxBytes", list[i]->rx_bytes);
-		jsonw_ku64(w, "RxPackets", list[i]->rx_packets);
-		jsonw_ku64(w, "RxErrors", list[i]->rx_errors);
-		jsonw_ku64(w, "RxDropped", list[i]->rx_dropped);
-		jsonw_ku64(w, "TxBytes", list[i]->tx_bytes);
-		jsonw_ku64(w, "TxPackets", list[i]->tx_packets);
-		jsonw_ku64(w, "TxErrors", list[i]->tx_errors);
-		jsonw_ku64(w, "TxDropped", list[i]->tx_dropped);
-		jsonw_end_object(w);
-	}
-	jsonw_end_array(w);
-}
-
-static int print(const char *id, const Agent__StatsContainerResponse *stats,
-		 struct err *err)
-{
-	struct jsonw *w = jsonw_new(false);
-
-	if (!w)
-		return err_set(err, ENOMEM, "out of memory");
-	jsonw_object(w);
-	jsonw_kstr(w, "type", "stats");
-	jsonw_kstr(w, "id", id);
-	jsonw_key(w, "data");
-	jsonw_object(w);
-	if (stats->cgroup_stats)
-		write_cgroup(w, stats->cgroup_stats);
-	write_network(w, stats->n_network_stats, stats->network_stats);
-	jsonw_end_object(w);
-	jsonw_end_object(w);
-	return cli_print_json(w, err);
-}
-
-static int query(int task, const char *id, struct err *err)
+static int print_once(int task, const char *id, struct err *err)
 {
 	Task__StatsRequest request = TASK__STATS_REQUEST__INIT;
-	Agent__StatsContainerResponse *stats = NULL;
-	const Task__StatsResponse *response;
 	ProtobufCMessage *reply = NULL;
 	int ret;
 
@@ -167,30 +76,173 @@ static int query(int task, const char *id, struct err *err)
 			&task__stats_response__descriptor, &reply, err);
 	if (ret < 0)
 		return ret;
-	response = (const void *)reply;
-	if (response->stats &&
-	    !strcmp(response->stats->type_url, TASK_STATS_TYPE))
-		stats = agent__stats_container_response__unpack(
-			NULL, response->stats->value.len,
-			response->stats->value.data);
-	ret = stats ? print(id, stats, err)
-		    : err_set(err, EPROTO,
-			      "the supervisor's statistics are not readable");
-	if (stats)
-		agent__stats_container_response__free_unpacked(stats, NULL);
+	ret = print_stats(id, reply, err);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return ret;
 }
 
+static void on_stats(struct ttrpc_call *call, enum ttrpc_code code,
+		     const char *text, const ProtobufCMessage *reply)
+{
+	struct stream *s = container_of(call, struct stream, stats);
+	int ret = 0;
+
+	/* Without an answer the container is about to end. */
+	if (code == TTRPC_OK)
+		ret = print_stats(s->id, reply, s->err);
+	if (ret < 0)
+		end(s, ret);
+	else
+		evtimer_start(&s->timer, s->interval_ms);
+}
+
+static void on_timer(struct evtimer *timer)
+{
+	struct stream *s = container_of(timer, struct stream, timer);
+	Task__StatsRequest request = TASK__STATS_REQUEST__INIT;
+
+	request.id = pb_str(s->id);
+	s->stats.done = on_stats;
+	ttrpc_call_start(s->supervisor, &s->stats, TASK_SERVICE, "Stats",
+			 &request.base, &task__stats_response__descriptor, 0,
+			 NULL, 0);
+}
+
+/* Events. ------------------------------------------------------------------ */
+
+static int print_oom(const char *id, struct err *err)
+{
+	struct jsonw *w = jsonw_new(false);
+
+	if (!w)
+		return err_set(err, ENOMEM, "out of memory");
+	jsonw_object(w);
+	jsonw_kstr(w, "type", "oom");
+	jsonw_kstr(w, "id", id);
+	jsonw_end_object(w);
+	return cli_print_json(w, err);
+}
+
+static void ask(struct stream *s);
+
+static void on_next(struct ttrpc_call *call, enum ttrpc_code code,
+		    const char *text, const ProtobufCMessage *reply)
+{
+	struct stream *s = container_of(call, struct stream, next);
+	const Task__NextEventResponse *r = (const void *)reply;
+	int ret = 0;
+
+	if (code == TTRPC_CANCELLED)
+		return;
+	/* It was deleted, with or without its supervisor. */
+	if (s->follows &&
+	    (code == TTRPC_NOT_FOUND || code == TTRPC_UNAVAILABLE)) {
+		end(s, 0);
+		return;
+	}
+	if (code != TTRPC_OK) {
+		end(s, err_set(s->err, EREMOTEIO, "%s", text));
+		return;
+	}
+	if (!s->follows && r->stopped) {
+		end(s, err_set(s->err, EINVAL, "container not running"));
+		return;
+	}
+	for (; !ret && s->follows && s->ooms < r->ooms; s->ooms++)
+		ret = print_oom(s->id, s->err);
+	if (!s->follows)
+		evtimer_start(&s->timer, s->interval_ms);
+	s->ooms = r->ooms;
+	s->follows = true;
+	if (ret < 0 || r->stopped)
+		end(s, ret);
+	else
+		ask(s);
+}
+
+static void ask(struct stream *s)
+{
+	Task__NextEventRequest request = TASK__NEXT_EVENT_REQUEST__INIT;
+
+	request.id = pb_str(s->id);
+	request.ooms = s->ooms;
+	request.now = !s->follows;
+	s->next.done = on_next;
+	ttrpc_call_start(s->supervisor, &s->next, EVENTS_SERVICE, "Next",
+			 &request.base, &task__next_event_response__descriptor,
+			 0, NULL, 0);
+}
+
+/* Takes task. */
+static int follow(int task, struct stream *s, struct err *err)
+{
+	int ret;
+
+	s->err = err;
+	s->loop = evloop_new();
+	if (!s->loop) {
+		close(task);
+		return err_sys(err, "event loop");
+	}
+	ret = evtimer_init(s->loop, &s->timer, on_timer);
+	if (ret < 0)
+		close(task);
+	else
+		s->supervisor =
+			ttrpc_client_new(s->loop, task, NULL, NULL, err);
+	if (ret < 0) {
+		ret = err_ret(err, ret, "timer");
+	} else if (!s->supervisor) {
+		ret = -err->code;
+	} else {
+		ask(s);
+		ret = evloop_run(s->loop);
+		ret = ret < 0 ? err_ret(err, ret, "event loop") : s->ret;
+	}
+	ttrpc_call_cancel(&s->next);
+	ttrpc_call_cancel(&s->stats);
+	ttrpc_client_free(s->supervisor);
+	evtimer_release(&s->timer);
+	evloop_free(s->loop);
+	return ret;
+}
+
+/* A number and a unit, as Go's durations: 500ms, 5s, 1m, 1h. */
+static int parse_interval(const char *text, uint64_t *ms, struct err *err)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	size_t digits = strspn(text, "0123456789");
+	uint64_t n = 0;
+
+	if (digits > 0 && digits <= 8)
+		n = strtoul(text, NULL, 10);
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(text + digits, units[i].name) != 0)
+			continue;
+		*ms = n * units[i].ms;
+		if (*ms > 0 && *ms <= INTERVAL_MAX_MS)
+			return 0;
+	}
+	return err_set(err, EINVAL,
+		       "--interval \"%s\": expected a time from 1ms to 24h",
+		       text);
+}
+
 int cmd_events(const struct cli *cli, struct err *err)
 {
+	struct stream s = {.id = cli->argv[0], .interval_ms = INTERVAL_MS};
 	AUTO_FD int task = -1;
 
-	if (!cli->stats)
-		return err_set(err, EOPNOTSUPP,
-			       "events: only --stats is there, no stream");
-	task = task_open(cli->root, cli->argv[0], NULL, err);
+	if (cli->interval &&
+	    parse_interval(cli->interval, &s.interval_ms, err) < 0)
+		return -err->code;
+	task = task_open(cli->root, s.id, NULL, err);
 	if (task < 0)
 		return task;
-	return query(task, cli->argv[0], err);
+	if (cli->stats)
+		return print_once(task, s.id, err);
+	return follow(steal_fd(&task), &s, err);
 }

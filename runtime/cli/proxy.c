@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "runtime/cli/task.h"
 
-#define TASK_SERVICE "containerd.task.v2.Task"
 #define STATUS_LOST 255 /* the supervisor is gone, and with it the VM */
 
 struct run {

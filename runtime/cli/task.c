@@ -15,7 +15,6 @@
 #include "base/cleanup.h"
 #include "runtime/oci/spec.h"
 
-#define TASK_SERVICE "containerd.task.v2.Task"
 #define SHUTDOWN_MS 20000
 
 /* A path of any length: by way of the directory's descriptor. -ENXIO: there

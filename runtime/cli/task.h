@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "runtime/state.h"
 
+#define TASK_SERVICE "containerd.task.v2.Task"
+
 /* The socket of the sandbox's supervisor. -ECONNREFUSED: it is gone. */
 int task_connect(const char *root, const char *sandbox,
 		 struct err *err) MUST_CHECK;

@@ -203,6 +203,7 @@ void container_free(struct container *c)
 		p = &(*p)->next;
 	if (*p)
 		*p = c->next;
+	events_end(c);
 	while (c->processes)
 		process_free(c->processes);
 	while (c->deleters) {

@@ -192,6 +192,10 @@ static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
 	if (code == TTRPC_OK) {
 		p->exit_status = (uint32_t)r->status & 0xff;
 		p->exited_at_ns = r->exited_at_ns;
+		/* The guest's word: it may have been another's signal. */
+		if (r->oom_killed && p->exit_status == 128 + SIGKILL)
+			log_info("%s: killed, as its memory was used up",
+				 p->container->id);
 	} else {
 		log_warn("%s: WaitProcess: %s", p->container->id, text);
 	}
@@ -236,6 +240,8 @@ void process_ended(struct process *p, uint32_t status, int64_t at_ns)
 	p->exited_at_ns = at_ns > 0 && at_ns <= wall_ns() ? at_ns : wall_ns();
 	stream_set_release(&p->streams);
 	answer_waiters(p);
+	if (!*p->exec_id)
+		events_end(p->container);
 }
 
 struct one_way {

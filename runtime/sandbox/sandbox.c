@@ -89,6 +89,7 @@ void sandbox_died(struct sandbox *s, const char *reason)
 	log_line(s->closing ? LOG_DEBUG : LOG_ERROR, "sandbox %s: %s",
 		 s->args->id, s->reason);
 	setup_abort(s);
+	events_abort(s);
 	/* Ends every call under way, which forget their owners here. */
 	ttrpc_client_free(agent);
 	if (s->vmm.pidfd >= 0)
@@ -377,6 +378,7 @@ void sandbox_destroy(struct sandbox *s)
 
 	s->phase = SANDBOX_DEAD;
 	setup_abort(s);
+	events_abort(s);
 	ttrpc_client_free(agent);
 	while (s->containers)
 		container_free(s->containers);

@@ -82,6 +82,8 @@ struct container {
 	bool deleting;
 	bool delete_pending;	   /* until nothing is under way in it */
 	struct waiter *deleters;   /* more who want it deleted */
+	struct waiter *watchers;   /* of its next event */
+	uint64_t ooms;		   /* times the guest ran out of its memory */
 	struct process *processes; /* init first */
 };
 
@@ -127,6 +129,9 @@ struct sandbox {
 	struct ttrpc_client *agent;
 	struct setup_call *setup;
 	struct ttrpc_call setup_call;
+	struct ttrpc_call oom_call;
+	struct evtimer oom_timer;
+	uint64_t oom_asked_ns; /* the last time */
 	/* Once, when READY (0) or DEAD (-errno). */
 	void (*on_ready)(struct sandbox *s, int ret);
 
@@ -208,6 +213,16 @@ void task_delete(struct ttrpc_request *req, const ProtobufCMessage *message,
 /* An operation that held p is over, and a deletion may begin: its container
  * may be gone afterwards. */
 void process_release(struct process *p);
+
+/* events.c: what the guest tells by itself. Of one that is READY. */
+int events_start(struct sandbox *s, struct err *err) MUST_CHECK;
+void events_abort(struct sandbox *s);
+/* Its first process ended, or nobody will ask for it any more. */
+void events_end(struct container *c);
+/* The connection is gone: nobody watches by it any more. */
+void events_forget(struct container *c, uint64_t connection);
+void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
+		 void *arg);
 
 /* stats.c */
 void task_stats(struct ttrpc_request *req, const ProtobufCMessage *message,

@@ -89,6 +89,12 @@ static void call_done(struct ttrpc_call *base, enum ttrpc_code code,
 static void next_call(struct sandbox *s)
 {
 	if (!s->setup) {
+		struct err err;
+
+		if (events_start(s, &err) < 0) {
+			failed(s, "events", err.text);
+			return;
+		}
 		s->phase = SANDBOX_READY;
 		log_debug("step: sandbox ready");
 		s->on_ready(s, 0);

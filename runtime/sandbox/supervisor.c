@@ -34,9 +34,11 @@ static void on_disconnect(void *arg, uint64_t connection)
 {
 	struct sandbox *s = arg;
 
-	for (struct container *c = s->containers; c; c = c->next)
+	for (struct container *c = s->containers; c; c = c->next) {
+		events_forget(c, connection);
 		for (struct process *p = c->processes; p; p = p->next)
 			process_forget_waiters(p, connection);
+	}
 	end_if_idle(s);
 }
 

@@ -38,6 +38,9 @@ int supervisor_start(const struct supervisor_args *args,
  */
 int sandbox_sweep(const char *root, const char *id, struct err *err) MUST_CHECK;
 
+/* What the command line's `events` asks, beside the Task API. */
+#define EVENTS_SERVICE "nacre.Events"
+
 /* What is packed in the answer to Stats: the agent's own. */
 #define TASK_STATS_TYPE "grpc.StatsContainerResponse"
 

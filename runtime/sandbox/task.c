@@ -572,5 +572,7 @@ const struct ttrpc_method task_methods[] = {
 	 handle_connect},
 	{SERVICE, "Shutdown", &task__shutdown_request__descriptor,
 	 handle_shutdown},
+	{EVENTS_SERVICE, "Next", &task__next_event_request__descriptor,
+	 events_next},
 	{NULL, NULL, NULL, NULL},
 };

@@ -32,7 +32,6 @@
 #include "runtime/sandbox/process.h"
 #include "runtime/sandbox/supervisor.h"
 
-#define TASK "containerd.task.v2.Task"
 #define LOG_LIMIT (64 << 10)
 
 /* The liar. ---------------------------------------------------------------- */
@@ -47,6 +46,7 @@ static struct {
 	int control;
 	struct ttrpc_request *waits[8]; /* [0]: of init */
 	struct ttrpc_request *reads[8];
+	struct ttrpc_request *oom;
 	unsigned nwaits, nreads;
 } liar;
 
@@ -86,6 +86,7 @@ static bool tell_lie(struct ttrpc_request *req)
 	static uint8_t data[300 << 10];
 	Agent__ReadStreamResponse read = AGENT__READ_STREAM_RESPONSE__INIT;
 	Agent__WaitProcessResponse wait = AGENT__WAIT_PROCESS_RESPONSE__INIT;
+	Agent__OOMEvent oom = AGENT__OOMEVENT__INIT;
 
 	switch (plan.lie) {
 	case IS_SILENT:
@@ -126,6 +127,10 @@ static bool tell_lie(struct ttrpc_request *req)
 		wait.status = INT32_MAX;
 		wait.exited_at_ns = INT64_MAX;
 		ttrpc_reply(req, &wait.base);
+		return true;
+	case RUNS_OUT_OF_MEMORY:
+		oom.container_id = pb_str(LIAR_ID);
+		ttrpc_reply(req, &oom.base);
 		return true;
 	case BREAKS_CONTROL:
 		(void)!send(liar.control, odd, sizeof(odd), MSG_NOSIGNAL);
@@ -184,6 +189,13 @@ static void on_read(struct ttrpc_request *req, const ProtobufCMessage *message,
 		liar.reads[liar.nreads++] = req;
 }
 
+static void on_oom(struct ttrpc_request *req, const ProtobufCMessage *message,
+		   void *arg)
+{
+	if (!lies(req, "GetOOMEvent"))
+		liar.oom = req;
+}
+
 #define AGREES(name)                                                \
 	static void on_##name(struct ttrpc_request *req,            \
 			      const ProtobufCMessage *m, void *arg) \
@@ -219,6 +231,7 @@ static const struct ttrpc_method liar_methods[] = {
 	ROW(WaitProcess, empty, on_wait),
 	ROW(ReadStdout, empty, on_read),
 	ROW(ReadStderr, empty, on_read),
+	ROW(GetOOMEvent, empty, on_oom),
 	ROW(WriteStdin, empty, on_WriteStdin),
 	ROW(CloseStdin, empty, on_CloseStdin),
 	ROW(RemoveContainer, empty, on_RemoveContainer),
@@ -459,14 +472,28 @@ int client_delete(int fd)
 	return call(fd, "Delete", &r.base);
 }
 
-void client_send(int fd, const char *method, const ProtobufCMessage *request)
+static void send_request(int fd, const char *service, const char *method,
+			 const ProtobufCMessage *request)
 {
 	AUTO_FREE uint8_t *frame = NULL;
 	size_t len;
 
-	frame = ttrpc_request_frame(1, TASK, method, request, 0, &len);
+	frame = ttrpc_request_frame(1, service, method, request, 0, &len);
 	assert_non_null(frame);
 	assert_int_equal(0, write_full(fd, frame, len));
+}
+
+void client_send(int fd, const char *method, const ProtobufCMessage *request)
+{
+	send_request(fd, TASK_SERVICE, method, request);
+}
+
+void client_ask_to_watch(int fd)
+{
+	Task__NextEventRequest r = TASK__NEXT_EVENT_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	send_request(fd, EVENTS_SERVICE, "Next", &r.base);
 }
 
 int client_answer(int fd)
@@ -495,6 +522,24 @@ void client_ask_to_wait(int fd)
 
 	r.id = pb_str(LIAR_ID);
 	client_send(fd, "Wait", &r.base);
+}
+
+uint64_t client_events(int fd, uint64_t seen)
+{
+	Task__NextEventRequest r = TASK__NEXT_EVENT_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err;
+	uint64_t ooms;
+
+	r.id = pb_str(LIAR_ID);
+	r.ooms = seen;
+	assert_int_equal(0,
+			 ttrpc_call_wait(fd, EVENTS_SERVICE, "Next", &r.base,
+					 &task__next_event_response__descriptor,
+					 &reply, HANG_MS, NULL, 0, NULL, &err));
+	ooms = ((const Task__NextEventResponse *)reply)->ooms;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return ooms;
 }
 
 int client_new(void)

@@ -11,6 +11,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -35,6 +36,7 @@ enum lie {
 	FLOODS_LOG,
 	FLOODS_CONSOLE,
 	LAST_QUICK_LIE = FLOODS_CONSOLE,
+	RUNS_OUT_OF_MEMORY, /* whenever it is asked */
 	IS_SILENT,
 	IS_SLOW, /* 0.3 s */
 	/* When it is dialed. */
@@ -58,6 +60,9 @@ int client_new(void);
 void client_send(int fd, const char *method, const ProtobufCMessage *request);
 void client_ask_to_create(int fd);
 void client_ask_to_wait(int fd);
+void client_ask_to_watch(int fd); /* for its first event */
+/* How often it ran out of memory, once that is not so often. */
+uint64_t client_events(int fd, uint64_t seen);
 /* Whether something comes within so long. */
 bool client_answered(int fd, int ms);
 /* The code of the answer to client_send; it may not take for ever. */

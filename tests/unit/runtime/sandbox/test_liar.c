@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -56,7 +57,7 @@ static void test_lies_at_each_step(void **state)
 		"ReseedRandomDev", "CreateSandbox", "CreateContainer",
 		"StartContainer",  "ExecProcess",   "WaitProcess",
 		"ReadStdout",	   "WriteStdin",    "SignalProcess",
-		"DestroySandbox"};
+		"GetOOMEvent",	   "DestroySandbox"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		for (int lie = CLOSES; lie <= LAST_QUICK_LIE; lie++) {
@@ -86,6 +87,60 @@ static void test_dial(void **state)
 	}
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* It is asked for the next at most a hundred times a second. */
+static void test_out_of_memory(void **state)
+{
+	int fd = liar_start(RUNS_OUT_OF_MEMORY, "GetOOMEvent");
+	int watcher = client_new();
+	uint64_t from = now_ms(), ooms = 0;
+
+	assert_int_equal(TTRPC_OK, client_create(fd));
+	while (ooms < 20) {
+		uint64_t more = client_events(watcher, ooms);
+
+		assert_true(more > ooms);
+		ooms = more;
+	}
+	assert_true(now_ms() - from + 10 >= (ooms - 1) * 10);
+	close(watcher);
+	liar_finish(fd);
+}
+
+/* Watchers hear of the end; one that left before harms nobody. */
+static void test_watchers(void **state)
+{
+	int fd = liar_start(HONEST, NULL);
+	int leaver = client_new(), watcher = client_new();
+
+	client_ask_to_watch(leaver);
+	assert_int_equal(TTRPC_NOT_FOUND, client_answer(leaver));
+	assert_int_equal(TTRPC_OK, client_create(fd));
+	close(leaver);
+	leaver = client_new();
+	client_ask_to_watch(leaver);
+	client_ask_to_watch(watcher);
+	assert_int_equal(TTRPC_OK, client_start(fd, ""));
+	close(leaver);
+	assert_false(client_answered(watcher, 0));
+	assert_int_equal(TTRPC_OK, client_kill(fd));
+	assert_int_equal(TTRPC_OK, client_answer(watcher));
+	close(watcher);
+	watcher = client_new();
+	client_ask_to_watch(watcher);
+	assert_int_equal(TTRPC_OK, client_answer(watcher));
+	assert_int_equal(TTRPC_OK, client_delete(fd));
+	close(watcher);
+	liar_finish(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -93,6 +148,8 @@ int main(void)
 		cmocka_unit_test(test_lies_at_each_step),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_dial),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_watchers),
 	};
 
 	return cmocka_run_group_tests(tests, liar_set_up, liar_tear_down);
