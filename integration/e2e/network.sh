@@ -10,9 +10,6 @@
 ns=e2e
 mac=02:00:5e:10:20:30
 mib=20
-# A known fault: on a machine that is busy with more than this, a long stream
-# out of a user-mode guest has been seen to stall (1 of 30 runs).
-[ "$machine" != uml ] || mib=4
 
 make_network()
 {
