@@ -52,7 +52,7 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # --- base ------------------------------------------------------------------
 BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass \
-	privilege syscall_filter landlock
+	privilege syscall_filter landlock rootfs_path
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
