@@ -91,7 +91,8 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/spec_cmd cli/host \
 	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
-	sandbox/host_cgroup sandbox/share sandbox/guest_spec sandbox/container \
+	sandbox/host_cgroup sandbox/share sandbox/guest_spec \
+	sandbox/mount_points sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/task \
 	sandbox/task_delete sandbox/supervisor sandbox/sweep

@@ -163,13 +163,22 @@ read_only()
 	guest_is 'read-only root: not written' ro \
 		'(echo x >/x) 2>&1 | grep -o "Read-only file system"' \
 		'Read-only file system'
-	guest_is 'read-only root: no remount of it helps' ro \
-		'mount -o remount,rw / 2>/dev/null; (echo x >/x) 2>/dev/null ||
-			echo refused' refused
+	guest_is 'read-only root: a guest that makes it writable does not' ro \
+		'mount -o remount,bind,rw / && (echo x >/x) 2>&1 |
+			grep -o "Read-only file system"' \
+		'Read-only file system'
+	guest_is 'read-only root: nor can it remove, rename or chmod' ro \
+		'rm -r /var 2>/dev/null || mv /var /x 2>/dev/null ||
+			chmod 700 /var 2>/dev/null || echo refused' refused
 	guest_is 'read-only root: a tmpfs in it is written' ro \
 		'echo x >/tmp/x; cat /tmp/x' x
 	guest_is 'read-only root: a mount point that was missing' ro \
 		'echo x >/missing/here/x; cat /missing/here/x' x
+	guest_is 'read-only root: one of a file, by a link' ro \
+		'cat /link/file; echo x >/link/file; cat /target/deep/file' \
+		$'file\nx'
+	is 'read-only root: none is made where another mount lies' \
+		"$(ls -A "$work/ro/rootfs/tmp")" ''
 	guest_is 'tmpcopyup: what was below is there' ro \
 		'grep -c . /etc/passwd; stat -c "%a %u:%g" /etc/conf.d
 		readlink /etc/link; cat /etc/conf.d/text' \
@@ -211,11 +220,18 @@ programs
 volumes
 system
 succeeds 'delete --force' nacre delete --force "$tag-rw"
-bundle ro '.root.readonly = true | .mounts += [
+bundle ro '.root.readonly = true |
+	.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"]) |
+	.mounts += [
 	{destination: "/tmp", type: "tmpfs", source: "tmpfs"},
+	{destination: "/tmp/in/it", type: "tmpfs", source: "tmpfs"},
+	{destination: "/link/file", type: "bind", source: ($work + "/file"),
+	 options: ["bind"]},
 	{destination: "/missing/here", type: "tmpfs", source: "tmpfs"},
 	{destination: "/etc", type: "tmpfs", source: "tmpfs",
 	 options: ["tmpcopyup"]}]'
+echo file >"$work/file"
+ln -s /target/deep "$work/ro/rootfs/link"
 mkdir -m 750 "$work/ro/rootfs/etc/conf.d"
 echo text >"$work/ro/rootfs/etc/conf.d/text"
 chown 12:34 "$work/ro/rootfs/etc/conf.d"

@@ -95,6 +95,7 @@ int container_share(struct container *c, struct err *err)
 {
 	AUTO_FREE char *dir = NULL;
 	AUTO_FREE char *target = NULL;
+	unsigned flags = SHARE_RECURSIVE;
 	AUTO_FD int from = -1;
 
 	if (asprintf(&dir, "%s/shared/%s", c->sandbox->dir, c->id) < 0 ||
@@ -106,8 +107,14 @@ int container_share(struct container *c, struct err *err)
 	from = share_open(c->rootfs, O_DIRECTORY | O_NOFOLLOW);
 	if (from < 0)
 		return err_ret(err, from, "root.path %s", c->rootfs);
-	/* The guest makes it read-only: mount points may be missing in it. */
-	if (share_bind(from, target, true, false, err) < 0)
+	if (c->spec->root->readonly) {
+		int ret = mount_points_make(c, from, err);
+
+		if (ret < 0)
+			return ret;
+		flags |= SHARE_READ_ONLY_AT_TOP;
+	}
+	if (share_bind(from, target, flags, err) < 0)
 		return err_wrap(err, "root.path %s", c->rootfs);
 	return 0;
 }
@@ -174,7 +181,7 @@ static int save(struct container *c,
 		.owner = getuid(),
 		.cgroup = owner ? s->cgroup : NULL,
 		.netns = owner ? s->network.path : NULL,
-		.netns_created = owner && s->network.created,
+		.netns_created = owner && s->network.ours,
 	};
 	int ret;
 

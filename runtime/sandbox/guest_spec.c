@@ -40,7 +40,7 @@ static int replace(char **field, const char *value)
 	return 0;
 }
 
-static bool is_bind(const Oci__Mount *m)
+bool mount_is_bind(const Oci__Mount *m)
 {
 	if (!strcmp(m->type, "bind"))
 		return true;
@@ -89,14 +89,12 @@ static void share_name(char *name, size_t size, size_t index, const char *dest)
 			name[n] = '_';
 }
 
-static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
-		       struct err *err)
+int mount_open_source(const struct container *c, size_t index, mode_t *mode,
+		      struct err *err)
 {
-	AUTO_FREE char *host = NULL;
-	AUTO_FREE char *guest = NULL;
+	const Oci__Mount *m = c->spec->mounts[index];
 	AUTO_FREE char *source = NULL;
-	AUTO_FD int from = -1;
-	char name[128];
+	AUTO_FD int fd = -1;
 	struct stat st;
 	int ret;
 
@@ -104,12 +102,13 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	ret = m->source[0] == '/'
 		      ? asprintf(&source, "%s", m->source)
 		      : asprintf(&source, "%s/%s", c->bundle, m->source);
-	if (ret < 0)
+	if (ret < 0) {
+		source = NULL;
 		return err_set(err, ENOMEM, "out of memory");
-	/* Opened once: what is looked at is what is mounted. */
-	from = share_open(source, 0);
-	if (from < 0 || fstat(from, &st) < 0)
-		return err_ret(err, from < 0 ? from : -errno,
+	}
+	fd = share_open(source, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_ret(err, fd < 0 ? fd : -errno,
 			       "mounts[%zu] (%s): source %s", index,
 			       m->destination, source);
 	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
@@ -117,19 +116,40 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 			       "mounts[%zu] (%s): source %s is a device of the "
 			       "host",
 			       index, m->destination, source);
+	*mode = st.st_mode;
+	return steal_fd(&fd);
+}
+
+static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
+		       struct err *err)
+{
+	AUTO_FREE char *host = NULL;
+	AUTO_FREE char *guest = NULL;
+	unsigned flags = 0;
+	char name[128];
+	mode_t mode;
+	/* Opened once: what is looked at is what is mounted. */
+	AUTO_FD int from = mount_open_source(c, index, &mode, err);
+	int ret;
+
+	if (from < 0)
+		return from;
 	share_name(name, sizeof(name), index, m->destination);
 	if (asprintf(&host, "%s/shared/%s/%s", c->sandbox->dir, c->id, name) <
 		    0 ||
 	    asprintf(&guest, GUEST_SHARED "/%s/%s", c->id, name) < 0)
 		return err_set(err, ENOMEM, "out of memory");
-	ret = make_target(host, st.st_mode, err);
+	ret = make_target(host, mode, err);
 	if (ret < 0)
 		return ret;
+	if (has_option(m, "rbind"))
+		flags |= SHARE_RECURSIVE;
 	/* What the guest must not write, the host does not let it write. */
-	if (share_bind(from, host, has_option(m, "rbind"),
-		       has_option(m, "ro") || has_option(m, "rro"), err) < 0)
+	if (has_option(m, "ro") || has_option(m, "rro"))
+		flags |= SHARE_READ_ONLY;
+	if (share_bind(from, host, flags, err) < 0)
 		return err_wrap(err, "mounts[%zu] (%s): source %s", index,
-				m->destination, source);
+				m->destination, m->source);
 	return replace(&m->source, guest);
 }
 
@@ -218,7 +238,7 @@ static int edit(struct container *c, Oci__Spec *spec, struct err *err)
 	if (replace(&spec->root->path, root) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; !ret && i < spec->n_mounts; i++)
-		if (is_bind(spec->mounts[i]))
+		if (mount_is_bind(spec->mounts[i]))
 			ret = bind_volume(c, spec->mounts[i], i, err);
 	edit_hooks(spec->hooks);
 	(void)!replace(&spec->process->apparmor_profile, "");

@@ -199,6 +199,15 @@ const char *process_agent_id(const struct process *p);
 /* guest_spec.c: what travels to the agent, from c->spec (a copy; caller
  * frees). Binds volumes into the shared tree. */
 Oci__Spec *guest_spec(struct container *c, struct err *err);
+bool mount_is_bind(const Oci__Mount *m);
+/* The source of a bind mount (O_PATH) and its kind. */
+int mount_open_source(const struct container *c, size_t index, mode_t *mode,
+		      struct err *err) MUST_CHECK;
+
+/* mount_points.c: the guest cannot make them in a root (O_PATH) that it gets
+ * read-only. */
+int mount_points_make(const struct container *c, int root,
+		      struct err *err) MUST_CHECK;
 
 /* task.c */
 extern const struct ttrpc_method task_methods[];

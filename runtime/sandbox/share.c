@@ -73,23 +73,26 @@ static int clone_tree(int from, unsigned deep)
 	return ret;
 }
 
-int share_bind(int from, const char *target, bool recursive, bool read_only,
-	       struct err *err)
+int share_bind(int from, const char *target, unsigned flags, struct err *err)
 {
-	unsigned deep = recursive ? AT_RECURSIVE : 0;
+	unsigned deep = flags & SHARE_RECURSIVE ? AT_RECURSIVE : 0;
 	/* A slave of the host's: what is mounted there arrives, and what is
 	 * unmounted here does not go there. */
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID |
-			    (read_only ? MOUNT_ATTR_RDONLY : 0),
+			    (flags & SHARE_READ_ONLY ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_SLAVE,
 	};
+	struct mount_attr top = {.attr_set = MOUNT_ATTR_RDONLY};
 	AUTO_FD int tree = clone_tree(from, deep);
 
 	if (tree < 0)
 		return err_ret(err, tree, "open_tree");
 	if (mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr, sizeof(attr)) <
 	    0)
+		return err_sys(err, "mount_setattr");
+	if ((flags & SHARE_READ_ONLY_AT_TOP) &&
+	    mount_setattr(tree, "", AT_EMPTY_PATH, &top, sizeof(top)) < 0)
 		return err_sys(err, "mount_setattr");
 	if (move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(err, "mount on %s", target);

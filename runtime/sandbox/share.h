@@ -8,8 +8,6 @@
  * read-only is made so before.
  */
 
-#include <stdbool.h>
-
 #include "base/compiler.h"
 #include "base/err.h"
 
@@ -18,12 +16,16 @@
 int share_leave_host(struct err *err) MUST_CHECK;
 /* What the host has at path (O_PATH; with more flags), or -errno. */
 int share_open(const char *path, int flags) MUST_CHECK;
+enum share_flags {
+	SHARE_RECURSIVE = 1,	    /* with what is mounted below it */
+	SHARE_READ_ONLY = 2,	    /* all of it */
+	SHARE_READ_ONLY_AT_TOP = 4, /* but what is mounted below it */
+};
 /*
  * Binds what from, of share_open, names on target: no devices, no set-id
- * bits, and read-only all the way down if asked. The flags of the source
- * stay.
+ * bits. flags are those above. The flags of the source's mounts stay.
  */
-int share_bind(int from, const char *target, bool recursive, bool read_only,
+int share_bind(int from, const char *target, unsigned flags,
 	       struct err *err) MUST_CHECK;
 
 #endif
