@@ -74,7 +74,11 @@ const char *vm_auto_machine(struct err *err);
  */
 int vm_open_device(const char *machine, int *fd, struct err *err) MUST_CHECK;
 
-/* NULL: err. Takes the descriptors in every case. */
+/*
+ * NULL: err. Takes the descriptors in every case. The uml machine is made by a
+ * fork, whose child allocates: no other thread may run, as it could hold the
+ * allocator's lock just then, for ever in the child.
+ */
 struct vm *vm_new(const struct vm_config *config, struct err *err);
 /* Stops it when it runs; returns when all threads are gone. */
 void vm_free(struct vm *vm);

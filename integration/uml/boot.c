@@ -164,8 +164,9 @@ static void test_devices(const char *initramfs)
 		abort();
 	calls = listen_at("calls");
 	port = listen_at("guest_5000");
-	pthread_create(&thread, NULL, echo, &port);
 	t = test_machine_new(initramfs, "", &err);
+	/* Not before: see vm_new. */
+	pthread_create(&thread, NULL, echo, &port);
 	if (test_report(t != NULL, "devices: made %s", err.text) && t) {
 		if (add_devices(t, from, to, calls) &&
 		    test_report(vm_start(t->vm, &err) == 0, "starts %s",
