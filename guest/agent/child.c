@@ -120,6 +120,8 @@ void child_intermediate(const struct child_config *config)
 	/* A new time namespace is what a child of this process is in. */
 	if (config->spec)
 		flags |= config->clone_flags & ~(unsigned long)CLONE_NEWTIME;
+	if (flags & CLONE_NEWUSER)
+		flags &= ~(unsigned long)CLONE_NEWIPC; /* namespaces_enter */
 	/* clone(2) without a stack is fork with flags. All but the first
 	 * argument are 0, so that their order does not matter. */
 	pid = syscall(SYS_clone, flags, 0, 0, 0, 0);

@@ -24,6 +24,7 @@
 #include "guest/agent/hooks.h"
 #include "guest/agent/limits.h"
 #include "guest/agent/lookup.h"
+#include "guest/agent/namespaces.h"
 #include "guest/agent/seccomp.h"
 #include "guest/agent/user.h"
 #include "guest/agent/user_names.h"
@@ -35,6 +36,7 @@ struct image {
 	char file[PATH_MAX];
 	char **args;
 	char **env;
+	size_t n_env;
 	char home[PATH_MAX + 8];
 	scmp_filter_ctx filter;
 };
@@ -130,6 +132,20 @@ static int check_cwd(const char *cwd, struct err *err)
 	return 0;
 }
 
+/* Of a name that is given again the last value is it, as with runc and crun;
+ * getenv(3) would take the first. */
+static void put_env(struct image *image, char *item)
+{
+	size_t len = strcspn(item, "=") + 1;
+	size_t i = 0;
+
+	while (image->env[i] && strncmp(image->env[i], item, len) != 0)
+		i++;
+	image->env[i] = item;
+	if (i == image->n_env)
+		image->n_env++;
+}
+
 /* The vectors of exec; HOME is added when there is none. */
 static int make_vectors(const Oci__Process *p, struct image *image,
 			struct err *err)
@@ -144,15 +160,15 @@ static int make_vectors(const Oci__Process *p, struct image *image,
 	for (size_t i = 0; i < p->n_args; i++)
 		image->args[i] = p->args[i];
 	for (size_t i = 0; i < p->n_env; i++)
-		image->env[i] = p->env[i];
-	if (env_get(p->env, p->n_env, "HOME"))
+		put_env(image, p->env[i]);
+	if (env_get(image->env, image->n_env, "HOME"))
 		return 0;
 	if (file_read(AT_FDCWD, "/etc/passwd", PASSWD_MAX, &passwd, NULL) < 0)
 		passwd = strdup("");
 	user_home(passwd ? passwd : "", p->user ? p->user->uid : 0, home,
 		  sizeof(home));
 	(void)snprintf(image->home, sizeof(image->home), "HOME=%s", home);
-	image->env[p->n_env] = image->home;
+	put_env(image, image->home);
 	return 0;
 }
 
@@ -213,7 +229,6 @@ static int setup_process(const struct child_config *config, int slave,
 			 struct image *image, struct err *err)
 {
 	const Oci__Process *p = config->process;
-	const char *path = env_get(p->env, p->n_env, "PATH");
 	int ret = resolve_user(config, err);
 
 	if (!ret)
@@ -228,16 +243,22 @@ static int setup_process(const struct child_config *config, int slave,
 	if (!ret)
 		ret = check_cwd(p->cwd, err);
 	if (!ret)
-		ret = lookup_executable(p->args[0], path, image->file,
-					sizeof(image->file), err);
+		ret = lookup_executable(
+			p->args[0], env_get(image->env, image->n_env, "PATH"),
+			image->file, sizeof(image->file), err);
 	return ret;
 }
 
 static int become_root(const struct child_config *config, struct err *err)
 {
-	if (!(config->clone_flags & CLONE_NEWUSER))
-		return 0;
-	return user_become_root(err);
+	int ret;
+
+	if (config->clone_flags & CLONE_NEWUSER) {
+		ret = user_become_root(err);
+		if (ret < 0)
+			return ret;
+	}
+	return config->spec ? namespaces_enter(config->clone_flags, err) : 0;
 }
 
 static int setup(const struct child_config *config, struct image *image,
@@ -287,7 +308,7 @@ static int start_hooks(const struct child_config *config,
 		return 0;
 	state->status = "created";
 	return hooks_run("startContainer", hooks->start_container,
-			 hooks->n_start_container, state, err);
+			 hooks->n_start_container, "/", state, err);
 }
 
 void child_run(const struct child_config *config)
@@ -298,7 +319,13 @@ void child_run(const struct child_config *config)
 		.bundle = config->bundle,
 	};
 	struct err err = {0};
-	int ret = setup(config, &image, &state, &err);
+	int ret;
+
+	if (config->spec) {
+		state.annotations = config->spec->annotations;
+		state.n_annotations = config->spec->n_annotations;
+	}
+	ret = setup(config, &image, &state, &err);
 
 	if (!ret && child_send(config, CHILD_READY, 0, "") < 0)
 		_exit(127);

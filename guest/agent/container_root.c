@@ -63,19 +63,20 @@ static int create_hooks(const Oci__Spec *spec, struct hook_state *state,
 	if (!spec->hooks)
 		return 0;
 	return hooks_run("createContainer", spec->hooks->create_container,
-			 spec->hooks->n_create_container, state, err);
+			 spec->hooks->n_create_container, state->bundle, state,
+			 err);
 }
 
-static int fill(const struct child_config *config, int root, struct err *err)
+static int fill(const struct child_config *config,
+		struct mounts_context *mounts, struct err *err)
 {
 	const Oci__Spec *spec = config->spec;
 	const Oci__Linux *l = spec->linux_config;
-	struct mounts_context mounts = {
-		.root = root,
-		.cgroup = config->cgroup,
-		.cgroup_ns = (config->clone_flags & CLONE_NEWCGROUP) != 0,
-	};
-	int ret = mounts_apply(&mounts, spec->mounts, spec->n_mounts, err);
+	int root = mounts->root, ret;
+
+	mounts->cgroup = config->cgroup;
+	mounts->cgroup_ns = (config->clone_flags & CLONE_NEWCGROUP) != 0;
+	ret = mounts_apply(mounts, spec->mounts, spec->n_mounts, err);
 
 	if (!ret && owns_dev(spec))
 		ret = devices_make(root, l->devices, l->n_devices, err);
@@ -106,6 +107,7 @@ int container_root_setup(const struct child_config *config,
 			 struct hook_state *state, int *slave, struct err *err)
 {
 	const Oci__Spec *spec = config->spec;
+	struct mounts_context mounts = {.root = -1};
 	AUTO_FD int root = -1, master = -ENOTTY;
 	int ret = set_names(spec, err);
 
@@ -116,7 +118,8 @@ int container_root_setup(const struct child_config *config,
 			   spec->linux_config->rootfs_propagation, err);
 	if (root < 0)
 		return root;
-	ret = fill(config, root, err);
+	mounts.root = root;
+	ret = fill(config, &mounts, err);
 	if (ret < 0)
 		return ret;
 	if (spec->process->terminal) {
@@ -128,6 +131,8 @@ int container_root_setup(const struct child_config *config,
 	}
 	if (!ret)
 		ret = create_hooks(spec, state, err);
+	if (!ret)
+		ret = mounts_seal(&mounts, err);
 	if (!ret)
 		ret = finish(config, root, err);
 	if (ret < 0)

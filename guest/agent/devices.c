@@ -36,6 +36,8 @@ static const struct {
 	{"/dev/stdin", "/proc/self/fd/0"},
 	{"/dev/stdout", "/proc/self/fd/1"},
 	{"/dev/stderr", "/proc/self/fd/2"},
+	/* Not the spec's, but runc and crun make it. */
+	{"/dev/core", "/proc/kcore"},
 };
 
 struct node {

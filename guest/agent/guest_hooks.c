@@ -29,7 +29,7 @@ struct hook_run {
 	char dir[PATH_MAX];
 	char *names[HOOKS_MAX]; /* sorted */
 	unsigned n, at;
-	char state[HOOK_STATE_MAX];
+	char *state;
 };
 
 static int by_name(const void *a, const void *b)
@@ -66,6 +66,7 @@ static void free_run(struct hook_run *run)
 {
 	for (unsigned i = 0; i < run->n; i++)
 		free(run->names[i]);
+	free(run->state);
 	free(run);
 }
 
@@ -131,8 +132,11 @@ static struct hook_run *new_run(struct container *c, const char *kind,
 	run->container = c;
 	(void)snprintf(run->dir, sizeof(run->dir), "%s/%s",
 		       c->agent->sandbox.hook_path, kind);
-	if (!hooks_state(&state, run->state))
-		BUG("hook state");
+	run->state = hooks_state(&state);
+	if (!run->state) {
+		free(run);
+		return NULL;
+	}
 	find_hooks(run);
 	return run;
 }

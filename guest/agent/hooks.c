@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/jsonw.h"
 #include "guest/agent/ids.h"
 
 /* NULL-terminated copy of the vector; the strings are borrowed. */
@@ -26,13 +29,14 @@ static char **vector(char *const *items, size_t n)
 	return v;
 }
 
-static NORETURN void exec_hook(const Oci__Hook *hook, int in)
+static NORETURN void exec_hook(const Oci__Hook *hook, const char *dir, int in)
 {
 	char *own[] = {hook->path, NULL};
 	char **args = hook->n_args ? vector(hook->args, hook->n_args) : own;
 	char **env = vector(hook->env, hook->n_env);
 
-	if (!args || !env || dup2(in, STDIN_FILENO) < 0)
+	umask(0022);
+	if (!args || !env || dup2(in, STDIN_FILENO) < 0 || chdir(dir) < 0)
 		_exit(127);
 	execve(hook->path, args, env);
 	(void)fprintf(stderr, "hook %s: %s\n", hook->path, strerror(errno));
@@ -56,20 +60,32 @@ static int await(pid_t pid, int64_t timeout_s)
 	return n > 0 ? 0 : n == 0 ? -ETIMEDOUT : -errno;
 }
 
-static int run(const Oci__Hook *hook, const char *json, struct err *err)
+/* A file, not a pipe: it may be larger than those, and a hook need not read. */
+static int state_file(const char *json)
 {
-	int fds[2], status, ret;
+	AUTO_FD int fd = memfd_create("state", MFD_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write_full(fd, json, strlen(json));
+	if (ret < 0)
+		return ret;
+	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : steal_fd(&fd);
+}
+
+static int run(const Oci__Hook *hook, const char *dir, const char *json,
+	       struct err *err)
+{
+	AUTO_FD int in = state_file(json);
+	int status, ret;
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_sys(err, "pipe");
+	if (in < 0)
+		return err_ret(err, in, "state");
 	pid = fork();
 	if (pid == 0)
-		exec_hook(hook, fds[0]);
-	close(fds[0]);
-	if (pid > 0) /* a hook need not read it; it fits into the pipe */
-		(void)!write_full(fds[1], json, strlen(json));
-	close(fds[1]);
+		exec_hook(hook, dir, in);
 	if (pid < 0)
 		return err_sys(err, "fork");
 	ret = await(pid, hook->timeout);
@@ -91,31 +107,47 @@ static int run(const Oci__Hook *hook, const char *json, struct err *err)
 	return 0;
 }
 
-bool hooks_state(const struct hook_state *state, char json[HOOK_STATE_MAX])
+char *hooks_state(const struct hook_state *state)
 {
-	int len = snprintf(json, HOOK_STATE_MAX,
-			   "{\"ociVersion\":\"1.2.0\",\"id\":\"%s\","
-			   "\"status\":\"%s\",\"pid\":%d,\"bundle\":\"%s\"}",
-			   state->id, state->status, (int)state->pid,
-			   state->bundle);
+	struct jsonw *w = jsonw_new(false);
 
-	return len >= 0 && len < HOOK_STATE_MAX;
+	if (!w)
+		return NULL;
+	jsonw_object(w);
+	jsonw_kstr(w, "ociVersion", "1.2.0");
+	jsonw_kstr(w, "id", state->id);
+	jsonw_kstr(w, "status", state->status);
+	jsonw_kint(w, "pid", state->pid);
+	jsonw_kstr(w, "bundle", state->bundle);
+	if (state->n_annotations) {
+		jsonw_key(w, "annotations");
+		jsonw_object(w);
+		for (size_t i = 0; i < state->n_annotations; i++)
+			jsonw_kstr(w, state->annotations[i]->key,
+				   state->annotations[i]->value);
+		jsonw_end_object(w);
+	}
+	jsonw_end_object(w);
+	return jsonw_finish(w, NULL);
 }
 
 int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
-	      const struct hook_state *state, struct err *err)
+	      const char *dir, const struct hook_state *state, struct err *err)
 {
-	char json[HOOK_STATE_MAX];
+	AUTO_FREE char *json = NULL;
 
-	if (!hooks_state(state, json))
-		return err_set(err, EOVERFLOW, "hook %s: state", kind);
+	if (n == 0)
+		return 0;
+	json = hooks_state(state);
+	if (!json)
+		return err_set(err, ENOMEM, "hook %s: state", kind);
 	for (size_t i = 0; i < n; i++) {
 		int ret;
 
 		if (!path_valid(hooks[i]->path))
 			return err_set(err, EINVAL,
 				       "hook %s: path not absolute", kind);
-		ret = run(hooks[i], json, err);
+		ret = run(hooks[i], dir, json, err);
 		if (ret < 0)
 			return err_wrap(err, "hook %s: %.200s", kind,
 					hooks[i]->path);

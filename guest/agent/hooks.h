@@ -9,7 +9,7 @@
  * Called in the container's first process.
  */
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "agent-proto/oci.pb-c.h"
@@ -17,16 +17,19 @@
 #include "base/err.h"
 
 struct hook_state {
-	const char *id; /* id_valid: needs no quoting */
+	const char *id;
 	const char *bundle;
 	const char *status;
+	Oci__Pair *const *annotations;
+	size_t n_annotations;
 	pid_t pid; /* in the agent's pid namespace */
 };
 
-#define HOOK_STATE_MAX 1024
-/* The state as JSON; false: it does not fit. */
-bool hooks_state(const struct hook_state *state, char json[HOOK_STATE_MAX]);
+/* The state as JSON, which the caller frees. NULL: out of memory. */
+char *hooks_state(const struct hook_state *state);
+/* dir is where they run. */
 int hooks_run(const char *kind, Oci__Hook *const *hooks, size_t n,
-	      const struct hook_state *state, struct err *err) MUST_CHECK;
+	      const char *dir, const struct hook_state *state,
+	      struct err *err) MUST_CHECK;
 
 #endif

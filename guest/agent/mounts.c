@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -139,10 +140,41 @@ static int fill(const struct mounts_context *ctx, const Oci__Mount *m,
 	return top >= 0 && ret < 0 ? err_ret(err, ret, "tmpcopyup") : ret;
 }
 
-static int do_mount(const struct mounts_context *ctx, const Oci__Mount *m,
+/* What lies in memory alone: no journal is replayed when it is writable. */
+static bool is_sealed_later(const char *type)
+{
+	static const char *const types[] = {
+		"cgroup2", "devpts", "mqueue", "proc",
+		"ramfs",   "sysfs",  "tmpfs",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int seal_later(struct mounts_context *ctx, const Oci__Mount *m,
+		      struct err *err)
+{
+	int fd = reopen(ctx, m, err);
+
+	if (fd < 0)
+		return fd;
+	ctx->sealed[ctx->n_sealed++] = fd;
+	return 0;
+}
+
+static int do_mount(struct mounts_context *ctx, const Oci__Mount *m,
 		    const char *type, const struct mount_options *o,
 		    struct err *err)
 {
+	unsigned long flags = o->flags & ~(unsigned long)MS_REC;
+	bool later = (flags & MS_RDONLY) && is_sealed_later(type);
+	/* That of another type would be misleading. */
+	bool named = m->source[0] && strcmp(m->type, type) == 0;
+	const char *source = named ? m->source : type;
 	AUTO_FD int target = -1, checked = -1;
 	int ret;
 
@@ -156,10 +188,13 @@ static int do_mount(const struct mounts_context *ctx, const Oci__Mount *m,
 		if (checked < 0)
 			return err_ret(err, checked, "%s on a link", type);
 	}
-	if (mount(m->source[0] ? m->source : type, fd_path(target).text, type,
-		  o->flags & ~(unsigned long)MS_REC, o->data) < 0)
+	if (mount(source, fd_path(target).text, type,
+		  later ? flags & ~(unsigned long)MS_RDONLY : flags,
+		  o->data) < 0)
 		return err_sys(err, "mount %s", type);
 	ret = o->copy_up ? fill(ctx, m, target, err) : 0;
+	if (!ret && later)
+		ret = seal_later(ctx, m, err);
 	return ret < 0 ? ret : finish(ctx, m, o, err);
 }
 
@@ -176,7 +211,7 @@ static int do_remount(const struct mounts_context *ctx, const Oci__Mount *m,
 	return finish(ctx, m, o, err);
 }
 
-static int do_cgroup(const struct mounts_context *ctx, const Oci__Mount *m,
+static int do_cgroup(struct mounts_context *ctx, const Oci__Mount *m,
 		     struct mount_options *o, struct err *err)
 {
 	/* Options of version 1's hierarchies mean nothing here. */
@@ -186,7 +221,7 @@ static int do_cgroup(const struct mounts_context *ctx, const Oci__Mount *m,
 	return do_bind(ctx, m, ctx->cgroup, o, err);
 }
 
-static int apply_one(const struct mounts_context *ctx, const Oci__Mount *m,
+static int apply_one(struct mounts_context *ctx, const Oci__Mount *m,
 		     struct err *err)
 {
 	struct mount_options o;
@@ -211,9 +246,13 @@ static int apply_one(const struct mounts_context *ctx, const Oci__Mount *m,
 	return do_mount(ctx, m, m->type, &o, err);
 }
 
-int mounts_apply(const struct mounts_context *ctx, Oci__Mount *const *mounts,
+int mounts_apply(struct mounts_context *ctx, Oci__Mount *const *mounts,
 		 size_t n, struct err *err)
 {
+	ctx->n_sealed = 0;
+	ctx->sealed = calloc(n + 1, sizeof(*ctx->sealed));
+	if (!ctx->sealed)
+		return err_set(err, ENOMEM, "mounts: out of memory");
 	for (size_t i = 0; i < n; i++) {
 		int ret = apply_one(ctx, mounts[i], err);
 
@@ -222,4 +261,18 @@ int mounts_apply(const struct mounts_context *ctx, Oci__Mount *const *mounts,
 					mounts[i]->destination);
 	}
 	return 0;
+}
+
+int mounts_seal(struct mounts_context *ctx, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < ctx->n_sealed; i++) {
+		if (!ret)
+			ret = remount_readonly(fd_path(ctx->sealed[i]).text);
+		close(ctx->sealed[i]);
+	}
+	free(steal_ptr(&ctx->sealed));
+	ctx->n_sealed = 0;
+	return ret < 0 ? err_ret(err, ret, "mounts: read-only") : 0;
 }

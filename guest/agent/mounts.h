@@ -14,9 +14,16 @@ struct mounts_context {
 	int root;	    /* O_PATH */
 	const char *cgroup; /* the container's group, with CGROUP_ROOT */
 	bool cgroup_ns;	    /* it has a cgroup namespace of its own */
+	int *sealed;	    /* of mounts_apply, for mounts_seal */
+	size_t n_sealed;
 };
 
-int mounts_apply(const struct mounts_context *ctx, Oci__Mount *const *mounts,
+/*
+ * File systems in memory that are to be read-only stay writable, for what is
+ * yet to be made in them, until mounts_seal.
+ */
+int mounts_apply(struct mounts_context *ctx, Oci__Mount *const *mounts,
 		 size_t n, struct err *err) MUST_CHECK;
+int mounts_seal(struct mounts_context *ctx, struct err *err) MUST_CHECK;
 
 #endif

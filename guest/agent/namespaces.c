@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -91,6 +94,30 @@ int namespaces_join(const Oci__Spec *spec, struct err *err)
 		}
 	}
 	return 0;
+}
+
+static int loopback_up(struct err *err)
+{
+	AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = {.ifr_name = "lo"};
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &req) < 0)
+		return err_sys(err, "loopback device");
+	req.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &req) < 0)
+		return err_sys(err, "loopback device: up");
+	return 0;
+}
+
+int namespaces_enter(unsigned long flags, struct err *err)
+{
+	const unsigned long both = CLONE_NEWUSER | CLONE_NEWIPC;
+
+	/* Who makes it owns the root of its mqueue file system: that user must
+	 * be there already. */
+	if ((flags & both) == both && unshare(CLONE_NEWIPC) < 0)
+		return err_sys(err, "ipc namespace");
+	return flags & CLONE_NEWNET ? loopback_up(err) : 0;
 }
 
 int namespaces_time(const Oci__Spec *spec, struct err *err)

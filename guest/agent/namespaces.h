@@ -19,6 +19,9 @@ int namespaces_parse(const Oci__Linux *l, unsigned long *fresh,
 
 /* In the intermediate process: joins those with a path. */
 int namespaces_join(const Oci__Spec *spec, struct err *err) MUST_CHECK;
+/* In the process itself, once it is root of its user namespace: what is yet
+ * to be made, and the loopback device of a new network namespace. */
+int namespaces_enter(unsigned long flags, struct err *err) MUST_CHECK;
 /* Makes the time namespace that children will be in. */
 int namespaces_time(const Oci__Spec *spec, struct err *err) MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -138,12 +139,49 @@ static int set_throttle(int dir, const char *key, size_t n,
 	return 0;
 }
 
+/* Of the BFQ scheduler, whose range is version 1's, or of io.cost. */
+static int put_io_weight(int dir, struct err *err, const char *device,
+			 uint32_t weight)
+{
+	if (weight < 10 || weight > 1000)
+		return err_set(err, EINVAL, "blockIO weight: %u, not 10..1000",
+			       weight);
+	if (faccessat(dir, "io.bfq.weight", F_OK, 0) == 0)
+		return put(dir, "blockIO weight", err, "io.bfq.weight", "%s%u",
+			   device, weight);
+	if (faccessat(dir, "io.weight", F_OK, 0) == 0)
+		return put(dir, "blockIO weight", err, "io.weight", "%s%u",
+			   device, 1 + (weight - 10) * 9999 / 990);
+	log_warn("blockIO weight: no scheduler in the guest has it");
+	return 0;
+}
+
+static int set_io_weights(int dir, const Oci__LinuxBlockIO *b, struct err *err)
+{
+	int ret = 0;
+
+	if (b->leaf_weight)
+		log_warn("blockIO leafWeight: not in cgroup version 2");
+	if (b->weight)
+		ret = put_io_weight(dir, err, "", b->weight);
+	for (size_t i = 0; !ret && i < b->n_weight_device; i++) {
+		const Oci__LinuxWeightDevice *d = b->weight_device[i];
+		char device[48];
+
+		(void)snprintf(device, sizeof(device),
+			       "%" PRId64 ":%" PRId64 " ", d->major, d->minor);
+		if (d->weight)
+			ret = put_io_weight(dir, err, device, d->weight);
+	}
+	return ret;
+}
+
 static int set_block_io(int dir, const Oci__LinuxBlockIO *b, struct err *err)
 {
-	int ret;
+	int ret = set_io_weights(dir, b, err);
 
-	if (b->weight || b->leaf_weight || b->n_weight_device)
-		log_warn("blockIO weights: no scheduler in the guest has them");
+	if (ret < 0)
+		return ret;
 	ret = set_throttle(dir, "rbps", b->n_throttle_read_bps_device,
 			   b->throttle_read_bps_device, err);
 	if (!ret)
