@@ -98,7 +98,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
-AGENT := address block boot cgroup cgroup_bpf child child_run clock \
+AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	command container container_exec container_root container_state \
 	copy_file copy_up debug_console devices guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
+#include "guest/agent/delegate.h"
 #include "guest/agent/guest_devices.h"
 #include "guest/agent/resources.h"
 #include "guest/agent/spec.h"
@@ -95,9 +96,10 @@ int container_open_procs(const struct container *c, struct err *err)
 	return fd < 0 ? err_sys(err, "cgroup %s", c->cgroup.path) : fd;
 }
 
-static int make_cgroup(struct container *c, const Oci__Linux *l,
+static int make_cgroup(struct container *c, const Oci__Spec *spec,
 		       struct err *err)
 {
+	const Oci__Linux *l = spec->linux_config;
 	char path[PATH_MAX];
 	int ret = cgroup_path(l->cgroups_path, c->id, path, sizeof(path), err);
 
@@ -105,6 +107,8 @@ static int make_cgroup(struct container *c, const Oci__Linux *l,
 		ret = cgroup_create(&c->cgroup, path, err);
 	if (!ret)
 		ret = resources_setup(&c->cgroup, l->resources, err);
+	if (!ret)
+		ret = cgroup_delegate_to_user(&c->cgroup, spec, err);
 	if (!ret)
 		ret = container_watch(c, err);
 	return ret;
@@ -231,7 +235,7 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 		ret = guest_devices_apply(msg->devices, msg->n_devices,
 					  msg->oci->linux_config, err);
 	if (!ret)
-		ret = make_cgroup(c, l, err);
+		ret = make_cgroup(c, msg->oci, err);
 	if (ret < 0)
 		return ret;
 	submounts_pin(&c->submounts, msg->oci);
