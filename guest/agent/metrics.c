@@ -2,6 +2,7 @@
 #include "guest/agent/metrics.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,6 +60,75 @@ static void agent_metrics(FILE *out)
 	     "Resident memory of the agent in bytes");
 	(void)fprintf(out, "kata_agent_total_rss %llu\n",
 		      rss * (unsigned long long)sysconf(_SC_PAGESIZE));
+}
+
+static unsigned long long count_lines(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	unsigned long long n = 0;
+	int c;
+
+	while (f && (c = getc_unlocked(f)) != EOF)
+		n += c == '\n';
+	if (f)
+		(void)fclose(f);
+	return n;
+}
+
+/* proc(5), stat: field 9, flags; linux/sched.h: PF_KTHREAD. */
+static bool is_kernel_thread(const char *pid)
+{
+	const unsigned kthread = 0x00200000;
+	char path[64];
+	AUTO_FREE char *stat = NULL;
+	const char *p;
+	unsigned flags;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	stat = slurp(path);
+	p = stat ? strrchr(stat, ')') : NULL;
+	return !p ||
+	       sscanf(p + 1, " %*c %*s %*s %*s %*s %*s %u", &flags) != 1 ||
+	       (flags & kthread);
+}
+
+static unsigned long long count_entries(const char *path, bool processes)
+{
+	AUTO_DIR DIR *d = opendir(path);
+	const struct dirent *ent;
+	unsigned long long n = 0;
+
+	while (d && (ent = readdir(d))) {
+		if (!isdigit((unsigned char)ent->d_name[0]))
+			continue;
+		n += !processes || !is_kernel_thread(ent->d_name);
+	}
+	return n;
+}
+
+/* What must not grow for good, however many containers come and go. */
+static void census(FILE *out)
+{
+	AUTO_FREE char *stat = slurp("/sys/fs/cgroup/cgroup.stat");
+	unsigned long long groups;
+
+	head(out, "nacre_agent_descriptors", "gauge",
+	     "Open descriptors of the agent");
+	(void)fprintf(out, "nacre_agent_descriptors %llu\n",
+		      count_entries("/proc/self/fd", false));
+	head(out, "nacre_agent_mounts", "gauge",
+	     "Mounts in the namespace of the agent");
+	(void)fprintf(out, "nacre_agent_mounts %llu\n",
+		      count_lines("/proc/self/mountinfo"));
+	head(out, "nacre_guest_processes", "gauge",
+	     "Processes of the guest, kernel threads not counted");
+	(void)fprintf(out, "nacre_guest_processes %llu\n",
+		      count_entries("/proc", true));
+	if (!stat || sscanf(stat, "nr_descendants %llu", &groups) != 1)
+		return;
+	head(out, "nacre_guest_cgroups", "gauge",
+	     "Control groups below the root");
+	(void)fprintf(out, "nacre_guest_cgroups %llu\n", groups);
 }
 
 /* "MemTotal:" becomes "mem_total", "Active(anon):" "active_anon". */
@@ -245,6 +315,7 @@ char *metrics_text(void)
 	if (!out)
 		return NULL;
 	agent_metrics(out);
+	census(out);
 	load_metrics(out);
 	cpu_metrics(out);
 	word_file(out, "/proc/meminfo", "kata_guest_meminfo", "gauge",
