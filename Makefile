@@ -133,7 +133,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
 	runtime/sandbox/test_races
-TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs \
+TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
 	pci_path policy user_names)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
