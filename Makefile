@@ -395,15 +395,33 @@ $(B)/initramfs-stock: $(B)/nacre-agent guest/image/build
 	$(Q)set -- $$(guest/image/stock-kernel) && guest/image/build \
 		--agent $< --modules "$$2" --kernel-release "$$3" $@
 
-# --- the whole -------------------------------------------------------------
-E2E_BINS := $(B)/integration/e2e/console
+# --- programs of integration/compare ----------------------------------------
+COMPARE_BINS := $(addprefix $(B)/integration/compare/,probe agentrun)
 
-$(E2E_BINS): %: %.o
+# Runs in containers, which have no libraries.
+$(B)/integration/compare/probe: $(call objs,integration/compare,probe \
+		probe_process probe_files probe_calls)
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
+$(B)/integration/compare/agentrun: $(B)/integration/compare/agentrun.o \
+		$(B)/integration/agent/client.o $(LINK_runtime)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# --- the whole -------------------------------------------------------------
+E2E_BINS := $(addprefix $(B)/integration/e2e/,console metrics)
+
+$(B)/integration/e2e/console: %: %.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
+$(B)/integration/e2e/metrics: %: %.o $(LINK_proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PHONY: run e2e e2e-parts
-e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS)
+e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS)
 e2e:
 	$(Q)integration/e2e/run
 # What the rest of this file asks pkg-config for may have to be installed first.

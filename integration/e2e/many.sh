@@ -1,0 +1,203 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Many containers in a sandbox, many processes in them, one after another and
+# at once: nothing of them stays, in the guest or on the host.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+containers=50 execs=500 at_once=50
+[ -z "$small" ] || containers=10 execs=50 at_once=20
+
+type_key=io.kubernetes.cri.container-type id_key=io.kubernetes.cri.sandbox-id
+
+# metric NAME: of the guest.
+metric()
+{
+	awk -v name="$1" '$1 == name { print $2 }' "$work/metrics"
+}
+
+# entries DIRECTORY
+entries()
+{
+	find "$1" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
+}
+
+# What there is of things that can be counted, a line each.
+count()
+{
+	local name pid
+
+	"$release/integration/e2e/metrics" "$state/$tag-pod/vsock/vsock.sock" \
+		>"$work/metrics" || return
+	for name in nacre_agent_descriptors nacre_agent_mounts \
+		nacre_guest_processes nacre_guest_cgroups; do
+		echo "$name $(metric $name)"
+	done
+	for name in supervisor sandbox; do
+		pid=${!name}
+		echo "$name: descriptors $(entries "/proc/$pid/fd")"
+		echo "$name: threads $(entries "/proc/$pid/task")"
+		echo "$name: mounts $(wc -l <"/proc/$pid/mountinfo")"
+		echo "$name: children $(pgrep -cP "$pid")"
+	done
+	echo "mounts $(wc -l </proc/self/mountinfo)"
+	echo "state $(find "$state" | wc -l)"
+	echo "cgroups $(find /sys/fs/cgroup -type d -path "*$tag*" | wc -l)"
+}
+
+# The memory that is nobody's to give back, in KiB.
+weigh()
+{
+	"$release/integration/e2e/metrics" "$state/$tag-pod/vsock/vsock.sock" \
+		>"$work/metrics" || return
+	echo "agent $(($(metric kata_agent_total_rss) / 1024))"
+	echo "guest-slab $(metric 'kata_guest_meminfo{item="sunreclaim"}')"
+	echo "supervisor $(anonymous "$supervisor")"
+	echo "sandbox $(anonymous "$sandbox")"
+}
+
+anonymous()
+{
+	awk '/^RssAnon:/ { print $2 }' "/proc/$1/status"
+}
+
+counts_are()
+{
+	count >"$work/counts" && cmp -s "$work/counts" "$1"
+}
+
+# same DESCRIPTION FILE: sooner or later, all is as count has written it there.
+same()
+{
+	if await counts_are "$2"; then
+		pass "$1"
+	else
+		fail "$1" "$(diff "$2" "$work/counts" | grep '^[<>]')"
+	fi
+}
+
+# no_heavier DESCRIPTION FILE KIB: nothing is by more than that over what it
+# was.
+no_heavier()
+{
+	local name was is heavier=
+
+	weigh >"$work/weights"
+	while read -r name was; do
+		is=$(awk -v name="$name" '$1 == name { print $2 }' \
+			"$work/weights")
+		echo "# $name: $was KiB, later $is KiB"
+		[ "${was:-0}" -gt 0 ] && [ "${is:-0}" -gt 0 ] &&
+			[ $((is - was)) -le "$3" ] || heavier+=" $name"
+	done <"$2"
+	is "$1" "$heavier" ''
+}
+
+# At most eight at once: each has two processes on the host while it starts.
+start_all()
+{
+	local i
+
+	for ((i = 0; i < containers; i++)); do
+		{ nacre create --bundle "$work/c" "$tag-c$i" </dev/null \
+			>/dev/null && nacre start "$tag-c$i"; } \
+			2>>"$work/errors" &
+		[ $((i % 8)) -ne 7 ] || wait_for_jobs
+	done
+	wait_for_jobs
+}
+
+delete_all()
+{
+	local i
+
+	for ((i = 0; i < containers; i++)); do
+		nacre delete --force "$tag-c$i" 2>>"$work/errors" &
+		[ $((i % 8)) -ne 7 ] || wait_for_jobs
+	done
+	wait_for_jobs
+}
+
+# Counts those that failed.
+wait_for_jobs()
+{
+	local pid
+
+	for pid in $(jobs -p); do
+		wait "$pid" || failures=$((failures + 1))
+	done
+}
+
+all_at_once()
+{
+	local i
+
+	for ((i = 0; i < at_once; i++)); do
+		{
+			nacre exec "$tag-c$((i % containers))" \
+				sh -c "echo $i" >"$work/out.$i" &&
+				[ "$(cat "$work/out.$i")" = $i ]
+		} 2>>"$work/errors" &
+	done
+	wait_for_jobs
+}
+
+one_by_one()
+{
+	local i rc
+
+	for ((i = 0; i < execs; i++)); do
+		rc=0
+		nacre exec "$tag-c$((i % containers))" \
+			sh -c "exit $((i % 256))" 2>>"$work/errors" || rc=$?
+		[ $rc -eq $((i % 256)) ] || failures=$((failures + 1))
+	done
+}
+
+# nothing_failed DESCRIPTION
+nothing_failed()
+{
+	is "$1" "$failures failed" '0 failed' ||
+		head -n 5 "$work/errors" | sed 's/^/# /'
+	failures=0
+}
+
+bundle pod ".annotations = {\"$type_key\": \"sandbox\"}"
+bundle c ".annotations = {\"$type_key\": \"container\",
+	\"$id_key\": \"$tag-pod\"}"
+remember
+failures=0
+up pod
+supervisor=$(supervisor_of pod)
+sandbox=$(sandbox_of pod)
+# Once, so that all has its buffers.
+start_all
+all_at_once
+delete_all
+nothing_failed "a first round of $containers containers"
+count >"$work/empty"
+weigh >"$work/light"
+
+start_all
+nothing_failed "$containers containers start"
+is 'all of them run' "$(nacre list | grep -c running)" $((containers + 1))
+# What the guest looks up, the host has open.
+for ((i = 0; i < containers; i++)); do
+	nacre exec "$tag-c$i" sh -c : || failures=$((failures + 1))
+done
+nothing_failed 'a process in each'
+count >"$work/full"
+one_by_one
+nothing_failed "$execs processes, one after another"
+same 'nothing of them stays' "$work/full"
+all_at_once
+nothing_failed "$at_once processes at once"
+same 'nothing of them stays, either' "$work/full"
+delete_all
+nothing_failed 'all containers are deleted'
+same 'nothing of the containers stays' "$work/empty"
+no_heavier 'the memory comes back' "$work/light" 1024
+succeeds 'delete --force of the sandbox' nacre delete --force "$tag-pod"
+clean 'nothing is left'
