@@ -82,7 +82,8 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool device needs
+	session server pool device needs idmap
+VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
 RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
@@ -129,6 +130,7 @@ TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
+TESTS_virtiofs += virtiofs/test_idmap virtiofs/daemon/test_options
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
@@ -217,7 +219,7 @@ $(B)/%.o: %.c $(B)/flags | $(PB_HEADERS)
 
 # --- binaries --------------------------------------------------------------
 .PHONY: all
-all: $(B)/nacre $(B)/nacre-vmm $(B)/nacre-agent
+all: $(B)/nacre $(B)/nacre-vmm $(B)/nacre-virtiofsd $(B)/nacre-agent
 
 # By rename: it may be running.
 $(B)/nacre: $(B)/runtime/main.o $(LINK_runtime)
@@ -225,6 +227,10 @@ $(B)/nacre: $(B)/runtime/main.o $(LINK_runtime)
 	$(Q)$(CC) $(LDFLAGS) -o $@.new $^ $(LDLIBS) && mv -f $@.new $@
 
 $(B)/nacre-vmm: $(B)/vmm/main.o $(LINK_vmm)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/nacre-virtiofsd: $(B)/virtiofs/main.o $(LINK_virtiofs)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -510,7 +516,7 @@ INSTALL := $(DESTDIR)$(PREFIX)
 SHARE ?= $(IMAGES)
 .PHONY: install clean
 install: all $(SHARE)
-	$(Q)install -D -m 755 $(B)/nacre $(INSTALL)/bin/nacre
+	$(Q)install -D -m 755 -t $(INSTALL)/bin $(B)/nacre $(B)/nacre-virtiofsd
 	$(Q)$(if $(SHARE),install -D -m 644 -t $(INSTALL)/share/nacre $(SHARE))
 	$(Q)$(if $(filter %-uml,$(SHARE)),chmod 755 \
 		$(patsubst $(B)/%,$(INSTALL)/share/nacre/%,$(filter %-uml,$(SHARE))))

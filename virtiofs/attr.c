@@ -8,6 +8,7 @@
 
 #include "virtiofs/cred.h"
 #include "virtiofs/handle.h"
+#include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
 
@@ -32,7 +33,8 @@ static uint32_t rdev_encode(uint32_t major, uint32_t minor)
 	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
-void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr)
+void fs_attr_fill(const struct virtiofs *fs, const struct statx *stx,
+		  struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr){
 		.ino = stx->stx_ino,
@@ -46,8 +48,8 @@ void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr)
 		.ctimensec = stx->stx_ctime.tv_nsec,
 		.mode = stx->stx_mode,
 		.nlink = stx->stx_nlink,
-		.uid = stx->stx_uid,
-		.gid = stx->stx_gid,
+		.uid = fs_id_to_guest(fs->config.uids, stx->stx_uid),
+		.gid = fs_id_to_guest(fs->config.gids, stx->stx_gid),
 		.rdev = rdev_encode(stx->stx_rdev_major, stx->stx_rdev_minor),
 		.blksize = stx->stx_blksize,
 	};
@@ -70,7 +72,7 @@ static void entry_set(const struct fs_req *req, const struct fs_inode *parent,
 		.entry_valid = submount || below_root ? 0 : valid,
 		.attr_valid = valid,
 	};
-	fs_attr_fill(stx, &out->attr);
+	fs_attr_fill(req->fs, stx, &out->attr);
 	if (submount)
 		out->attr.flags = FUSE_ATTR_SUBMOUNT;
 }
@@ -145,7 +147,7 @@ static int attr_reply(struct fs_req *req)
 	if (ret)
 		return ret;
 	out->attr_valid = cache_seconds[req->fs->config.cache];
-	fs_attr_fill(&stx, &out->attr);
+	fs_attr_fill(req->fs, &stx, &out->attr);
 	return 0;
 }
 
@@ -166,11 +168,22 @@ static int set_mode(struct fs_req *req, const struct fuse_setattr_in *in)
 								     : 0;
 }
 
+static bool id_forbidden(const struct fs_idmap *map, uint32_t id)
+{
+	return id != UINT32_MAX && fs_id_to_host(map, id) == FS_ID_FORBIDDEN;
+}
+
 static int set_owner(struct fs_req *req, const struct fuse_setattr_in *in)
 {
 	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
 	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
 
+	/* What is forbidden would read as "leave it". */
+	if (id_forbidden(req->fs->config.uids, uid) ||
+	    id_forbidden(req->fs->config.gids, gid))
+		return -EPERM;
+	uid = fs_id_to_host(req->fs->config.uids, uid);
+	gid = fs_id_to_host(req->fs->config.gids, gid);
 	return fchownat(req->inode->fd, "", uid, gid,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
 		       ? -errno

@@ -7,7 +7,8 @@
 #include "virtiofs/server.h"
 
 int fs_stat(int fd, struct statx *stx) MUST_CHECK;
-void fs_attr_fill(const struct statx *stx, struct fuse_attr *attr);
+void fs_attr_fill(const struct virtiofs *fs, const struct statx *stx,
+		  struct fuse_attr *attr);
 /* fd: O_PATH, taken in every case. Counts one lookup. */
 int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 		  struct fuse_entry_out *out) MUST_CHECK;

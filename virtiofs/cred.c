@@ -72,11 +72,12 @@ int fs_cred_enter(struct fs_req *req)
 	struct fs_thread *thread = req->thread;
 	int ret;
 
+	/* No id, or one that may not be used (FS_ID_FORBIDDEN). */
+	if (req->in.uid == (uid_t)-1 || req->in.gid == (gid_t)-1)
+		return -EOVERFLOW;
 	if (!thread->can_setid ||
 	    (req->in.uid == thread->uid && req->in.gid == thread->gid))
 		return 0;
-	if (req->in.uid == (uid_t)-1 || req->in.gid == (gid_t)-1)
-		return -EOVERFLOW;
 	/* A user namespace may forbid it: then the bit goes, see below. */
 	if (req->has_group && groups_set(1, &req->group))
 		req->has_group = false;

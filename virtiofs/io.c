@@ -17,10 +17,10 @@
 #define READ_QUICK (64u << 10)
 
 /*
- * O_APPEND and O_DIRECT never reach the host. Appending is asked for write by
- * write (RWF_APPEND), because dirty pages of a shared mapping may come with
- * the handle of any writer and have to land at their offset; and the guest's
- * buffers are not aligned as O_DIRECT would want.
+ * O_APPEND never reaches the host: it is asked for write by write
+ * (RWF_APPEND), because dirty pages of a shared mapping may come with the
+ * handle of any writer and have to land at their offset. O_DIRECT does when
+ * the configuration says so: buffers are then aligned as the guest has them.
  */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
 {
@@ -32,6 +32,10 @@ int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
 		return -EINVAL;
 	if (fs->config.readonly && (mode != O_RDONLY || (host & O_TRUNC)))
 		return -EROFS;
+	if (fs->config.no_noatime)
+		host &= ~O_NOATIME;
+	if (fs->config.direct_io)
+		host |= (int)flags & O_DIRECT;
 	/* The guest's page cache reads the rest of a page it writes. */
 	if (fs_has(fs, FUSE_WRITEBACK_CACHE) && mode == O_WRONLY)
 		host = (host & ~O_ACCMODE) | O_RDWR;
@@ -157,6 +161,20 @@ static int write_flags(struct fs_req *req, const struct fuse_write_in *in)
 	return flags;
 }
 
+/* The end of a file, out of the guest's cache, may be shorter than what a
+ * handle with O_DIRECT takes. */
+static ssize_t write_buffered(struct fs_req *req,
+			      const struct fuse_write_in *in, unsigned niov)
+{
+	AUTO_FD int fd = fs_reopen(req->fs, req->inode, O_WRONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = pwritev2(fd, req->thread->iov, (int)niov, (off_t)in->offset, 0);
+	return n < 0 ? -errno : n;
+}
+
 static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 			 const struct fs_handle *handle, unsigned niov)
 {
@@ -169,6 +187,9 @@ static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 		     write_flags(req, in));
 	if (n < 0)
 		n = -errno;
+	if (n == -EINVAL && req->fs->config.direct_io &&
+	    (in->write_flags & FUSE_WRITE_CACHE))
+		n = write_buffered(req, in, niov);
 	if (kill)
 		fs_fsetid_restore(req->thread);
 	return n;

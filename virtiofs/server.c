@@ -13,6 +13,7 @@
 #include "virtiofs/create.h"
 #include "virtiofs/cred.h"
 #include "virtiofs/dir.h"
+#include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
 #include "virtiofs/remove.h"
@@ -195,7 +196,8 @@ static int extensions_read(struct fs_req *req, size_t pos, size_t len)
 		    header.size >= sizeof(header) + sizeof(groups)) {
 			memcpy(groups, at + sizeof(header), sizeof(groups));
 			req->has_group = groups[0] == 1;
-			req->group = groups[1];
+			req->group =
+				fs_id_to_host(req->fs->config.gids, groups[1]);
 		}
 		at += header.size;
 		len -= header.size;
@@ -296,6 +298,8 @@ static int request_serve(struct fs_thread *thread,
 	if (virtq_chain_read(chain, 0, &req.in, sizeof(req.in)) !=
 	    sizeof(req.in))
 		return -EPROTO;
+	req.in.uid = fs_id_to_host(req.fs->config.uids, req.in.uid);
+	req.in.gid = fs_id_to_host(req.fs->config.gids, req.in.gid);
 	op = op_find(req.in.opcode);
 	if (nowait && !(op && (op->flags & OP_QUICK)))
 		return 0;

@@ -50,6 +50,13 @@ static uint64_t features_wanted(const struct virtiofs_config *config)
 		want |= FUSE_SUBMOUNTS;
 	if (config->writeback)
 		want |= FUSE_WRITEBACK_CACHE;
+	if (config->no_killpriv)
+		want &= ~(uint64_t)FUSE_HANDLE_KILLPRIV_V2;
+	if (config->no_readdirplus)
+		want &= ~(uint64_t)(FUSE_DO_READDIRPLUS |
+				    FUSE_READDIRPLUS_AUTO);
+	if (config->no_mmap)
+		want &= ~DIRECT_IO_ALLOW_MMAP;
 	return want;
 }
 

@@ -49,6 +49,8 @@ enum virtiofs_cache {
 	VIRTIOFS_CACHE_ALWAYS,	 /* the guest is the only writer */
 };
 
+struct fs_idmap;
+
 struct virtiofs_config {
 	int root_fd; /* taken; an O_PATH directory */
 	/*
@@ -63,6 +65,17 @@ struct virtiofs_config {
 	bool posix_acl;		 /* needs xattr */
 	bool announce_submounts; /* mounts below the root get own devices */
 	bool writeback;
+	/* As a guest asks for: with all of these false, set-id bits are
+	 * cleared by the host, and of open flags O_NOATIME holds for the host,
+	 * O_DIRECT does not. */
+	bool no_killpriv;
+	bool no_noatime;
+	bool direct_io;
+	bool no_readdirplus;
+	bool no_mmap; /* shared mappings of files that are not cached */
+	/* Owners by other numbers in the guest; borrowed. NULL: the same. */
+	const struct fs_idmap *uids;
+	const struct fs_idmap *gids;
 	/* Threads for what may wait for a disk; 0: all runs on the loop. */
 	unsigned workers;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */

@@ -15,8 +15,9 @@
 static uint64_t protocol_offered(const struct vhost_user *vu)
 {
 	return VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |
-	       VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_CONFIG |
-	       VU_PROTOCOL_F_RESET_DEVICE | VU_PROTOCOL_F_STATUS |
+	       VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_RESET_DEVICE |
+	       VU_PROTOCOL_F_STATUS |
+	       (vu->options.no_config ? 0 : VU_PROTOCOL_F_CONFIG) |
 	       (vu->options.inband ? VU_PROTOCOL_F_INBAND : 0);
 }
 

@@ -26,6 +26,8 @@ struct vhost_user_options {
 	/* Offer notifications as messages instead of by descriptor. Costs a
 	 * round trip each where the front-end wants replies. */
 	bool inband;
+	/* Do not offer the configuration space: the front-end has its own. */
+	bool no_config;
 	/*
 	 * The front-end went away or broke the protocol: the device is reset,
 	 * the connection closed. May free the vhost_user, and serve the
