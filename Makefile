@@ -149,7 +149,7 @@ TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
-FUZZERS += fuzz_agent_spec fuzz_policy
+FUZZERS += fuzz_message fuzz_task fuzz_policy
 FUZZERS += fuzz_virtq fuzz_blk fuzz_vhost_user
 FUZZERS += fuzz_uml
 

@@ -61,6 +61,15 @@ static void run_server(struct evloop *loop, const uint8_t *data, size_t size)
 /* An agent that lies: what it sends is the input, whatever we asked. */
 static void run_client(struct evloop *loop, const uint8_t *data, size_t size)
 {
+	/* What the supervisor reads of its agent's. */
+	static const ProtobufCMessageDescriptor *const replies[] = {
+		&agent__read_stream_response__descriptor,
+		&agent__write_stream_response__descriptor,
+		&agent__wait_process_response__descriptor,
+		&agent__stats_container_response__descriptor,
+		&agent__oomevent__descriptor,
+		NULL,
+	};
 	Agent__ReadStreamRequest request = AGENT__READ_STREAM_REQUEST__INIT;
 	struct ttrpc_client *client;
 	struct err err;
@@ -69,13 +78,12 @@ static void run_client(struct evloop *loop, const uint8_t *data, size_t size)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		abort();
 	client = ttrpc_client_new(loop, pair[0], NULL, NULL, &err);
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(replies); i++) {
 		struct ttrpc_call *call = calloc(1, sizeof(*call));
 
 		call->done = done;
 		ttrpc_call_start(client, call, "t", "Read", &request.base,
-				 &agent__read_stream_response__descriptor, 0,
-				 NULL, 0);
+				 replies[i], 0, NULL, 0);
 	}
 	(void)!write(pair[1], data, size);
 	drain(loop);
