@@ -65,7 +65,7 @@ $(B)/netns/%.o build/tidy/netns/%.ok: CPPFLAGS += $(patsubst -I%,-isystem %,$(sh
 	--cflags libnl-route-3.0))
 
 # --- vmm -------------------------------------------------------------------
-VMM := core/guestmem core/vm machine/machine virtio/queue virtio/device
+VMM := core/guestmem core/window core/vm machine/machine virtio/queue virtio/device
 VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 	virtio/vsock_stream virtio/iov virtio/net virtio/net_rx
 
@@ -76,7 +76,7 @@ VMM += core/iobus core/vm_devices hw/serial hw/power acpi/aml acpi/tables \
 	pci/function pci/host pci/msix virtio/pci virtio/pci_common \
 	boot/boot boot/elf boot/pvh boot/bzimage options \
 	machine/kvm machine/kvm_probe machine/kvm_cpu machine/kvm_vcpu \
-	machine/kvm_irq machine/kvm_cmdline
+	machine/kvm_irq machine/kvm_window machine/kvm_cmdline
 VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 	machine/uml_seccomp machine/uml_kernel machine/uml_probe
 

@@ -229,6 +229,21 @@ void aml_resource_window32(struct aml *aml, uint32_t base, uint32_t size)
 	put32(aml, size);
 }
 
+/* Qword address space descriptor (6.4.3.5.1): one for memory. */
+void aml_resource_window64(struct aml *aml, uint64_t base, uint64_t size)
+{
+	put8(aml, 0x8a);
+	put16(aml, 43);
+	put8(aml, 0);	 /* memory range */
+	put8(aml, 0x0c); /* minimum and maximum fixed, produced */
+	put8(aml, 0x07); /* read-write, cacheable and prefetchable */
+	put64(aml, 0);
+	put64(aml, base);
+	put64(aml, base + size - 1);
+	put64(aml, 0);
+	put64(aml, size);
+}
+
 /* 32-bit fixed memory range (6.4.3.4). */
 void aml_resource_memory32(struct aml *aml, uint32_t base, uint32_t size)
 {

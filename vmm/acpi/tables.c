@@ -157,7 +157,7 @@ static void seal(struct sdt *header, const char *signature, uint8_t revision,
 	header->checksum = checksum(header, length);
 }
 
-static void aml_pci(struct aml *aml)
+static void aml_pci(struct aml *aml, const struct acpi_config *config)
 {
 	aml_device_begin(aml, "PCI0");
 	aml_name(aml, "_HID");
@@ -174,6 +174,9 @@ static void aml_pci(struct aml *aml)
 	aml_resources_begin(aml);
 	aml_resource_bus(aml, 0, 0);
 	aml_resource_window32(aml, LAYOUT_PCI_WINDOW, LAYOUT_PCI_WINDOW_SIZE);
+	if (config->high_size)
+		aml_resource_window64(aml, config->high_base,
+				      config->high_size);
 	aml_resources_end(aml);
 	aml_end(aml);
 }
@@ -218,7 +221,7 @@ static struct sdt *build_dsdt(struct build *b)
 		return NULL;
 	aml_init(&aml, dsdt + 1, b->cap - b->len);
 	aml_scope_begin(&aml, "\\_SB_");
-	aml_pci(&aml);
+	aml_pci(&aml, b->config);
 	aml_motherboard(&aml);
 	if (b->config->serial)
 		aml_serial(&aml);

@@ -16,6 +16,9 @@ struct acpi_config {
 	unsigned vcpus;
 	bool serial;
 	uint32_t base; /* guest address of the first byte: the RSDP */
+	/* Where BARs lie above 4 GiB; size 0: nowhere. */
+	uint64_t high_base;
+	uint64_t high_size;
 };
 
 /* Writes the tables to buf (zeroed). 0, or -ENOSPC. */

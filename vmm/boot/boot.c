@@ -150,6 +150,8 @@ static int write_platform(const struct boot_config *config, struct err *err)
 		.vcpus = config->vcpus,
 		.serial = config->serial,
 		.base = LAYOUT_ACPI,
+		.high_base = config->pci_high_base,
+		.high_size = config->pci_high_size,
 	};
 	size_t len = strlen(config->cmdline) + 1;
 	struct iovec iov;

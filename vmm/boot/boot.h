@@ -22,6 +22,9 @@ struct boot_config {
 	const char *cmdline;
 	unsigned vcpus;
 	bool serial;
+	/* Where the PCI bridge has addresses above RAM; size 0: nowhere. */
+	uint64_t pci_high_base;
+	uint64_t pci_high_size;
 };
 
 /* How vCPU 0 starts: 32 bits, flat segments, no paging. */

@@ -18,6 +18,7 @@
  *	0xf800_0000  pages that KVM wants on Intel
  *	0xfee0_0000  local APICs
  *	4 GiB        the rest of RAM
+ *	above it     PCI memory BARs, if there are any
  */
 
 #define LAYOUT_GDT 0x500u
@@ -40,6 +41,8 @@
 #define LAYOUT_KVM_IDENTITY 0xf8003000u
 #define LAYOUT_APIC 0xfee00000u
 #define LAYOUT_RAM_HIGH 0x100000000ull
+/* Both ends of the addresses of PCI memory BARs are multiples. */
+#define LAYOUT_PCI_HIGH_UNIT 0x40000000ull
 
 /* COMMAND_LINE_SIZE of Linux on x86, with the NUL. */
 #define LAYOUT_CMDLINE_MAX 2048u

@@ -27,7 +27,8 @@ static bool overlaps(const struct guestmem *mem, uint64_t gpa, uint64_t size)
 		if (gpa < r->gpa + r->size && r->gpa < gpa + size)
 			return true;
 	}
-	return false;
+	return mem->window.size && gpa < mem->window.gpa + mem->window.size &&
+	       mem->window.gpa < gpa + size;
 }
 
 /* 0, -EINVAL, -EEXIST or -ENOSPC: may this region be added? */
@@ -132,6 +133,22 @@ int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
 	return 0;
 }
 
+int guestmem_set_window(struct guestmem *mem, uint64_t gpa, void *host,
+			uint64_t size)
+{
+	if (size == 0 || gpa > UINT64_MAX - size)
+		return -EINVAL;
+	if (mem->window.size || overlaps(mem, gpa, size))
+		return -EEXIST;
+	mem->window = (struct guestmem_region){
+		.gpa = gpa,
+		.size = size,
+		.host = host,
+		.fd = -1,
+	};
+	return 0;
+}
+
 void guestmem_release(struct guestmem *mem)
 {
 	unsigned i;
@@ -147,30 +164,47 @@ void guestmem_release(struct guestmem *mem)
 	memset(mem, 0, sizeof(*mem));
 }
 
+/* 1: the span lies in r; 0: it begins elsewhere; -EFAULT: it leaves r. */
+static int region_iov(const struct guestmem_region *r, uint64_t gpa,
+		      uint64_t len, struct iovec *iov)
+{
+	uint64_t off;
+
+	if (gpa < r->gpa)
+		return 0;
+	off = gpa - r->gpa;
+	if (off >= r->size)
+		return 0;
+	if (len > r->size - off)
+		return -EFAULT;
+	iov->iov_base = r->host + off;
+	iov->iov_len = (size_t)len;
+	return 1;
+}
+
 int guestmem_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
 		 struct iovec *iov)
 {
 	unsigned i;
+	int ret = 0;
 
 	if (len == 0)
 		return -EFAULT;
-	for (i = 0; i < mem->count; i++) {
-		const struct guestmem_region *r = &mem->regions[i];
-		uint64_t off;
+	/* Regions do not overlap: only one can hold gpa. */
+	for (i = 0; i < mem->count && ret == 0; i++)
+		ret = region_iov(&mem->regions[i], gpa, len, iov);
+	return ret == 1 ? 0 : -EFAULT;
+}
 
-		if (gpa < r->gpa)
-			continue;
-		off = gpa - r->gpa;
-		if (off >= r->size)
-			continue;
-		/* Regions do not overlap: no other one can hold gpa. */
-		if (len > r->size - off)
-			return -EFAULT;
-		iov->iov_base = r->host + off;
-		iov->iov_len = (size_t)len;
-		return 0;
-	}
-	return -EFAULT;
+int guestmem_buffer_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
+			struct iovec *iov)
+{
+	int ret = guestmem_iov(mem, gpa, len, iov);
+
+	if (ret < 0 && len != 0)
+		ret = region_iov(&mem->window, gpa, len, iov) == 1 ? 0
+								   : -EFAULT;
+	return ret;
 }
 
 int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *dst,

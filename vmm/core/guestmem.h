@@ -7,6 +7,10 @@
  * memfd. One function translates (address, length): it subtracts before it
  * compares, never wraps, and a span never crosses a region. No pointer leaves
  * this file without its length.
+ *
+ * Beside RAM there may be a window onto files (vmm/core/window.h): buffers may
+ * lie there, as Linux gives devices the pages of a program's mapping, but no
+ * ring does.
  */
 
 #include <stddef.h>
@@ -29,6 +33,7 @@ struct guestmem_region {
 struct guestmem {
 	unsigned count;
 	struct guestmem_region regions[GUESTMEM_REGIONS_MAX];
+	struct guestmem_region window; /* size 0: none; not RAM */
 };
 
 void guestmem_init(struct guestmem *mem);
@@ -41,11 +46,17 @@ int guestmem_add_new(struct guestmem *mem, uint64_t gpa, uint64_t size,
 /* Borrows memory that the caller mapped (tests, fuzzers). */
 int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
 			  uint64_t size) MUST_CHECK;
+/* Borrows it. -EEXIST: it would overlap RAM, or there is one already. */
+int guestmem_set_window(struct guestmem *mem, uint64_t gpa, void *host,
+			uint64_t size) MUST_CHECK;
 void guestmem_release(struct guestmem *mem);
 
 /* -EFAULT unless [gpa, gpa+len) lies in one region. len 0 is -EFAULT. */
 int guestmem_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
 		 struct iovec *iov) MUST_CHECK;
+/* The same for the buffer of a request: in one region, or in the window. */
+int guestmem_buffer_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
+			struct iovec *iov) MUST_CHECK;
 int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *dst,
 		  size_t len) MUST_CHECK;
 int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *src,

@@ -172,6 +172,19 @@ static void kvm_destroy(struct machine *m)
 	free(kvm);
 }
 
+/* Above RAM, and below what the processor and its tables of pages reach. */
+static void create_high_window(struct kvm_machine *kvm)
+{
+	uint64_t memory = kvm->machine.vm->config.memory;
+	uint64_t base = LAYOUT_RAM_HIGH;
+
+	if (memory > LAYOUT_RAM_LOW_MAX)
+		base += memory - LAYOUT_RAM_LOW_MAX;
+	base += LAYOUT_PCI_HIGH_UNIT - 1;
+	base -= base % LAYOUT_PCI_HIGH_UNIT;
+	pci_host_set_high(&kvm->pci, base, 1ull << kvm->address_bits);
+}
+
 static struct machine *kvm_create(struct vm *vm, struct err *err)
 {
 	struct kvm_machine *kvm = calloc(1, sizeof(*kvm));
@@ -191,6 +204,7 @@ static struct machine *kvm_create(struct vm *vm, struct err *err)
 		kvm_destroy(&kvm->machine);
 		return NULL;
 	}
+	create_high_window(kvm);
 	/* More machines are none of the sandbox's business. */
 	close(steal_fd(&kvm->kvm_fd));
 	return &kvm->machine;
@@ -222,6 +236,8 @@ static int kvm_start(struct machine *m, struct err *err)
 		.cmdline = cmdline,
 		.vcpus = kvm->nvcpus,
 		.serial = vm->config.serial,
+		.pci_high_base = kvm->pci.high_base,
+		.pci_high_size = kvm->pci.high_next - kvm->pci.high_base,
 	};
 	struct boot_entry entry;
 	int ret;

@@ -10,6 +10,7 @@
  *	kvm_cpu.c	CPUID, registers, MSRs
  *	kvm_vcpu.c	the vCPU threads
  *	kvm_irq.c	irqfd, ioeventfd, MSI routes
+ *	kvm_window.c	memory windows of devices, and faults there
  *	kvm_cmdline.c	kernel parameters that this platform wants
  *
  * System calls after vm_start, for seccomp filters:
@@ -21,7 +22,8 @@
  *			tgkill, futex, poll, read and write of eventfds, close
  *	vCPU threads	ioctl KVM_RUN, KVM_SET_GSI_ROUTING, KVM_GET_REGS,
  *			KVM_SET_USER_MEMORY_REGION (a driver that uses the
- *			configuration window of virtio-pci);
+ *			configuration window of virtio-pci), KVM_GET_SREGS,
+ *			KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS;
  *			before thread_started: rt_sigprocmask, prctl
  *			PR_SET_NAME, set_robust_list, rseq; always: futex,
  *			write (eventfds, log), rt_sigreturn, madvise, munmap,
@@ -49,6 +51,8 @@
 #define KVM_EXITS_MAX 40u
 /* The memory slot of PCI configuration space. */
 #define KVM_CONFIG_SLOT GUESTMEM_REGIONS_MAX
+/* Of a device's window. */
+#define KVM_WINDOW_SLOT (KVM_CONFIG_SLOT + 1)
 /* One vector per queue and one per device. */
 #define KVM_GSIS_MAX (VM_DEVICES_MAX * (VIRTIO_QUEUES_MAX + 1))
 
@@ -63,6 +67,7 @@ struct kvm_vcpu {
 	pthread_t thread;
 	bool started; /* the thread is to be joined */
 	uint64_t exits[KVM_EXITS_MAX];
+	struct log_limit faults;
 };
 
 enum kvm_wanted {
@@ -87,6 +92,7 @@ struct kvm_machine {
 
 	unsigned nvcpus;
 	struct kvm_vcpu *vcpus;
+	unsigned address_bits; /* of the guest's physical addresses */
 
 	pthread_mutex_t run_lock; /* guards the three below */
 	enum kvm_wanted wanted;
@@ -130,6 +136,15 @@ void kvm_vcpus_release(struct kvm_machine *kvm);
 
 /* kvm_irq.c. */
 extern const struct pci_host_ops kvm_pci_ops;
+
+/* kvm_window.c. */
+int kvm_window_map(struct pci_host *host, uint64_t gpa, void *memory,
+		   uint64_t size) MUST_CHECK;
+/*
+ * On the vCPU's thread, after KVM_RUN ended with EFAULT: the guest found no
+ * memory at some address. True: it may try again.
+ */
+bool kvm_window_fault(struct kvm_vcpu *vcpu);
 
 /* kvm_cmdline.c: the whole command line; NULL: out of memory. Caller frees. */
 char *kvm_cmdline(const struct vm *vm);

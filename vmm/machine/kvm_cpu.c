@@ -38,6 +38,9 @@
 #define ECX81_SVM (1u << 2)
 #define ECX81_PERFCTR (1u << 23 | 1u << 24 | 1u << 28)
 
+#define ADDRESS_BITS_MAX 46u /* what four levels of page tables map */
+#define ADDRESS_BITS_MIN 36u /* of processors that do not say */
+
 #define APIC_BUS_KHZ 1000000u /* KVM's APIC timer counts nanoseconds */
 
 #define MSR_MISC_ENABLE 0x1a0u
@@ -108,6 +111,7 @@ static void edit_entry(struct kvm_cpuid_entry2 *e, const struct kvm_vcpu *v)
 			e->ecx |= ECX81_CMP_LEGACY;
 		break;
 	case LEAF_AMD_SIZES:
+		v->kvm->address_bits = MIN(e->eax & 0xffu, ADDRESS_BITS_MAX);
 		e->ecx = id_bits(n) << 12 | (n - 1);
 		break;
 	case LEAF_AMD_TOPOLOGY: /* APIC id, core id with one thread, node 0 */
@@ -177,6 +181,7 @@ static int set_cpuid(struct kvm_vcpu *vcpu, struct err *err)
 		1, sizeof(*t) + CPUID_ENTRIES_MAX * sizeof(t->entries[0]));
 	uint32_t i, n = 0, max = 0;
 
+	vcpu->kvm->address_bits = ADDRESS_BITS_MIN;
 	if (!t)
 		return err_set(err, ENOMEM, "CPUID: out of memory");
 	/* Room for what is added below. */

@@ -141,4 +141,5 @@ const struct pci_host_ops kvm_pci_ops = {
 	.gsi_add = gsi_add,
 	.routes_set = routes_set,
 	.doorbell_add = doorbell_add,
+	.memory_map = kvm_window_map,
 };

@@ -234,6 +234,8 @@ static void run_loop(struct kvm_vcpu *vcpu)
 			/* EAGAIN: the start-up message has come. */
 			if (errno == EINTR || errno == EAGAIN)
 				continue;
+			if (errno == EFAULT && kvm_window_fault(vcpu))
+				continue;
 			vm_exited(vcpu->kvm->machine.vm, VM_EXIT_ERROR,
 				  "vCPU %u: KVM_RUN: %s", vcpu->id,
 				  strerror(errno));

@@ -239,6 +239,10 @@ static int plug(struct machine *m, struct virtio_device *dev, struct err *err)
 	AUTO_FD int theirs = -1;
 	int pair[2], ret;
 
+	if (dev->window)
+		return err_set(err, ENOTSUP,
+			       "a memory window (DAX): not supported by the "
+			       "uml machine");
 	if (u->spawner.control < 0)
 		return err_set(err, ESRCH, "the machine is over");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

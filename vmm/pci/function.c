@@ -16,7 +16,6 @@ enum {
 	REG_REVISION = 0x08,
 	REG_CLASS = 0x09,
 	REG_BAR = 0x10,
-	REG_BAR_HIGH = 0x14,
 	REG_SUBVENDOR = 0x2c,
 	REG_SUBSYSTEM = 0x2e,
 	REG_CAPABILITIES = 0x34,
@@ -28,6 +27,7 @@ enum {
 /* Memory space, bus master, parity, SERR, INTx disable. */
 #define COMMAND_WRITABLE 0x0546u
 #define BAR_MEMORY64 0x4u
+#define BAR_PREFETCHABLE 0x8u
 
 static void store(uint8_t *at, uint64_t value, unsigned len)
 {
@@ -69,14 +69,25 @@ void pci_function_release(struct pci_function *fn)
 	pthread_mutex_destroy(&fn->lock);
 }
 
-void pci_function_set_bar(struct pci_function *fn, uint64_t base, uint64_t size)
+static void set_bar(struct pci_function *fn, unsigned i, uint64_t base,
+		    uint64_t size, uint64_t flags)
 {
 	BUG_ON(size < 16 || (size & (size - 1)) || (base & (size - 1)));
-	fn->bar_base = base;
-	fn->bar_size = size;
-	store(fn->config + REG_BAR, base | BAR_MEMORY64, 8);
+	fn->bars[i] = (struct pci_bar){base, size, flags};
+	store(fn->config + REG_BAR + i * 8, base | flags, 8);
 	/* As firmware leaves it: the address is set, so it is decoded. */
 	fn->config[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+}
+
+void pci_function_set_bar(struct pci_function *fn, uint64_t base, uint64_t size)
+{
+	set_bar(fn, 0, base, size, BAR_MEMORY64);
+}
+
+void pci_function_set_memory_bar(struct pci_function *fn, uint64_t base,
+				 uint64_t size)
+{
+	set_bar(fn, 1, base, size, BAR_MEMORY64 | BAR_PREFETCHABLE);
 }
 
 unsigned pci_function_add_cap(struct pci_function *fn, uint8_t id,
@@ -138,14 +149,15 @@ uint32_t pci_function_read(struct pci_function *fn, unsigned off, unsigned len)
 static void write_bar(struct pci_function *fn, unsigned off, unsigned len,
 		      uint32_t value)
 {
-	uint64_t bar = fn->bar_base;
+	const struct pci_bar *bar = &fn->bars[(off - REG_BAR) / 8];
+	uint64_t now = bar->base;
 
-	if (len != 4 || !fn->bar_size)
+	if (len != 4 || !bar->size)
 		return;
 	if (value == UINT32_MAX)
-		bar = ~(fn->bar_size - 1);
-	bar |= BAR_MEMORY64;
-	store(fn->config + off, bar >> (off == REG_BAR ? 0 : 32), 4);
+		now = ~(bar->size - 1);
+	now |= bar->flags;
+	store(fn->config + off, now >> (off % 8 == 0 ? 0 : 32), 4);
 }
 
 void pci_function_write(struct pci_function *fn, unsigned off, unsigned len,
@@ -159,7 +171,7 @@ void pci_function_write(struct pci_function *fn, unsigned off, unsigned len,
 		return;
 	memcpy(bytes, &wire, sizeof(bytes));
 	pthread_mutex_lock(&fn->lock);
-	if (off >= REG_BAR && off < REG_BAR + 8) {
+	if (off >= REG_BAR && off < REG_BAR + PCI_BARS * 8) {
 		write_bar(fn, off, len, value);
 	} else {
 		for (i = 0; i < len; i++) {

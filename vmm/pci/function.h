@@ -4,9 +4,9 @@
 
 /*
  * The configuration space of one PCI function (conventional, 256 bytes): what
- * reads back, which bits may be written, one 64-bit memory BAR and a list of
- * capabilities. The BAR's address is the machine's choice: a driver may ask
- * for its size, but writing another address has no effect.
+ * reads back, which bits may be written, up to two 64-bit memory BARs (numbers
+ * 0 and 2) and a list of capabilities. A BAR's address is the machine's choice:
+ * a driver may ask for its size, but writing another address has no effect.
  *
  * What a read returns stands in a page, so that the machine may let the guest
  * read it without an exit; writes always come here. Nothing secret is in it,
@@ -22,6 +22,7 @@
 
 #define PCI_CONFIG_SIZE 256u
 #define PCI_CONFIG_PAGE 4096u
+#define PCI_BARS 2u
 #define PCI_COMMAND 0x04u
 #define PCI_COMMAND_MEMORY 0x0002u
 
@@ -49,11 +50,16 @@ struct pci_id {
 	uint8_t revision;
 };
 
+struct pci_bar {
+	uint64_t base;
+	uint64_t size;	/* 0: no BAR */
+	uint64_t flags; /* the low bits of the register */
+};
+
 struct pci_function {
 	const struct pci_function_ops *ops; /* NULL: plain registers */
-	uint64_t bar_base;		    /* 0: no BAR */
-	uint64_t bar_size;
-	unsigned caps_end; /* while capabilities are added */
+	struct pci_bar bars[PCI_BARS];	    /* each takes two numbers */
+	unsigned caps_end;		    /* while capabilities are added */
 	unsigned last_cap;
 
 	pthread_mutex_t lock; /* guards the rest */
@@ -66,9 +72,12 @@ int pci_function_init(struct pci_function *fn, const struct pci_id *id,
 		      const struct pci_function_ops *ops) MUST_CHECK;
 void pci_function_release(struct pci_function *fn);
 
-/* Before the guest runs: BAR 0, 64 bits; size is a power of two. */
+/* Before the guest runs: BAR 0, registers; size is a power of two. */
 void pci_function_set_bar(struct pci_function *fn, uint64_t base,
 			  uint64_t size);
+/* The same for BAR 2, which is memory that may be prefetched. */
+void pci_function_set_memory_bar(struct pci_function *fn, uint64_t base,
+				 uint64_t size);
 /*
  * Before the guest runs: appends a capability. body: len bytes after id and
  * next; writable: a mask of as many, or NULL. Its offset, 4-aligned.

@@ -146,14 +146,31 @@ void pci_host_release(struct pci_host *host)
 	host->space = NULL;
 }
 
+static uint64_t take(uint64_t *next, uint64_t end, uint64_t size)
+{
+	uint64_t base = (*next + size - 1) & ~(size - 1);
+
+	if (base < *next || base >= end || size > end - base)
+		return 0;
+	*next = base + size;
+	return base;
+}
+
 uint64_t pci_host_window_take(struct pci_host *host, uint64_t size)
 {
-	uint64_t base = (host->window_next + size - 1) & ~(size - 1);
+	return take(&host->window_next, host->window_end, size);
+}
 
-	if (base >= host->window_end || size > host->window_end - base)
-		return 0;
-	host->window_next = base + size;
-	return base;
+void pci_host_set_high(struct pci_host *host, uint64_t base, uint64_t end)
+{
+	host->high_base = base;
+	host->high_next = base;
+	host->high_end = end;
+}
+
+uint64_t pci_host_high_take(struct pci_host *host, uint64_t size)
+{
+	return take(&host->high_next, host->high_end, size);
 }
 
 int pci_host_plug(struct pci_host *host, struct pci_function *fn,
@@ -166,7 +183,7 @@ int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		i++;
 	if (i == PCI_DEVICES)
 		return -ENOSPC;
-	ret = iobus_add(host->mmio, bar, fn->bar_base, fn->bar_size);
+	ret = iobus_add(host->mmio, bar, fn->bars[0].base, fn->bars[0].size);
 	if (ret < 0)
 		return ret;
 	ret = place(host, fn, i);

@@ -48,6 +48,13 @@ struct pci_host_ops {
 	int (*config_map)(struct pci_host *host, uint64_t gpa,
 			  const void *space, uint64_t size);
 	int (*config_unmap)(struct pci_host *host);
+	/*
+	 * May be NULL: there is no memory behind BARs. Before the vCPUs run:
+	 * the guest sees size bytes from memory on at gpa, whatever is mapped
+	 * there at the time.
+	 */
+	int (*memory_map)(struct pci_host *host, uint64_t gpa, void *memory,
+			  uint64_t size);
 };
 
 struct pci_host {
@@ -60,6 +67,10 @@ struct pci_host {
 	struct pci_function *functions[PCI_DEVICES]; /* borrowed */
 	uint64_t window_next;
 	uint64_t window_end;
+	/* Above RAM; what was taken of it is [high_base, high_next). */
+	uint64_t high_base;
+	uint64_t high_next;
+	uint64_t high_end;
 };
 
 struct pci_window {
@@ -76,8 +87,12 @@ void pci_host_release(struct pci_host *host);
 
 /* An address for a BAR, naturally aligned; 0: the window is full. */
 uint64_t pci_host_window_take(struct pci_host *host, uint64_t size);
+/* The addresses above 4 GiB that BARs may have: none before this is called. */
+void pci_host_set_high(struct pci_host *host, uint64_t base, uint64_t end);
+/* The same from there, for memory BARs. */
+uint64_t pci_host_high_take(struct pci_host *host, uint64_t size);
 /*
- * Gives the function the lowest free device number and maps bar at its BAR's
+ * Gives the function the lowest free device number and maps bar at its BAR 0's
  * address. Nothing is kept on failure. The function's page moves into the
  * host's configuration space. -ENOSPC: the bus is full.
  */

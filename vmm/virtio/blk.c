@@ -179,6 +179,9 @@ static int start_worker(struct blk *blk)
 	blk->kicked = false;
 	/* Signals belong to the main thread. */
 	sigfillset(&all);
+	/* Except those of the accesses of its own: core/window.h. */
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&blk->worker, NULL, work, blk);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

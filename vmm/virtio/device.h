@@ -22,6 +22,7 @@
 #include "base/evloop.h"
 #include "base/log.h"
 #include "vmm/core/guestmem.h"
+#include "vmm/core/window.h"
 #include "vmm/virtio/queue.h"
 
 #define VIRTIO_QUEUES_MAX 16u
@@ -71,6 +72,12 @@ struct virtio_device_ops {
 	void (*config_write)(struct virtio_device *dev, size_t off,
 			     const void *src, size_t len);
 	void (*destroy)(struct virtio_device *dev);
+	/*
+	 * NULL without a window. On the loop: the guest found no memory at
+	 * some address there. True: something was put there, it may try
+	 * again.
+	 */
+	bool (*window_fault)(struct virtio_device *dev);
 };
 
 /* What the transport does for a device. Thread-safe. */
@@ -85,6 +92,12 @@ struct virtio_device {
 	uint64_t offered;		       /* features, set by the device */
 	unsigned nqueues;		       /* set by the device */
 	uint16_t queue_max[VIRTIO_QUEUES_MAX]; /* set by the device */
+	/*
+	 * Shared memory region 0 (virtio 1.2, 2.10), set and owned by the
+	 * device; NULL: none. A machine that cannot show it to the guest
+	 * refuses the device.
+	 */
+	struct mem_window *window;
 
 	/* Set when the device is plugged into a vm. */
 	struct evloop *loop;

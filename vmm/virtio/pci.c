@@ -31,6 +31,7 @@ enum {
 	CFG_ISR = 3,
 	CFG_DEVICE = 4,
 	CFG_PCI = 5,
+	CFG_SHARED_MEMORY = 8,
 };
 
 /* After the capability's id and next bytes. */
@@ -46,6 +47,21 @@ struct virtio_cap {
 } PACKED;
 #define CAP_LEN_PLAIN 16u
 #define CAP_LEN_EXTRA 20u
+
+/* A shared memory region: offset and length have 64 bits (4.1.4.7). */
+struct virtio_cap64 {
+	uint8_t cap_len;
+	uint8_t cfg_type;
+	uint8_t bar;
+	uint8_t id;
+	uint8_t padding[2];
+	le32 offset;
+	le32 length;
+	le32 offset_high;
+	le32 length_high;
+} PACKED;
+#define CAP_LEN_64 24u
+#define MEMORY_BAR 2u
 
 /* Offsets from the capability's first byte. */
 #define WINDOW_BAR 4u
@@ -226,6 +242,20 @@ static unsigned add_cap(struct virtio_pci *vp, uint8_t type, uint8_t len,
 				    len - 2u);
 }
 
+/* Region 0, at the start of its BAR. */
+static void add_memory_cap(struct virtio_pci *vp, uint64_t size)
+{
+	const struct virtio_cap64 cap = {
+		.cap_len = CAP_LEN_64,
+		.cfg_type = CFG_SHARED_MEMORY,
+		.bar = MEMORY_BAR,
+		.length = le32_make((uint32_t)size),
+		.length_high = le32_make((uint32_t)(size >> 32)),
+	};
+
+	pci_function_add_cap(&vp->fn, CAP_VENDOR, &cap, NULL, CAP_LEN_64 - 2u);
+}
+
 static void add_caps(struct virtio_pci *vp)
 {
 	struct virtio_device *dev = vp->dev;
@@ -259,6 +289,8 @@ static void add_caps(struct virtio_pci *vp)
 	add_cap(vp, CFG_NOTIFY, CAP_LEN_EXTRA, PAGE_NOTIFY * PAGE_SIZE,
 		dev->nqueues * NOTIFY_STEP, NOTIFY_STEP);
 	vp->window_cap = add_cap(vp, CFG_PCI, CAP_LEN_EXTRA, 0, 0, 0);
+	if (dev->window)
+		add_memory_cap(vp, dev->window->size);
 }
 
 /* Class code: what lspci and udev show; drivers go by the device id. */
@@ -332,7 +364,7 @@ static int kick_init(struct virtio_pci *vp, struct pci_host *host, unsigned q,
 		     struct err *err)
 {
 	struct virtio_pci_kick *kick = &vp->kicks[q];
-	uint64_t gpa = vp->fn.bar_base + PAGE_NOTIFY * PAGE_SIZE +
+	uint64_t gpa = vp->fn.bars[0].base + PAGE_NOTIFY * PAGE_SIZE +
 		       (uint64_t)q * NOTIFY_STEP;
 	int ret;
 
@@ -353,6 +385,36 @@ static int kick_init(struct virtio_pci *vp, struct pci_host *host, unsigned q,
 
 /* Life. ----------------------------------------------------------------- */
 
+/* BARs are powers of two; behind the end of the window there is nothing. */
+static int plug_window(struct virtio_pci *vp, struct pci_host *host,
+		       struct err *err)
+{
+	struct mem_window *w = vp->dev->window;
+	uint64_t size = MEM_WINDOW_UNIT;
+	uint64_t base;
+	int ret;
+
+	if (!host->ops->memory_map)
+		return err_set(err, ENOTSUP,
+			       "a memory window: not supported by this "
+			       "machine");
+	while (size < w->size)
+		size *= 2;
+	base = pci_host_high_take(host, size);
+	if (!base)
+		return err_set(err, ENOSPC,
+			       "a memory window of %llu MiB: this processor's "
+			       "addresses end at 0x%llx",
+			       (unsigned long long)(w->size >> 20),
+			       (unsigned long long)host->high_end);
+	ret = host->ops->memory_map(host, base, w->host, w->size);
+	if (ret < 0)
+		return err_ret(err, ret, "a memory window of %llu MiB",
+			       (unsigned long long)(w->size >> 20));
+	pci_function_set_memory_bar(&vp->fn, base, size);
+	return 0;
+}
+
 static int plug(struct virtio_pci *vp, struct pci_host *host, struct err *err)
 {
 	uint64_t base = pci_host_window_take(host, VIRTIO_PCI_BAR_SIZE);
@@ -364,6 +426,8 @@ static int plug(struct virtio_pci *vp, struct pci_host *host, struct err *err)
 	if (msix_init(&vp->msix, host, vp->dev->nqueues + 1, err) < 0)
 		return -err->code;
 	pci_function_set_bar(&vp->fn, base, VIRTIO_PCI_BAR_SIZE);
+	if (vp->dev->window && plug_window(vp, host, err) < 0)
+		return -err->code;
 	add_caps(vp);
 	for (q = 0; q < vp->dev->nqueues; q++)
 		if (kick_init(vp, host, q, err) < 0)

@@ -10,6 +10,8 @@
  *	0x0000 common configuration    0x3000 notification, 4 bytes a queue
  *	0x1000 ISR status              0x4000 MSI-X table
  *	0x2000 device configuration    0x5000 MSI-X pending bits
+ *
+ * A device's memory window is a BAR of its own, number 2, above 4 GiB.
  */
 
 #include "base/err.h"

@@ -175,7 +175,8 @@ static int chain_add(const struct virtq *q, struct virtq_chain *chain,
 		return -EPROTO;
 	if (!write && chain->nwrite > 0)
 		return -EPROTO;
-	if (guestmem_iov(q->mem, le64_get(desc->addr), len, &chain->iov[n]) < 0)
+	if (guestmem_buffer_iov(q->mem, le64_get(desc->addr), len,
+				&chain->iov[n]) < 0)
 		return -EPROTO;
 	if (write) {
 		chain->nwrite++;

@@ -13,7 +13,8 @@
  * Rules, each enforced here and nowhere else: the size is a power of two and
  * the rings lie each in one RAM region, frozen by virtq_start; avail.idx runs
  * at most `size` ahead; a chain has at most `size` descriptors, readable ones
- * first; every guest field is read once; a span that is not RAM is refused.
+ * first; every guest field is read once; a span that is not memory (RAM, or for
+ * buffers the window of files beside it) is refused.
  * A broken rule is -EPROTO: the caller faults its device.
  *
  * A queue has no lock: a device that uses one from several threads guards it

@@ -158,6 +158,33 @@ static void namespace(void **state)
 	assert_false(contains(dsdt, pnp0501, 4));
 }
 
+/* The bridge's addresses above 4 GiB, where there are any. */
+static void high_window(void **state)
+{
+	static const uint8_t window[] = {
+		0x8a, 0x2b, 0x00, 0x00, 0x0c, 0x07, 0x00, 0x00, 0x00, 0x00,
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x01, 0x00,
+		0x00, 0x00, 0xff, 0xff, 0xff, 0x7f, 0x01, 0x00, 0x00, 0x00,
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+		0x00, 0x40, 0x00, 0x00, 0x00, 0x00,
+	};
+	struct acpi_config config = {
+		.vcpus = 1,
+		.base = BASE,
+		.high_base = 0x140000000,
+		.high_size = 0x40000000,
+	};
+	const uint8_t *dsdt;
+
+	memset(buf, 0, sizeof(buf));
+	assert_int_equal(acpi_build(&config, buf, sizeof(buf)), 0);
+	dsdt = table(get(table(entry(0), "FACP") + 140, 8), "DSDT");
+	assert_true(contains(dsdt, window, sizeof(window)));
+	build(1, false);
+	dsdt = table(get(table(entry(0), "FACP") + 140, 8), "DSDT");
+	assert_false(contains(dsdt, window, 6));
+}
+
 static void no_room_is_an_error(void **state)
 {
 	const struct acpi_config config = {.vcpus = 4, .base = BASE};
@@ -226,6 +253,7 @@ int main(void)
 		cmocka_unit_test(processors),
 		cmocka_unit_test(configuration_space),
 		cmocka_unit_test(namespace),
+		cmocka_unit_test(high_window),
 		cmocka_unit_test(no_room_is_an_error),
 		cmocka_unit_test(aml_integers),
 		cmocka_unit_test(aml_resource_template),

@@ -177,6 +177,42 @@ static void files_must_hold_the_region(void **state)
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
+static void buffers_may_lie_in_the_window(void **state)
+{
+	static uint8_t files[0x2000];
+	struct guestmem mem;
+	struct iovec iov;
+
+	two_regions(&mem);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x9000, 1, &iov), -EFAULT);
+	assert_int_equal(guestmem_set_window(&mem, 0x3fff, files, 0x2000),
+			 -EEXIST);
+	assert_int_equal(
+		guestmem_set_window(&mem, UINT64_MAX - 10, files, 0x2000),
+		-EINVAL);
+	assert_int_equal(guestmem_set_window(&mem, 0x9000, files, 0), -EINVAL);
+	assert_int_equal(guestmem_set_window(&mem, 0x9000, files, 0x2000), 0);
+	assert_int_equal(guestmem_set_window(&mem, 0x20000, files, 0x2000),
+			 -EEXIST);
+	/* Nor is RAM put over it. */
+	assert_int_equal(guestmem_add_borrowed(&mem, 0xafff, ram_b, 1),
+			 -EEXIST);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x9800, 0x1800, &iov), 0);
+	assert_ptr_equal(iov.iov_base, files + 0x800);
+	assert_int_equal(iov.iov_len, 0x1800);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x1000, 0x2000, &iov), 0);
+	assert_ptr_equal(iov.iov_base, ram_a);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x9800, 0x1801, &iov),
+			 -EFAULT);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x9000, 0, &iov), -EFAULT);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0x8fff, 2, &iov), -EFAULT);
+	assert_int_equal(guestmem_buffer_iov(&mem, 0xafff, UINT64_MAX, &iov),
+			 -EFAULT);
+	/* For all else it is no memory. */
+	assert_int_equal(guestmem_iov(&mem, 0x9000, 1, &iov), -EFAULT);
+	assert_int_equal(guestmem_write(&mem, 0x9000, "x", 1), -EFAULT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +222,7 @@ int main(void)
 		cmocka_unit_test(copies_are_checked),
 		cmocka_unit_test(new_memory_is_sealed),
 		cmocka_unit_test(files_must_hold_the_region),
+		cmocka_unit_test(buffers_may_lie_in_the_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

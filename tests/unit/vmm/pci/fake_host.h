@@ -22,7 +22,10 @@ struct fake_host {
 	unsigned doorbells;
 	uint64_t doorbell_gpas[FAKE_GSIS];
 	const uint8_t *space; /* what the guest reads itself */
-	int fail;	      /* what the next call returns */
+	uint64_t memory_gpa;  /* of a device's window */
+	void *memory;
+	uint64_t memory_size;
+	int fail; /* what the next call returns */
 };
 
 static inline struct fake_host *fake_of(struct pci_host *host)
@@ -82,12 +85,24 @@ static inline int fake_config_unmap(struct pci_host *host)
 	return 0;
 }
 
+static inline int fake_memory_map(struct pci_host *host, uint64_t gpa,
+				  void *memory, uint64_t size)
+{
+	struct fake_host *f = fake_of(host);
+
+	f->memory_gpa = gpa;
+	f->memory = memory;
+	f->memory_size = size;
+	return f->fail;
+}
+
 static const struct pci_host_ops fake_host_ops = {
 	.config_map = fake_config_map,
 	.config_unmap = fake_config_unmap,
 	.gsi_add = fake_gsi_add,
 	.routes_set = fake_routes_set,
 	.doorbell_add = fake_doorbell_add,
+	.memory_map = fake_memory_map,
 };
 
 static inline int fake_host_init(struct fake_host *f)

@@ -180,6 +180,48 @@ static void window_is_bounded(void **state)
 	assert_int_equal(pci_host_window_take(&host.pci, 1ull << 63), 0);
 }
 
+#define HIGH 0x240000000ull
+
+/* A BAR of memory above 4 GiB: both halves of its address count. */
+static void memory_bar(void **state)
+{
+	pci_function_set_memory_bar(&fn, HIGH, 0x40000000);
+	assert_int_equal(get(0x18, 4), 0x40000000 | 0xc);
+	assert_int_equal(get(0x1c, 4), 2);
+	set(0x18, 4, UINT32_MAX);
+	set(0x1c, 4, UINT32_MAX);
+	assert_int_equal(get(0x18, 4), 0xc000000c);
+	assert_int_equal(get(0x1c, 4), UINT32_MAX);
+	set(0x18, 4, 0x12345678);
+	set(0x1c, 4, 0x12345678);
+	assert_int_equal(get(0x18, 4), 0x40000000 | 0xc);
+	assert_int_equal(get(0x1c, 4), 2);
+	set(0x18, 2, UINT16_MAX);
+	assert_int_equal(get(0x18, 4), 0x40000000 | 0xc);
+	/* The first one is as it was; the third is not there. */
+	assert_int_equal(get(0x10, 4), BAR | 4);
+	set(0x20, 4, UINT32_MAX);
+	assert_int_equal(get(0x20, 4), 0);
+}
+
+static void high_window_is_bounded(void **state)
+{
+	assert_int_equal(pci_host_high_take(&host.pci, 0x200000), 0);
+	pci_host_set_high(&host.pci, 0x140000000, 0x400000000);
+	assert_int_equal(pci_host_high_take(&host.pci, 1ull << 34), 0);
+	assert_int_equal(pci_host_high_take(&host.pci, 1ull << 63), 0);
+	assert_int_equal(pci_host_high_take(&host.pci, 0x200000), 0x140000000);
+	assert_int_equal(pci_host_high_take(&host.pci, 1ull << 33),
+			 0x200000000);
+	assert_int_equal(pci_host_high_take(&host.pci, 0x200000), 0);
+	/* What is used is what the guest is told of. */
+	assert_int_equal(host.pci.high_base, 0x140000000);
+	assert_int_equal(host.pci.high_next, 0x400000000);
+	/* At the end of all addresses nothing wraps. */
+	pci_host_set_high(&host.pci, UINT64_MAX - 0xfff, UINT64_MAX);
+	assert_int_equal(pci_host_high_take(&host.pci, 0x200000), 0);
+}
+
 static void bus_is_bounded(void **state)
 {
 	static const struct pci_id id = {.vendor = 0x1af4};
@@ -189,8 +231,8 @@ static void bus_is_bounded(void **state)
 
 	for (i = 2; i < PCI_DEVICES; i++) {
 		assert_int_equal(pci_function_init(&many[i], &id, NULL), 0);
-		many[i].bar_base = FAKE_WINDOW + i * 0x8000u;
-		many[i].bar_size = 0x8000;
+		many[i].bars[0].base = FAKE_WINDOW + i * 0x8000u;
+		many[i].bars[0].size = 0x8000;
 		assert_int_equal(pci_host_plug(&host.pci, &many[i], &bars[i]),
 				 0);
 	}
@@ -215,6 +257,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(command_bits, setup, teardown),
 		cmocka_unit_test_setup_teardown(capabilities, setup, teardown),
 		cmocka_unit_test_setup_teardown(window_is_bounded, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(memory_bar, setup, teardown),
+		cmocka_unit_test_setup_teardown(high_window_is_bounded, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(bus_is_bounded, setup,
 						teardown),

@@ -443,6 +443,53 @@ static void set_up_fails_cleanly(void **state)
 	assert_int_equal(fake_load(&host, fake_config(2, 0), 4), UINT32_MAX);
 }
 
+/* 3 GiB, shown by a BAR of 4 GiB. */
+static void memory_window(void **state)
+{
+	static uint8_t memory[4096];
+	struct mem_window window = {.host = memory, .size = 3ull << 30};
+	struct card second = {0};
+	struct virtio_pci *other;
+	struct err err;
+	uint64_t at;
+
+	virtio_device_init(&second.dev, &card_ops, 0, 1, 16);
+	second.dev.loop = loop;
+	second.dev.mem = &mem;
+	second.dev.window = &window;
+	/* No addresses, or too few. */
+	assert_null(virtio_pci_new(&second.dev, &host.pci, &err));
+	assert_int_equal(err.code, ENOSPC);
+	pci_host_set_high(&host.pci, 0x140000000, 0x200000000);
+	assert_null(virtio_pci_new(&second.dev, &host.pci, &err));
+	assert_null(host.memory);
+
+	pci_host_set_high(&host.pci, 0x140000000, 1ull << 40);
+	other = virtio_pci_new(&second.dev, &host.pci, &err);
+	assert_non_null(other);
+	assert_ptr_equal(host.memory, memory);
+	assert_int_equal(host.memory_gpa, 0x200000000);
+	assert_int_equal(host.memory_size, 3ull << 30);
+#define SECOND(off, len) fake_load(&host, fake_config(2, (unsigned)(off)), len)
+	assert_int_equal(SECOND(0x18, 4), 0xc);
+	assert_int_equal(SECOND(0x1c, 4), 2);
+	for (at = SECOND(0x34, 1); at; at = SECOND(at + 1, 1))
+		if (SECOND(at, 1) == 9 && SECOND(at + 3, 1) == 8)
+			break;
+	assert_true(at);
+	assert_int_equal(SECOND(at + 2, 1), 24);
+	assert_int_equal(SECOND(at + 4, 1), 2); /* BAR */
+	assert_int_equal(SECOND(at + 5, 1), 0); /* region */
+	assert_int_equal(SECOND(at + 8, 4), 0);
+	assert_int_equal(SECOND(at + 12, 4), 3u << 30);
+	assert_int_equal(SECOND(at + 16, 4), 0);
+	assert_int_equal(SECOND(at + 20, 4), 0);
+#undef SECOND
+	virtio_pci_free(other);
+	virtio_device_release(&second.dev);
+	assert_int_equal(find_cap(9, 8), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -461,6 +508,7 @@ int main(void)
 		TEST(device_configuration),
 		TEST(window_in_config_space),
 		TEST(decoding_can_be_off),
+		TEST(memory_window),
 		TEST(set_up_fails_cleanly),
 	};
 
