@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "virtiofs/cred.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
@@ -88,7 +89,10 @@ int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 		return ret;
 	}
 	entry_set(req, parent, &stx, out);
-	return fs_inode_add(req->fs, fd, &stx, &out->nodeid);
+	ret = fs_inode_add(req->fs, fd, &stx, &out->nodeid);
+	if (!ret)
+		out->attr.flags |= fs_dax_flag(req->fs, out->nodeid, &stx);
+	return ret;
 }
 
 /*
@@ -107,8 +111,10 @@ int fs_entry_named(struct fs_req *req, const char *name,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
 		return -errno;
 	entry_set(req, parent, &stx, out);
-	if (fs_inode_known(req->fs, &stx, &out->nodeid))
+	if (fs_inode_known(req->fs, &stx, &out->nodeid)) {
+		out->attr.flags |= fs_dax_flag(req->fs, out->nodeid, &stx);
 		return 0;
+	}
 	fd = fs_open_path(parent->fd, name);
 	return fd < 0 ? fd : fs_entry_fill(req, parent, fd, out);
 }
@@ -148,6 +154,7 @@ static int attr_reply(struct fs_req *req)
 		return ret;
 	out->attr_valid = cache_seconds[req->fs->config.cache];
 	fs_attr_fill(req->fs, &stx, &out->attr);
+	out->attr.flags = fs_dax_flag(req->fs, req->in.nodeid, &stx);
 	return 0;
 }
 
@@ -225,6 +232,7 @@ static int set_size(struct fs_req *req, const struct fuse_setattr_in *in)
 	fd = fs_reopen(req->fs, req->inode, O_WRONLY);
 	if (fd < 0)
 		return fd;
+	fs_dax_opened(req->fs, req->inode);
 	ret = truncate_fd(req, fd, in->size, kill);
 	close(fd);
 	return ret;

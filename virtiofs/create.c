@@ -9,6 +9,7 @@
 
 #include "virtiofs/attr.h"
 #include "virtiofs/cred.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
@@ -152,6 +153,7 @@ static int create_open(struct fs_req *req, const char *name, int flags,
 static int create_finish(struct fs_req *req, int fd, int path)
 {
 	struct create_reply *out = fs_reply(req, sizeof(*out));
+	struct fs_inode *inode;
 	int ret;
 
 	if (path < 0) {
@@ -163,6 +165,10 @@ static int create_finish(struct fs_req *req, int fd, int path)
 		close(fd);
 		return ret;
 	}
+	inode = fs_inode_get(req->fs, out->entry.nodeid);
+	if (inode)
+		fs_dax_opened(req->fs, inode);
+	fs_inode_put(req->fs, inode);
 	out->open.open_flags = fs_open_reply(req->fs);
 	ret = fs_handle_add(req->fs, FS_FILE, fd, out->entry.nodeid,
 			    &out->open.fh);

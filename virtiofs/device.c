@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/evloop.h"
 #include "virtiofs/cred.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/pool.h"
 #include "virtiofs/server.h"
 #include "virtiofs/virtiofs.h"
@@ -19,6 +20,7 @@
 #define QUEUES_MAX (1u + VIRTIOFS_QUEUES_MAX)
 /* Requests on the loop, per turn of it. */
 #define INLINE_BATCH 16u
+#define DAX_CHECK_MS 1000u
 
 /* virtio 1.2, 5.11.4 */
 struct virtio_fs_config_space {
@@ -40,6 +42,7 @@ struct virtiofs_device {
 	struct virtq_chain *chain; /* that it works on */
 	int room_fd;		   /* eventfd: a task is free again */
 	struct evsource room;
+	struct evtimer dax_check; /* while there is a DAX window */
 	/* The loop pops, workers push. Guards dev.queues[i]. */
 	pthread_mutex_t rings[QUEUES_MAX];
 };
@@ -250,6 +253,36 @@ static void on_room(struct evsource *src, uint32_t revents)
 		virtio_device_kick(&fsdev->dev, q);
 }
 
+static void on_dax_check(struct evtimer *timer)
+{
+	struct virtiofs_device *fsdev =
+		container_of(timer, struct virtiofs_device, dax_check);
+
+	fs_dax_check(fsdev->fs);
+	evtimer_start(timer, DAX_CHECK_MS);
+}
+
+static void dax_check_stop(struct virtiofs_device *fsdev)
+{
+	if (fsdev->dax_check.expired)
+		evtimer_release(&fsdev->dax_check);
+	fsdev->dax_check.expired = NULL;
+}
+
+static int dax_check_start(struct virtiofs_device *fsdev)
+{
+	int ret;
+
+	if (!fsdev->dev.window)
+		return 0;
+	ret = evtimer_init(fsdev->dev.loop, &fsdev->dax_check, on_dax_check);
+	if (ret)
+		fsdev->dax_check.expired = NULL;
+	else
+		evtimer_start(&fsdev->dax_check, DAX_CHECK_MS);
+	return ret;
+}
+
 static int fs_activate(struct virtio_device *dev)
 {
 	struct virtiofs_device *fsdev = device_of(dev);
@@ -257,13 +290,16 @@ static int fs_activate(struct virtio_device *dev)
 
 	/* The process has given up privileges since it made the device. */
 	fs_cred_init(fsdev->thread);
-	if (!fsdev->fs->config.workers)
-		return 0;
-	ret = fs_pool_start(&fsdev->pool);
-	if (ret)
+	ret = dax_check_start(fsdev);
+	if (ret || !fsdev->fs->config.workers)
 		return ret;
-	return evsource_add(dev->loop, &fsdev->room, fsdev->room_fd, EPOLLIN,
-			    on_room);
+	ret = fs_pool_start(&fsdev->pool);
+	if (!ret)
+		ret = evsource_add(dev->loop, &fsdev->room, fsdev->room_fd,
+				   EPOLLIN, on_room);
+	if (ret)
+		dax_check_stop(fsdev);
+	return ret;
 }
 
 static void fs_device_reset(struct virtio_device *dev)
@@ -272,6 +308,7 @@ static void fs_device_reset(struct virtio_device *dev)
 
 	fs_pool_drain(&fsdev->pool);
 	evsource_del(&fsdev->room);
+	dax_check_stop(fsdev);
 	virtiofs_reset(fsdev->fs);
 }
 
@@ -281,11 +318,17 @@ static void fs_config_read(struct virtio_device *dev, size_t off, void *dst,
 	memcpy(dst, (const char *)&device_of(dev)->space + off, len);
 }
 
+static bool fs_window_fault(struct virtio_device *dev)
+{
+	return fs_dax_fault(device_of(dev)->fs);
+}
+
 static void fs_device_destroy(struct virtio_device *dev)
 {
 	struct virtiofs_device *fsdev = device_of(dev);
 
 	evsource_del(&fsdev->room);
+	dax_check_stop(fsdev);
 	fs_pool_release(&fsdev->pool);
 	fs_thread_free(fsdev->thread);
 	virtiofs_free(fsdev->fs);
@@ -307,6 +350,7 @@ static const struct virtio_device_ops fs_device_ops = {
 	.reset = fs_device_reset,
 	.config_read = fs_config_read,
 	.destroy = fs_device_destroy,
+	.window_fault = fs_window_fault,
 };
 
 static int config_check(const struct virtiofs_config *config, struct err *err)
@@ -341,6 +385,7 @@ static int device_open(struct virtiofs_device *fsdev,
 	fsdev->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fsdev->room_fd < 0)
 		return err_sys(err, "eventfd");
+	fsdev->dev.window = fs_dax_window(fsdev->fs);
 	ret = fs_pool_init(&fsdev->pool, fsdev->fs, &pool_ops);
 	return ret ? err_ret(err, ret, "workers") : 0;
 }

@@ -117,6 +117,7 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 	inode->key = *key;
 	inode->fd = fd;
 	inode->type = type;
+	atomic_store(&inode->mappable, FS_MAPPABLE_UNKNOWN);
 	inode->nlookup = 0;
 	inode->next = fs->buckets[bucket];
 	fs->buckets[bucket] = inode;

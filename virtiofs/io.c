@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "virtiofs/cred.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
@@ -80,6 +81,8 @@ int fs_open(struct fs_req *req)
 		fs_fsetid_restore(req->thread);
 	if (fd < 0)
 		return fd;
+	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
+		fs_dax_opened(req->fs, req->inode);
 	out->open_flags = fs_open_reply(req->fs);
 	/* Who wrote nothing has no late error to be told of: a close without
 	 * a round trip (FUSE 7.35; unknown to older guests). */

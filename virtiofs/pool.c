@@ -132,6 +132,9 @@ static int worker_start(struct fs_pool *pool, unsigned index)
 	worker->pool = pool;
 	worker->index = index;
 	sigfillset(&all);
+	/* How a page of the DAX window that is gone is met. */
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&worker->thread, NULL, worker_run, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -12,6 +12,7 @@
 #include "virtiofs/attr.h"
 #include "virtiofs/create.h"
 #include "virtiofs/cred.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/dir.h"
 #include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
@@ -97,6 +98,11 @@ static const struct op ops[] = {
 	[FUSE_COPY_FILE_RANGE] = {fs_copy_file_range,
 				  sizeof(struct fuse_copy_file_range_in),
 				  OP_WRITES},
+	/* Whether writing is allowed depends on the arguments. */
+	[FUSE_SETUPMAPPING] = {fs_setupmapping,
+			       sizeof(struct fuse_setupmapping_in), 0},
+	[FUSE_REMOVEMAPPING] = {fs_removemapping,
+				sizeof(struct fuse_removemapping_in), 0},
 	[FUSE_SYNCFS] = {fs_syncfs, sizeof(struct fuse_syncfs_in), 0},
 	[FUSE_TMPFILE] = {fs_tmpfile, sizeof(struct fuse_create_in), OP_WRITES},
 };
@@ -312,6 +318,8 @@ static int request_serve(struct fs_thread *thread,
 	ret = request_run(&req, op);
 	if (nowait && ret == -EAGAIN)
 		return 0;
+	/* The reply may tell the guest of a longer file. */
+	fs_dax_settle(req.fs);
 	if (!silent)
 		*written = reply_send(&req, ret);
 	return 1;

@@ -50,12 +50,21 @@ struct fs_key {
 	uint32_t dev_minor;
 };
 
+/* Whether a file of its file system may be in the DAX window. */
+enum fs_mappable {
+	FS_MAPPABLE_UNKNOWN, /* nobody asked yet */
+	FS_MAPPABLE_NO,
+	FS_MAPPABLE_YES,
+	FS_MAPPABLE_OVERLAY, /* becomes another file when it is written */
+};
+
 struct fs_inode {
 	struct fs_slot slot;
 	struct fs_inode *next; /* in its bucket; guarded by the shard */
 	struct fs_key key;
-	int fd;		  /* O_PATH */
-	mode_t type;	  /* S_IFMT bits; an inode never changes them */
+	int fd;	     /* O_PATH */
+	mode_t type; /* S_IFMT bits; an inode never changes them */
+	_Atomic(enum fs_mappable) mappable;
 	uint64_t nlookup; /* the guest's count; guarded by the shard. While it
 			   * is not 0, the guest has one reference. */
 };
@@ -86,6 +95,8 @@ struct fs_handle {
 	atomic_bool open;   /* the guest has one reference */
 };
 
+struct fs_dax;
+
 struct virtiofs {
 	struct virtiofs_config config; /* without tag and callbacks */
 	int root_fd;
@@ -99,6 +110,7 @@ struct virtiofs {
 	struct fs_inode **buckets;
 	uint32_t nbuckets; /* power of two, at least FS_SHARDS */
 	uint64_t root_id;
+	struct fs_dax *dax; /* NULL: none */
 	pthread_mutex_t fault_lock;
 	struct log_limit faults;
 };

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "virtiofs/attr.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 
@@ -57,6 +58,8 @@ static uint64_t features_wanted(const struct virtiofs_config *config)
 				    FUSE_READDIRPLUS_AUTO);
 	if (config->no_mmap)
 		want &= ~DIRECT_IO_ALLOW_MMAP;
+	if (config->dax_size)
+		want |= FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX;
 	return want;
 }
 
@@ -93,12 +96,15 @@ int fs_init(struct fs_req *req)
 	out->max_write = FS_MAX_WRITE;
 	out->max_pages = FS_MAX_PAGES;
 	out->time_gran = 1;
+	if (session & FUSE_MAP_ALIGNMENT)
+		out->map_alignment = FS_DAX_SHIFT;
 	return 0;
 }
 
 void virtiofs_reset(struct virtiofs *fs)
 {
 	fs_handles_close_all(fs);
+	fs_dax_reset(fs);
 	fs_inodes_forget_all(fs);
 	atomic_store(&fs->session, 0);
 }
@@ -243,6 +249,12 @@ static int server_open(struct virtiofs *fs, struct err *err)
 			       (int)fs->config.cache);
 	if (fs->root_fd < 0)
 		return err_set(err, EBADF, "root directory");
+	if (fs->config.dax_size % FS_DAX_SLOT ||
+	    fs->config.dax_size > FS_DAX_SIZE_MAX)
+		return err_set(err, EINVAL,
+			       "DAX window of %llu bytes: not a multiple of "
+			       "2 MiB up to 32 GiB",
+			       (unsigned long long)fs->config.dax_size);
 	ret = limits_set(&fs->config, err);
 	if (ret)
 		return ret;
@@ -251,6 +263,10 @@ static int server_open(struct virtiofs *fs, struct err *err)
 		ret = fs_handles_init(fs, fs->config.max_handles);
 	if (ret)
 		return err_ret(err, ret, "inode and handle tables");
+	if (fs->config.dax_size)
+		ret = fs_dax_init(fs, fs->config.dax_size);
+	if (ret)
+		return err_ret(err, ret, "DAX window");
 	ret = proc_open(fs, err);
 	return ret ? ret : root_add(fs, err);
 }
@@ -292,6 +308,7 @@ void virtiofs_free(struct virtiofs *fs)
 	}
 	fs_handles_release(fs);
 	fs_inodes_release(fs);
+	fs_dax_release(fs);
 	if (fs->root_fd >= 0)
 		close(fs->root_fd);
 	if (fs->proc_fd >= 0)

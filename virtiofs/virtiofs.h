@@ -23,13 +23,13 @@
  * System calls after activation, besides those of the event loop, by the loop
  * and the workers alike: openat, openat2, close, fcntl (F_DUPFD_CLOEXEC),
  * fchdir, statx, newfstatat, fstatfs, readlinkat, fchmodat, fchownat,
- * utimensat, ftruncate, preadv, preadv2, pwritev2, lseek, fsync, fdatasync,
- * syncfs, fallocate, copy_file_range, getdents64, mkdirat, mknodat, symlinkat,
- * linkat, unlinkat, renameat2, getxattr, setxattr, listxattr, removexattr,
- * capget, capset, setresuid, setresgid, setgroups, write (eventfd), futex. To
- * start a worker: clone3 or clone, mmap, mprotect, rt_sigprocmask,
- * set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap, exit when it
- * ends.
+ * utimensat, ftruncate, mmap, preadv, preadv2, pwritev2, lseek, fsync,
+ * fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat, mknodat,
+ * symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr, listxattr,
+ * removexattr, capget, capset, setresuid, setresgid, setgroups, write
+ * (eventfd), futex. To start a worker: clone3 or clone, mmap, mprotect,
+ * rt_sigprocmask, set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap,
+ * exit when it ends.
  */
 
 #include <stdbool.h>
@@ -76,6 +76,11 @@ struct virtiofs_config {
 	/* Owners by other numbers in the guest; borrowed. NULL: the same. */
 	const struct fs_idmap *uids;
 	const struct fs_idmap *gids;
+	/*
+	 * Bytes of the DAX window, multiple of 2 MiB, up to 32 GiB; 0: none.
+	 * Only machines that can show it to the guest take the device.
+	 */
+	uint64_t dax_size;
 	/* Threads for what may wait for a disk; 0: all runs on the loop. */
 	unsigned workers;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */

@@ -8,8 +8,10 @@
  *		length (2, little-endian), arguments
  *
  * `node` picks a number that is or was valid, or, from 0xf0 on, a made-up one.
- * Opcode 0xff stands for raw bytes instead of a header. The oracle: sanitizers,
- * a reply that fits, and a file beside the tree that never changes.
+ * Opcode 0xff stands for raw bytes instead of a header. Opcode 0xfe changes a
+ * file behind the server's back, 0xfd is the guest's kernel in the DAX window,
+ * 0xfc this process there. The oracle: sanitizers, a reply that fits, a file
+ * beside the tree that never changes, and no way out of the window.
  */
 
 #include <errno.h>
@@ -26,11 +28,13 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "virtiofs/dax.h"
 #include "virtiofs/server.h"
 
 #define RECORD 6u
 #define REQUESTS_MAX 64u
 #define OUT_MAX 8192u
+#define DAX_SLOTS 4u
 
 static char top[64];
 static int top_fd = -1;
@@ -143,6 +147,7 @@ static void session_start(struct fs_thread *thread, struct virtq_chain *chain)
 		.major = 7,
 		.minor = 38,
 		.flags = UINT32_MAX,
+		.flags2 = UINT32_MAX,
 	};
 	const uint8_t record[RECORD] = {FUSE_INIT, 0, 40, 255};
 	const uint8_t lookup[RECORD] = {FUSE_LOOKUP, 1, 40, 255};
@@ -166,6 +171,50 @@ static bool skipped(uint8_t opcode, const uint8_t *args, size_t len)
 	return opcode == FUSE_SYNCFS;
 }
 
+/* The host cuts a file short, or makes it longer. */
+static void file_resize(const uint8_t *record)
+{
+	int fd = openat(top_fd, record[1] & 1 ? "tree/a" : "tree/d/b",
+			O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	/* What the guest made of the name may be anything. */
+	if (fd >= 0 && ftruncate(fd, (off_t)record[2] << 14))
+		BUG_ON(errno != EINVAL);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Any word of the window; both kinds of fault are met and survived. */
+static void window_touch(struct virtiofs *fs, const uint8_t *record)
+{
+	struct mem_window *w = fs_dax_window(fs);
+	volatile uint8_t *at =
+		w->host + (w->size >> 8) * record[1] + (size_t)record[2] * 16;
+
+	if (record[3] & 1)
+		*at = record[3];
+	else
+		(void)*at;
+}
+
+/* Behind the protocol. False: it is a request. */
+static bool happening(struct virtiofs *fs, const uint8_t *record)
+{
+	switch (record[0]) {
+	case 0xfe:
+		file_resize(record);
+		return true;
+	case 0xfd:
+		(void)fs_dax_fault(fs);
+		return true;
+	case 0xfc:
+		window_touch(fs, record);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void requests_run(struct fs_thread *thread, struct virtq_chain *chain,
 			 const uint8_t *data, size_t size)
 {
@@ -174,7 +223,8 @@ static void requests_run(struct fs_thread *thread, struct virtq_chain *chain,
 		const uint8_t *args = data + RECORD;
 
 		len = MIN(len, size - RECORD);
-		if (!skipped(data[0], args, len))
+		if (!happening(thread->fs, data) &&
+		    !skipped(data[0], args, len))
 			request_run(thread, chain, data, args, len);
 		data += RECORD + len;
 		size -= RECORD + len;
@@ -189,6 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.xattr = true,
 		.max_inodes = 32,
 		.max_handles = 16,
+		.dax_size = DAX_SLOTS * FS_DAX_SLOT,
 	};
 	struct virtq_chain *chain = calloc(1, sizeof(*chain));
 	struct fs_thread *thread;
