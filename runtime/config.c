@@ -60,6 +60,7 @@ static const struct key {
 	KEY(overhead_memory, "hypervisor", KIND_UINT, .max = 1u << 20),
 	KEY(virtio_fs_cache, "hypervisor", KIND_CHOICE, .choices = caches),
 	KEY(virtio_fs_workers, NULL, KIND_UINT, .max = 16),
+	KEY(virtio_fs_cache_size, "hypervisor", KIND_UINT, .max = 32u << 10),
 	KEY(internetworking_model, "runtime", KIND_CHOICE, .choices = networks),
 	KEY(disable_seccomp, NULL, KIND_BOOL, .max = 1),
 	KEY(disable_guest_seccomp, "runtime", KIND_BOOL, .max = 1),

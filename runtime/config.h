@@ -31,6 +31,7 @@ struct config {
 
 	char *virtio_fs_cache; /* never, auto, metadata, always */
 	uint32_t virtio_fs_workers;
+	uint32_t virtio_fs_cache_size; /* MiB of the DAX window; 0: none */
 
 	char *internetworking_model; /* tcfilter, none */
 	bool disable_seccomp;	     /* of the sandbox process */

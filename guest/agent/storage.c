@@ -44,11 +44,42 @@ static int mount_fs(const Agent__Storage *s, const char *source,
 	return 0;
 }
 
+static bool is_dax(const char *option)
+{
+	return strncmp(option, "dax", 3) == 0 &&
+	       (option[3] == 0 || option[3] == '=');
+}
+
+/*
+ * DAX only spares memory. A kernel that does not know it, or not per inode, or
+ * a device without a window refuses the mount.
+ */
+static int mount_without_dax(const Agent__Storage *s, struct err *err)
+{
+	AUTO_FREE char **rest = calloc(s->n_options + 1, sizeof(*rest));
+	Agent__Storage plain = *s;
+
+	if (!rest)
+		return err_set(err, ENOMEM, "out of memory");
+	plain.options = rest;
+	plain.n_options = 0;
+	for (size_t i = 0; i < s->n_options; i++) {
+		if (!is_dax(s->options[i]))
+			rest[plain.n_options++] = s->options[i];
+	}
+	if (plain.n_options == s->n_options)
+		return -err->code;
+	log_warn("storage %s: without DAX: %s", s->mount_point, err->text);
+	return mount_fs(&plain, s->source, "virtiofs", err);
+}
+
 static int mount_virtiofs(const Agent__Storage *s, struct err *err)
 {
 	if (s->fstype[0] && strcmp(s->fstype, "virtiofs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
-	return mount_fs(s, s->source, "virtiofs", err);
+	if (mount_fs(s, s->source, "virtiofs", err) == 0)
+		return 0;
+	return err->code == EINVAL ? mount_without_dax(s, err) : -err->code;
 }
 
 /* The value of the option `name`, or NULL. */

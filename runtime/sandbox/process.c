@@ -180,11 +180,18 @@ static int add_share(struct running *r, struct err *err)
 		.posix_acl = true,
 		.announce_submounts = true,
 		.workers = r->params->config->virtio_fs_workers,
+		.dax_size = (uint64_t)r->params->config->virtio_fs_cache_size
+			    << 20,
 		.thread_started = on_thread,
 		.arg = r,
 	};
-	struct virtio_device *dev = virtiofs_device_new(&fs, err);
+	struct virtio_device *dev;
 
+	if (fs.dax_size && !strcmp(r->params->machine, "uml"))
+		return err_set(err, ENOTSUP,
+			       "virtio_fs_cache_size: the uml machine has no "
+			       "DAX");
+	dev = virtiofs_device_new(&fs, err);
 	return dev ? vm_add_device(r->vm, dev, err) : -err->code;
 }
 

@@ -73,6 +73,9 @@ static const struct syscall_rule vcpu_rules[] = {
 	IOCTL(KVM_RUN),
 	IOCTL(KVM_GET_REGS),
 	IOCTL(KVM_GET_SREGS),
+	/* A page of a mapped file that is gone: SIGBUS in the guest. */
+	IOCTL(KVM_GET_VCPU_EVENTS),
+	IOCTL(KVM_SET_VCPU_EVENTS),
 	IOCTL(KVM_IRQFD),
 	IOCTL(KVM_SIGNAL_MSI),
 	IOCTL(KVM_SET_GSI_ROUTING),

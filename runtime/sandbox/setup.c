@@ -128,7 +128,8 @@ static Agent__ReseedRandomDevRequest *reseed_request(void)
 	return r;
 }
 
-static Agent__Storage *share_storage(void)
+/* dax=inode: the device says of which files. */
+static Agent__Storage *share_storage(const struct config *config)
 {
 	Agent__Storage *storage = malloc(sizeof(*storage));
 
@@ -139,10 +140,13 @@ static Agent__Storage *share_storage(void)
 	storage->source = strdup(SANDBOX_SHARE_TAG);
 	storage->fstype = strdup("virtiofs");
 	storage->mount_point = strdup(GUEST_SHARED);
-	storage->options = calloc(1, sizeof(char *));
+	storage->options = calloc(2, sizeof(char *));
 	if (storage->options) {
 		storage->options[0] = strdup("nodev");
 		storage->n_options = 1;
+		if (config->virtio_fs_cache_size)
+			storage->options[storage->n_options++] =
+				strdup("dax=inode");
 	}
 	return storage;
 }
@@ -159,7 +163,7 @@ create_sandbox_request(const struct sandbox *s, const struct container *first)
 	r->hostname = strdup(first->spec->hostname);
 	r->storages = calloc(1, sizeof(void *));
 	if (r->storages) {
-		r->storages[0] = share_storage();
+		r->storages[0] = share_storage(s->args->config);
 		r->n_storages = r->storages[0] ? 1 : 0;
 	}
 	return r;

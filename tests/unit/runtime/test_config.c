@@ -111,6 +111,7 @@ static void test_default_file(void **state)
 	SAME(default_memory);
 	SAME(overhead_memory);
 	SAME(virtio_fs_workers);
+	SAME(virtio_fs_cache_size);
 	SAME(disable_seccomp);
 	SAME(disable_guest_seccomp);
 	SAME(enable_debug);
