@@ -427,6 +427,12 @@ $(B)/integration/e2e/metrics: %: %.o $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Runs in containers, which have no libraries.
+E2E_BINS += $(B)/integration/e2e/dax
+$(B)/integration/e2e/dax: $(B)/integration/e2e/dax.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
 .PHONY: run e2e e2e-parts
 e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS)
 e2e:

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The DAX window of virtio-fs: guests map the page cache of the host.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+volume='.mounts += [{destination: "/data", type: "bind",
+	source: ($work + "/data"), options: ["bind"]}]'
+mib=50
+[ -z "$small" ] || mib=24
+
+# random FILE MIB
+random()
+{
+	dd if=/dev/urandom of="$work/data/$1" bs=1M count="$2" 2>/dev/null
+	sync "$work/data/$1"
+}
+
+# kilobytes NAME FIELD [PATH]: of the sandbox's mappings, of those of PATH.
+kilobytes()
+{
+	awk -v field="$2:" -v path="${3-.}" '
+		/^[0-9a-f]+-[0-9a-f]+ / { counts = $0 ~ path }
+		counts && $1 == field { sum += $2 }
+		END { print sum + 0 }' "/proc/$(sandbox_of "$1")/smaps"
+}
+
+# within DESCRIPTION NUMBER LEAST MOST
+within()
+{
+	if [ "$2" -ge "$3" ] && [ "$2" -le "$4" ]; then
+		pass "$1"
+	else
+		fail "$1" "got: $2, wanted: $3 to $4"
+	fi
+}
+
+one_copy()
+{
+	local size=$((mib * 1024)) sum name ram_one ram_two cached before
+
+	random big "$mib"
+	sum=$("$release/integration/e2e/dax" sum "$work/data/big")
+	# Not in memory, but for what the guests have of it.
+	echo 1 >/proc/sys/vm/drop_caches
+	before=$(awk '/^Cached:/ { print $2 }' /proc/meminfo)
+	ram_one=$(kilobytes one Rss guest-ram)
+	ram_two=$(kilobytes two Rss guest-ram)
+	for name in one two; do
+		guest_is "guest $name maps the file" $name \
+			'/bin/dax sum /data/big' "$sum"
+		guest_is "guest $name reads the file" $name \
+			'md5sum </data/big' "$(md5sum <"$work/data/big")"
+	done
+	cached=$(awk '/^Cached:/ { print $2 }' /proc/meminfo)
+	echo "# a file of $size KiB: page cache $((cached - before)) KiB more," \
+		"Pss $(kilobytes one Pss data/big) + $(kilobytes two Pss \
+			data/big) KiB, guest RAM" \
+		"$(($(kilobytes one Rss guest-ram) - ram_one)) +" \
+		"$(($(kilobytes two Rss guest-ram) - ram_two)) KiB more"
+	within 'guest one has all of it mapped' \
+		"$(kilobytes one Rss data/big)" "$size" "$size"
+	within 'guest two as well' \
+		"$(kilobytes two Rss data/big)" "$size" "$size"
+	within 'together they have one copy' \
+		$(($(kilobytes one Pss data/big) + \
+			$(kilobytes two Pss data/big))) \
+		$((size - 64)) $((size + 64))
+	within 'of which the host has no second one' $((cached - before)) \
+		$((size * 9 / 10)) $((size * 3 / 2))
+	within 'nor guest one, in its own memory' \
+		$(($(kilobytes one Rss guest-ram) - ram_one)) 0 $((size / 4))
+	within 'nor guest two' \
+		$(($(kilobytes two Rss guest-ram) - ram_two)) 0 $((size / 4))
+}
+
+# Six times what the window holds at once.
+small_window()
+{
+	local file
+
+	for file in 1 2 3; do
+		random "w$file" 32
+	done
+	guest_is 'more files than the window holds' one \
+		'cat /data/w1 /data/w2 /data/w3 | md5sum' \
+		"$(cat "$work"/data/w[123] | md5sum)"
+	rm "$work"/data/w[123]
+}
+
+changes()
+{
+	random change 3
+	random more 1
+	cp "$work/data/change" "$work/data/wanted"
+	"$release/integration/e2e/dax" change "$work/data/wanted"
+	cat "$work/data/more" >>"$work/data/wanted"
+	guest_ok 'a guest writes to a mapped file' one \
+		'/bin/dax change /data/change'
+	guest_ok 'and appends to it out of a mapping' one \
+		'/bin/dax append /data/more /data/change'
+	succeeds 'the host sees it all' \
+		cmp "$work/data/change" "$work/data/wanted"
+	guest_is 'so does the other guest' two \
+		'cmp /data/change /data/wanted && echo same' same
+}
+
+cut_short()
+{
+	random short 4
+	guest_is 'a guest holds a file' one 'cd /dev/shm; mkfifo go said
+		/bin/dax hold /data/short <>go 1<>said 2>&1 &
+		read -r line <said; echo "${line% *}"' held
+	truncate -s 8192 "$work/data/short"
+	guest_is 'which is cut short: SIGBUS, and zeros for read(2)' one \
+		'cd /dev/shm; echo go >go; read -r line <said; echo "$line"' \
+		'SIGBUS, read nothing but zeros'
+	guest_is 'and the guest lives' one 'wc -c </data/short' 8192
+	random short 4
+	happens 'the file comes back' guest one \
+		"[ \$(/bin/dax sum /data/short) = \
+			$("$release/integration/e2e/dax" sum \
+				"$work/data/short") ]"
+}
+
+mkdir "$work/data"
+if [ "$machine" != kvm ]; then
+	configure '.virtio_fs_cache_size = 64'
+	bundle refused
+	refuses 'there is none on the uml machine' \
+		'virtio_fs_cache_size: the uml machine has no DAX' \
+		nacre create --bundle "$work/refused" "$tag-refused"
+	exit
+fi
+
+configure '.virtio_fs_cache_size = 64'
+for name in one two; do
+	bundle $name "$volume"
+	cp "$release/integration/e2e/dax" "$work/$name/rootfs/bin/dax"
+	up $name
+done
+guest_is 'the share is mounted with DAX' one \
+	'grep -c "^[^ ]* / virtiofs .*dax=inode" /proc/mounts' 1
+one_copy
+small_window
+changes
+cut_short
