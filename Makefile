@@ -70,6 +70,7 @@ VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 	virtio/vsock_stream virtio/iov virtio/net virtio/net_rx
 
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
+VMM += virtio/inflight virtio/vhost_user_inflight
 VMM += virtio/vhost_user virtio/vhost_user_msg virtio/vhost_user_mem \
 	virtio/vhost_user_ring virtio/vhost_user_call
 VMM += core/iobus core/vm_devices hw/serial hw/power acpi/aml acpi/tables \
@@ -119,7 +120,8 @@ TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
-	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile
+	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
+	vmm/virtio/test_vhost_user_inflight
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \

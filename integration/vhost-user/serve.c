@@ -193,6 +193,7 @@ static void accept_ready(struct evsource *src, uint32_t revents)
 	struct server *s = container_of(src, struct server, listener);
 	const struct vhost_user_options options = {
 		.memory_fd = -1,
+		.inflight = true,
 		.closed = disconnected,
 		.arg = s,
 	};

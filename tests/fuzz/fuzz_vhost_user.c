@@ -23,6 +23,8 @@
 #include "vmm/virtio/vhost_user_msg.h"
 
 #define RAM 0x10000u
+/* Requests in flight: two rings of up to 64 entries. */
+#define NOTES 4096u
 #define GPA 0x1000ull
 #define USER 0x7000000ull
 
@@ -34,6 +36,7 @@ enum {
 	FD_CALL,
 	FD_SOCKET,
 	FD_PIPE,
+	FD_INFLIGHT,
 	FD_KINDS
 };
 
@@ -45,6 +48,7 @@ static struct {
 	int fds[FD_KINDS];
 	int peer; /* of FD_SOCKET */
 	int pipe;
+	uint8_t *notes; /* of FD_INFLIGHT */
 	int sock;
 	bool closed;
 } fe;
@@ -85,6 +89,13 @@ static void set_up(void)
 	BUG_ON(pipe2(pipes, O_NONBLOCK) < 0);
 	fe.fds[FD_PIPE] = pipes[0];
 	fe.pipe = pipes[1];
+	fe.fds[FD_INFLIGHT] =
+		memfd_create("notes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	BUG_ON(ftruncate(fe.fds[FD_INFLIGHT], NOTES) < 0);
+	BUG_ON(fcntl(fe.fds[FD_INFLIGHT], F_ADD_SEALS, F_SEAL_SHRINK) < 0);
+	fe.notes = mmap(NULL, NOTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			fe.fds[FD_INFLIGHT], 0);
+	BUG_ON(fe.notes == MAP_FAILED);
 }
 
 static void run(void)
@@ -133,12 +144,20 @@ static void good_state(uint32_t request, uint32_t index, uint32_t num)
 static void working_rings(uint64_t protocol)
 {
 	struct vu_memory m = {.count = 1, .regions = {{GPA, RAM, USER, 0}}};
+	const struct vu_inflight notes = {
+		.mmap_size = NOTES,
+		.num_queues = 2,
+		.queue_size = 16,
+	};
 	uint32_t q;
 
 	good_u64(VU_SET_PROTOCOL_FEATURES, protocol, -1);
 	good_u64(VU_SET_FEATURES, VIRTIO_F_VERSION_1 | VU_F_PROTOCOL_FEATURES,
 		 -1);
 	good(VU_SET_MEM_TABLE, &m, 8 + 32, fe.fds[FD_MEMORY]);
+	if (protocol & VU_PROTOCOL_F_INFLIGHT_SHMFD)
+		good(VU_SET_INFLIGHT_FD, &notes, sizeof(notes),
+		     fe.fds[FD_INFLIGHT]);
 	for (q = 0; q < 2; q++) {
 		struct vu_vring_addr addr = {
 			.index = q,
@@ -171,9 +190,12 @@ static size_t step(const uint8_t *data, size_t size)
 		return size;
 	len = MIN(len, size - 4);
 	switch (data[0] % 8) {
-	case 0: /* guest memory */
-		memcpy(fe.ram + (data[2] | (data[3] & 0x1f) << 8), data + 4,
-		       len);
+	case 0: /* guest memory, or notes */
+		if (data[3] & 0x80)
+			memcpy(fe.notes + data[2] * 8, data + 4, len);
+		else
+			memcpy(fe.ram + (data[2] | (data[3] & 0x1f) << 8),
+			       data + 4, len);
 		break;
 	case 1:
 		if (write(fe.fds[FD_KICK], &one, sizeof(one)) < 0)
@@ -210,8 +232,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	memset(fe.ram, 0, RAM);
+	memset(fe.notes, 0, NOTES);
 	fe.closed = false;
 	options.inband = data[0] & 1;
+	options.inflight = data[0] & 16;
 	if (data[0] & 2)
 		options.memory_fd = fe.fds[FD_MEMORY];
 	BUG_ON(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0);
@@ -219,11 +243,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fe.vu = vhost_user_new(fe.loop, fe.dev, sv[0], &options, &err);
 	BUG_ON(!fe.vu);
 	if (data[0] & 4)
-		working_rings((data[0] & 8 ? VU_PROTOCOL_F_REPLY_ACK : 0) |
-			      VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_CONFIG |
-			      VU_PROTOCOL_F_STATUS |
-			      VU_PROTOCOL_F_RESET_DEVICE |
-			      (data[0] & 1 ? VU_PROTOCOL_F_INBAND : 0));
+		working_rings(
+			(data[0] & 8 ? VU_PROTOCOL_F_REPLY_ACK : 0) |
+			VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_CONFIG |
+			VU_PROTOCOL_F_STATUS | VU_PROTOCOL_F_RESET_DEVICE |
+			(data[0] & 16 ? VU_PROTOCOL_F_INFLIGHT_SHMFD : 0) |
+			(data[0] & 1 ? VU_PROTOCOL_F_INBAND : 0));
 	data++;
 	size--;
 	while (size > 1 && !fe.closed) {

@@ -70,6 +70,7 @@ static void accept_ready(struct evsource *src, uint32_t revents)
 	struct server *s = container_of(src, struct server, listener);
 	const struct vhost_user_options options = {
 		.memory_fd = -1,
+		.inflight = true,
 		.no_config = !s->options->tag_given,
 		.closed = disconnected,
 		.arg = s,

@@ -17,8 +17,9 @@
 #include "vmm/virtio/device.h"
 
 #define QUEUE_SIZE 256u
-/* Header and status take a segment each. */
-#define SEG_MAX (QUEUE_SIZE - 2)
+/* Header and status take a segment each, of a ring that may be smaller than
+ * ours: QEMU's has 128 entries, and Linux does not look. */
+#define SEG_MAX (128u - 2)
 /* Completions that wait for one interrupt, at most. */
 #define SIGNAL_BATCH 16u
 

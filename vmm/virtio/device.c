@@ -51,9 +51,7 @@ static void stop_queues(struct virtio_device *dev)
 	unsigned i;
 
 	for (i = 0; i < dev->nqueues; i++) {
-		const struct virtq *q = &dev->queues[i];
-
-		dev->stopped_at[i] = (uint16_t)(q->next_avail - q->inflight);
+		dev->stopped_at[i] = virtq_position(&dev->queues[i]);
 		virtq_stop(&dev->queues[i]);
 		dev->queues[i].size = dev->queue_max[i];
 	}

@@ -141,11 +141,21 @@ int virtq_start(struct virtq *q, const struct guestmem *mem, uint64_t features)
 	q->event_idx = (features & VIRTIO_RING_F_EVENT_IDX) != 0;
 	q->next_avail = q->resume ? q->base : 0;
 	q->next_used = q->resume ? load16(&((struct ring_used *)used)->idx) : 0;
+	if (q->track && inflight_start(q->track, q->map, q->size, q->next_used,
+				       &q->next_avail) < 0)
+		return -EINVAL;
 	q->signalled_used = q->next_used;
 	q->signalled_valid = false;
 	q->inflight = 0;
 	q->started = true;
 	return 0;
+}
+
+uint16_t virtq_position(const struct virtq *q)
+{
+	unsigned waiting = q->track ? inflight_waiting(q->track) : 0;
+
+	return (uint16_t)(q->next_avail - q->inflight - waiting);
 }
 
 void virtq_stop(struct virtq *q)
@@ -245,23 +255,38 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 	}
 }
 
-int virtq_pop(struct virtq *q, struct virtq_chain *chain)
+/* 1: there is one, in *head; 0: none; -EPROTO. */
+static int head_next(const struct virtq *q, bool *again, uint16_t *head)
 {
 	const struct ring_avail *avail = q->avail;
 	uint16_t pending;
+
+	*again = q->track && inflight_waiting(q->track) > 0;
+	if (*again) {
+		*head = inflight_first(q->track);
+	} else {
+		pending = (uint16_t)(avail_idx(q) - q->next_avail);
+		if (pending == 0)
+			return 0;
+		if (pending > q->size)
+			return -EPROTO;
+		*head = load16(&avail->ring[q->next_avail & ring_mask(q)]);
+	}
+	/* A chain has a descriptor at least, so a driver that does not hand
+	 * out one twice has at most `size` requests with the device. */
+	return q->inflight >= q->size ? -EPROTO : 1;
+}
+
+int virtq_pop(struct virtq *q, struct virtq_chain *chain)
+{
+	bool again;
 	int rc;
 
 	if (!q->started)
 		return 0;
-	pending = (uint16_t)(avail_idx(q) - q->next_avail);
-	if (pending == 0)
-		return 0;
-	/* A chain has a descriptor at least, so a driver that does not hand
-	 * out one twice has at most `size` requests with the device. */
-	if (pending > q->size || q->inflight >= q->size)
-		return -EPROTO;
-
-	chain->head = load16(&avail->ring[q->next_avail & ring_mask(q)]);
+	rc = head_next(q, &again, &chain->head);
+	if (rc <= 0)
+		return rc;
 	chain->nread = 0;
 	chain->nwrite = 0;
 	chain->read_len = 0;
@@ -269,7 +294,10 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 	rc = chain_walk(q, chain);
 	if (rc < 0)
 		return rc;
-	q->next_avail++;
+	if (q->track)
+		inflight_take(q->track, chain->head, again);
+	if (!again)
+		q->next_avail++;
 	q->inflight++;
 	return 1;
 }
@@ -277,7 +305,8 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 void virtq_unpop(struct virtq *q)
 {
 	BUG_ON(!q->started || q->inflight == 0);
-	q->next_avail--;
+	if (!q->track || !inflight_give_back(q->track))
+		q->next_avail--;
 	q->inflight--;
 }
 
@@ -290,11 +319,15 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 	elem = &used->ring[q->next_used & ring_mask(q)];
 	__atomic_store_n(&elem->id.raw, htole32(head), __ATOMIC_RELAXED);
 	__atomic_store_n(&elem->len.raw, htole32(len), __ATOMIC_RELAXED);
+	if (q->track)
+		inflight_completes(q->track, head);
 	q->next_used++;
 	q->inflight--;
 	/* Release: what idx makes visible is complete (2.7.8.2). */
 	__atomic_store_n(&used->idx.raw, htole16(q->next_used),
 			 __ATOMIC_RELEASE);
+	if (q->track)
+		inflight_completed(q->track, head, q->next_used);
 }
 
 bool virtq_wants_signal(struct virtq *q)
@@ -330,7 +363,8 @@ bool virtq_enable_kick(struct virtq *q)
 		store16(&used->flags, 0);
 	/* Our wish must be out before avail.idx is read again (2.7.10.1). */
 	full_barrier();
-	return avail_idx(q) != q->next_avail;
+	return avail_idx(q) != q->next_avail ||
+	       (q->track && inflight_waiting(q->track) > 0);
 }
 
 void virtq_disable_kick(struct virtq *q)

@@ -28,6 +28,7 @@
 
 #include "base/compiler.h"
 #include "vmm/core/guestmem.h"
+#include "vmm/virtio/inflight.h"
 
 #define VIRTQ_SIZE_MAX 1024u
 /* Segments of one request; longer chains are refused with -EPROTO. */
@@ -44,6 +45,10 @@ struct virtq {
 	 * is the next avail index, the used index is read from the ring. */
 	bool resume;
 	uint16_t base;
+	/* Where requests are noted that the device has, and what is kept of
+	 * it here; both NULL: nowhere. */
+	struct inflight_map *map;
+	struct virtq_inflight *track;
 
 	/* Set by virtq_start. */
 	bool started;
@@ -78,6 +83,9 @@ struct virtq_chain {
  * -EINVAL: registers that break a rule. */
 int virtq_start(struct virtq *q, const struct guestmem *mem,
 		uint64_t features) MUST_CHECK;
+/* The avail index of the first request that was not completed; of a queue
+ * that has nothing in flight. */
+uint16_t virtq_position(const struct virtq *q);
 /* Back to reset values: all zero. */
 void virtq_stop(struct virtq *q);
 

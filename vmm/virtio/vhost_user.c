@@ -18,6 +18,7 @@ static uint64_t protocol_offered(const struct vhost_user *vu)
 	       VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_RESET_DEVICE |
 	       VU_PROTOCOL_F_STATUS |
 	       (vu->options.no_config ? 0 : VU_PROTOCOL_F_CONFIG) |
+	       (vu->options.inflight ? VU_PROTOCOL_F_INFLIGHT_SHMFD : 0) |
 	       (vu->options.inband ? VU_PROTOCOL_F_INBAND : 0);
 }
 
@@ -184,6 +185,10 @@ struct request {
 	.min = sizeof(struct vu_vring_state), \
 	.max = sizeof(struct vu_vring_state)
 #define CONFIG .min = CONFIG_HEAD, .max = sizeof(struct vu_config)
+/* With or without the padding. */
+#define INFLIGHT                                      \
+	.min = offsetof(struct vu_inflight, padding), \
+	.max = sizeof(struct vu_inflight)
 
 /* clang-format off */
 static const struct request requests[] = {
@@ -215,6 +220,10 @@ static const struct request requests[] = {
 	.needs = VU_PROTOCOL_F_CONFIG},
 [VU_SET_CONFIG] = {"SET_CONFIG", set_config, CONFIG,
 	.needs = VU_PROTOCOL_F_CONFIG},
+[VU_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", vu_get_inflight_fd, INFLIGHT,
+	.replies = true, .needs = VU_PROTOCOL_F_INFLIGHT_SHMFD},
+[VU_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", vu_set_inflight_fd, INFLIGHT,
+	.nfds = 1, .needs = VU_PROTOCOL_F_INFLIGHT_SHMFD},
 [VU_RESET_DEVICE] = {"RESET_DEVICE", reset_device, NONE,
 	.needs = VU_PROTOCOL_F_RESET_DEVICE},
 [VU_VRING_KICK] = {"VRING_KICK", vu_vring_kick, STATE,
@@ -246,6 +255,12 @@ static int handle(struct vhost_user *vu, const struct request *r,
 	return r->handle(vu, msg);
 }
 
+static void drop_reply_fd(struct vhost_user *vu)
+{
+	if (vu->reply_fd >= 0)
+		close(steal_fd(&vu->reply_fd));
+}
+
 /*
  * 0, or -errno: the connection is to be closed. A request that fails is
  * refused by its reply when the front-end asked for one; otherwise it would
@@ -274,7 +289,10 @@ static int dispatch(struct vhost_user *vu)
 		return 0;
 	/* User-mode Linux compares the flags for equality. */
 	msg->header.flags = VU_VERSION | VU_FLAG_REPLY;
-	return vu_msg_send(vu->conn.fd, &msg->header, &msg->payload);
+	rc = vu_msg_send(vu->conn.fd, &msg->header, &msg->payload,
+			 vu->reply_fd);
+	drop_reply_fd(vu);
+	return rc;
 }
 
 /* The connection. ------------------------------------------------------- */
@@ -289,6 +307,7 @@ static void shut(struct vhost_user *vu)
 	vu_msg_release(&vu->msg);
 	evsource_del(&vu->conn);
 	close(fd);
+	vu_inflight_release(vu);
 	vu_mem_release(vu);
 }
 
@@ -340,6 +359,7 @@ struct vhost_user *vhost_user_new(struct evloop *loop,
 	vu->backend_fd = -1;
 	vu->retry.fd = -1;
 	vu->conn.fd = -1;
+	vu->reply_fd = -1;
 	vu_msg_init(&vu->msg);
 	guestmem_init(&vu->mem);
 	pthread_mutex_init(&vu->call_lock, NULL);

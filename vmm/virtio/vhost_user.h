@@ -26,6 +26,9 @@ struct vhost_user_options {
 	/* Offer notifications as messages instead of by descriptor. Costs a
 	 * round trip each where the front-end wants replies. */
 	bool inband;
+	/* Offer to note requests in memory that the front-end keeps, so that
+	 * the next of us goes on with them when this one is killed. */
+	bool inflight;
 	/* Do not offer the configuration space: the front-end has its own. */
 	bool no_config;
 	/*

@@ -38,7 +38,7 @@ static bool tell(struct vhost_user *vu, uint32_t request, uint32_t index)
 
 	if (request != VU_BACKEND_CONFIG_CHANGE)
 		header.size = sizeof(state);
-	return vu_msg_send(vu->backend_fd, &header, &state) != -EAGAIN;
+	return vu_msg_send(vu->backend_fd, &header, &state, -1) != -EAGAIN;
 }
 
 static void ask_for_retry(struct vhost_user *vu)

@@ -17,10 +17,11 @@ struct vu_ring {
 	uint16_t base;
 	struct vu_vring_addr addr;
 	bool addr_set;
-	bool started;	      /* kick descriptor given or kicked in band */
-	bool enabled;	      /* VRING_ENABLE, or not asked for */
-	bool disabled;	      /* by VRING_ENABLE, so it is not waited for */
-	struct evsource kick; /* owns its fd */
+	bool started;  /* kick descriptor given or kicked in band */
+	bool enabled;  /* VRING_ENABLE, or not asked for */
+	bool disabled; /* by VRING_ENABLE, so it is not waited for */
+	struct virtq_inflight track; /* of the queue, while it runs */
+	struct evsource kick;	     /* owns its fd */
 
 	/* Under vu->call_lock, since devices signal from any thread. */
 	int call_fd;
@@ -47,6 +48,12 @@ struct vhost_user {
 	struct guestmem mem;
 	struct vu_region regions[VU_REGIONS_MAX]; /* as mem.regions */
 
+	uint8_t *inflight; /* mapped; NULL: requests are not noted */
+	size_t inflight_len;
+	unsigned inflight_queues;
+	uint16_t inflight_size;
+	int reply_fd; /* goes with the reply under way; -1: none */
+
 	bool running; /* the device was activated */
 	struct vu_ring rings[VIRTIO_QUEUES_MAX];
 
@@ -64,6 +71,14 @@ int vu_set_mem_table(struct vhost_user *vu, struct vu_msg *msg);
 void vu_mem_release(struct vhost_user *vu);
 /* -EFAULT: no region holds this address. */
 int vu_to_gpa(const struct vhost_user *vu, uint64_t user, uint64_t *gpa);
+
+/* vhost_user_inflight.c */
+int vu_get_inflight_fd(struct vhost_user *vu, struct vu_msg *msg);
+int vu_set_inflight_fd(struct vhost_user *vu, struct vu_msg *msg);
+/* Of a ring; NULL: it has none. */
+struct inflight_map *vu_inflight_map(const struct vhost_user *vu, unsigned q);
+/* The device must not run. */
+void vu_inflight_release(struct vhost_user *vu);
 
 /* vhost_user_ring.c */
 void vu_rings_init(struct vhost_user *vu);

@@ -15,6 +15,7 @@ _Static_assert(HEADER == 12, "on the wire");
 _Static_assert(sizeof(struct vu_vring_addr) == 40, "on the wire");
 _Static_assert(sizeof(struct vu_memory) == 8 + 32 * VU_REGIONS_MAX,
 	       "on the wire");
+_Static_assert(sizeof(struct vu_inflight) == 24, "on the wire");
 _Static_assert(sizeof(struct vu_config) == 12 + VU_CONFIG_MAX, "on the wire");
 
 void vu_msg_init(struct vu_msg *msg)
@@ -79,7 +80,8 @@ int vu_msg_receive(int sock, struct vu_msg *msg)
 	return 1;
 }
 
-int vu_msg_send(int sock, const struct vu_header *header, const void *payload)
+int vu_msg_send(int sock, const struct vu_header *header, const void *payload,
+		int fd)
 {
 	uint8_t buf[HEADER + VU_PAYLOAD_MAX];
 	size_t len = HEADER + header->size;
@@ -89,7 +91,7 @@ int vu_msg_send(int sock, const struct vu_header *header, const void *payload)
 	memcpy(buf, header, HEADER);
 	if (header->size > 0)
 		memcpy(buf + HEADER, payload, header->size);
-	n = fd_send(sock, buf, len, NULL, 0, MSG_DONTWAIT);
+	n = fd_send(sock, buf, len, &fd, fd >= 0 ? 1 : 0, MSG_DONTWAIT);
 	if (n < 0)
 		return (int)n;
 	/* A message cut in two cannot be taken back. */

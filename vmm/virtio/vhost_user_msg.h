@@ -32,6 +32,8 @@ enum vu_request {
 	VU_SET_BACKEND_REQ_FD = 21,
 	VU_GET_CONFIG = 24,
 	VU_SET_CONFIG = 25,
+	VU_GET_INFLIGHT_FD = 31,
+	VU_SET_INFLIGHT_FD = 32,
 	VU_RESET_DEVICE = 34,
 	VU_VRING_KICK = 35,
 	VU_SET_STATUS = 39,
@@ -57,6 +59,7 @@ enum vu_flags {
 #define VU_PROTOCOL_F_REPLY_ACK (1ull << 3)
 #define VU_PROTOCOL_F_BACKEND_REQ (1ull << 5)
 #define VU_PROTOCOL_F_CONFIG (1ull << 9)
+#define VU_PROTOCOL_F_INFLIGHT_SHMFD (1ull << 12)
 #define VU_PROTOCOL_F_RESET_DEVICE (1ull << 13)
 #define VU_PROTOCOL_F_INBAND (1ull << 14)
 #define VU_PROTOCOL_F_STATUS (1ull << 16)
@@ -110,12 +113,21 @@ struct vu_config {
 	uint8_t bytes[VU_CONFIG_MAX];
 };
 
+struct vu_inflight {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t num_queues;
+	uint16_t queue_size;
+	uint32_t padding;
+};
+
 union vu_payload {
 	uint64_t u64;
 	struct vu_vring_state state;
 	struct vu_vring_addr addr;
 	struct vu_memory memory;
 	struct vu_config config;
+	struct vu_inflight inflight;
 	uint8_t bytes[VU_PAYLOAD_MAX];
 };
 
@@ -138,8 +150,9 @@ int vu_msg_take_fd(struct vu_msg *msg, unsigned i);
  * gone, -EPROTO it broke the protocol, or another -errno. Never blocks.
  */
 int vu_msg_receive(int sock, struct vu_msg *msg) MUST_CHECK;
-/* Never blocks: -EAGAIN when the peer does not read. */
-int vu_msg_send(int sock, const struct vu_header *header,
-		const void *payload) MUST_CHECK;
+/* Never blocks: -EAGAIN when the peer does not read. fd: borrowed, goes along;
+ * -1: none. */
+int vu_msg_send(int sock, const struct vu_header *header, const void *payload,
+		int fd) MUST_CHECK;
 
 #endif

@@ -87,12 +87,14 @@ static bool coming(const struct vu_ring *ring)
 /* The registers a driver would have written. */
 static int registers(const struct vu_ring *ring, struct virtq *regs)
 {
-	const struct vhost_user *vu = ring->vu;
+	struct vhost_user *vu = ring->vu;
 
 	memset(regs, 0, sizeof(*regs));
 	regs->size = ring->size;
 	regs->resume = true;
 	regs->base = ring->base;
+	regs->map = vu_inflight_map(vu, index_of(ring));
+	regs->track = regs->map ? &vu->rings[index_of(ring)].track : NULL;
 	regs->enabled = true;
 	if (vu_to_gpa(vu, ring->addr.desc, &regs->desc_gpa) < 0 ||
 	    vu_to_gpa(vu, ring->addr.avail, &regs->avail_gpa) < 0 ||
@@ -184,6 +186,16 @@ static int start_late(struct vu_ring *ring)
 	return virtio_device_start_queue(ring->vu->dev, index_of(ring), &regs);
 }
 
+/* Before the first kick: nothing was taken yet. */
+static void say_taken_over(const struct vu_ring *ring)
+{
+	unsigned n = inflight_waiting(&ring->track);
+
+	if (ring->vu->dev->queues[index_of(ring)].track && n > 0)
+		log_info("vhost-user %s: ring %u: %u requests taken over",
+			 ring->vu->dev->ops->name, index_of(ring), n);
+}
+
 int vu_start_ready(struct vhost_user *vu, bool now)
 {
 	struct virtio_device *dev = vu->dev;
@@ -213,6 +225,7 @@ int vu_start_ready(struct vhost_user *vu, bool now)
 			if (rc < 0)
 				return rc;
 		}
+		say_taken_over(&vu->rings[i]);
 		/* Kicks from before, or for another device, are lost. */
 		virtio_device_kick(dev, i);
 	}

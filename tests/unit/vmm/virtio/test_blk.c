@@ -389,7 +389,7 @@ static void config_space(void **state)
 	virtio_device_config_read(d->dev, 0, &capacity, 8);
 	assert_int_equal(le64toh(capacity), SECTORS);
 	virtio_device_config_read(d->dev, 12, &seg_max, 4);
-	assert_int_equal(le32toh(seg_max), 254);
+	assert_int_equal(le32toh(seg_max), 126);
 	test_driver_free(d);
 }
 
