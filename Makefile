@@ -320,6 +320,10 @@ $(B)/integration/virtiofs/conform: \
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 
+$(B)/integration/virtiofs/fsprobe: $(B)/integration/virtiofs/fsprobe.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -o $@ $^
+
 $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
@@ -351,7 +355,8 @@ VHOST_USER := integration/vhost-user
 
 .PHONY: vhost-user-bins vhost-user-guest
 vhost-user-bins: $(B)/$(VHOST_USER)/serve
-vhost-user-guest: $(B)/$(VHOST_USER)/guest.img $(B)/vmlinux
+vhost-user-guest: $(B)/$(VHOST_USER)/guest.img $(B)/$(VHOST_USER)/shell.img \
+	$(B)/vmlinux
 
 $(B)/$(VHOST_USER)/serve: $(B)/$(VHOST_USER)/serve.o $(LINK_virtiofs)
 	$(call say,LD,$@)
@@ -367,6 +372,17 @@ $(B)/$(VHOST_USER)/guest.img: $(VHOST_USER)/init $(B)/$(VHOST_USER)/stream
 	$(Q)rm -rf $@.d && mkdir -p $@.d/bin $@.d/proc $@.d/sys $@.d/dev
 	$(Q)cp $(VHOST_USER)/init $@.d
 	$(Q)cp $$(command -v busybox) $(B)/$(VHOST_USER)/stream $@.d/bin
+	$(Q)(cd $@.d && find . | cpio --quiet -o -H newc -R 0:0) >$@
+	$(Q)rm -r $@.d
+
+# Takes commands: for nacre-virtiofsd, and its benchmark.
+SHELL_BINS := $(addprefix $(B)/integration/virtiofs/,conform fsx fsprobe)
+
+$(B)/$(VHOST_USER)/shell.img: $(VHOST_USER)/shell $(SHELL_BINS)
+	$(call say,IMAGE,$@)
+	$(Q)rm -rf $@.d && mkdir -p $@.d/bin $@.d/proc $@.d/sys $@.d/dev
+	$(Q)cp $(VHOST_USER)/shell $@.d/init
+	$(Q)cp $$(command -v busybox) $(SHELL_BINS) $@.d/bin
 	$(Q)(cd $@.d && find . | cpio --quiet -o -H newc -R 0:0) >$@
 	$(Q)rm -r $@.d
 
