@@ -166,6 +166,49 @@ static int seal_later(struct mounts_context *ctx, const Oci__Mount *m,
 	return 0;
 }
 
+/*
+ * sysfs belongs to the network namespace, and only who has rights over that
+ * may mount it. In a user namespace with the guest's network it is the guest's
+ * own tree, of which the control groups stay out of sight.
+ */
+static int bind_sysfs(const struct mounts_context *ctx, const Oci__Mount *m,
+		      int target, unsigned long flags, struct err *err)
+{
+	static const struct {
+		unsigned long ms;
+		uint64_t attr;
+	} all[] = {
+		{MS_RDONLY, MOUNT_ATTR_RDONLY},
+		{MS_NOSUID, MOUNT_ATTR_NOSUID},
+		{MS_NODEV, MOUNT_ATTR_NODEV},
+		{MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+	};
+	struct mount_attr attr = {0};
+	AUTO_FD int top = -1, groups = -1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (flags & all[i].ms)
+			attr.attr_set |= all[i].attr;
+	}
+	/* All of it: what lies below is locked to it (mount_namespaces(7)). */
+	if (mount("/sys", fd_path(target).text, NULL, MS_BIND | MS_REC, NULL) <
+	    0)
+		return err_sys(err, "bind /sys");
+	top = reopen(ctx, m, err);
+	if (top < 0)
+		return top;
+	if (syscall(SYS_mount_setattr, top, "", AT_EMPTY_PATH | AT_RECURSIVE,
+		    &attr, sizeof(attr)) < 0)
+		return err_sys(err, "bind /sys: mount_setattr");
+	groups = rootfs_open(top, "fs/cgroup", RESOLVE_NO_SYMLINKS);
+	if (groups < 0)
+		return 0;
+	if (mount("tmpfs", fd_path(groups).text, "tmpfs",
+		  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k") < 0)
+		return err_sys(err, "bind /sys: hiding fs/cgroup");
+	return 0;
+}
+
 static int do_mount(struct mounts_context *ctx, const Oci__Mount *m,
 		    const char *type, const struct mount_options *o,
 		    struct err *err)
@@ -190,8 +233,11 @@ static int do_mount(struct mounts_context *ctx, const Oci__Mount *m,
 	}
 	if (mount(source, fd_path(target).text, type,
 		  later ? flags & ~(unsigned long)MS_RDONLY : flags,
-		  o->data) < 0)
+		  o->data) < 0) {
+		if (errno == EPERM && strcmp(type, "sysfs") == 0)
+			return bind_sysfs(ctx, m, target, flags, err);
 		return err_sys(err, "mount %s", type);
+	}
 	ret = o->copy_up ? fill(ctx, m, target, err) : 0;
 	if (!ret && later)
 		ret = seal_later(ctx, m, err);
