@@ -147,6 +147,15 @@ int write_pid_file(const char *path, pid_t pid, struct err *err)
 	return ret < 0 ? err_ret(err, ret, "--pid-file %s", path) : 0;
 }
 
+static int open_stdio(struct creation *c, struct err *err)
+{
+	const Oci__Process *process = c->spec->process;
+	struct winsize size = console_size(process);
+
+	return stdio_open(&c->io, process->terminal, &size,
+			  c->cli->console_socket, err);
+}
+
 static int make(struct creation *c, struct err *err)
 {
 	struct proxy_target target = {
@@ -162,8 +171,7 @@ static int make(struct creation *c, struct err *err)
 	if (!ret)
 		ret = c->task = task_connect(c->cli->root, c->sandbox, err);
 	if (ret >= 0)
-		ret = stdio_open(&c->io, c->spec->process->terminal,
-				 c->cli->console_socket, err);
+		ret = open_stdio(c, err);
 	target.tty = c->io.own ? c->io.tty : -1;
 	if (!ret)
 		ret = proxy_fork(&c->proxy, &target, err);

@@ -26,6 +26,7 @@ struct execution {
 	char exec_id[64];
 	char *process; /* JSON */
 	bool terminal;
+	struct winsize size;
 	struct stdio io;
 	struct proxy proxy;
 	int task;
@@ -50,6 +51,7 @@ static int load(struct execution *e, struct err *err)
 	if (!process)
 		return -err->code;
 	e->terminal = process->terminal || e->cli->tty;
+	e->size = console_size(process);
 	oci__process__free_unpacked(process, NULL);
 	if (e->terminal && e->cli->detach && !e->cli->console_socket)
 		return err_set(err, EINVAL,
@@ -138,8 +140,8 @@ static int run(struct execution *e, struct err *err)
 	int ret = load(e, err);
 
 	if (!ret)
-		ret = stdio_open(&e->io, e->terminal, e->cli->console_socket,
-				 err);
+		ret = stdio_open(&e->io, e->terminal, &e->size,
+				 e->cli->console_socket, err);
 	if (ret < 0)
 		return ret;
 	target.tty = e->io.tty;

@@ -44,8 +44,18 @@ static int send_master(const char *path, int master, const char *name,
 	return n < 0 ? err_ret(err, (int)n, "--console-socket %s", path) : 0;
 }
 
-static int open_pty(struct stdio *io, const char *console_socket,
-		    struct err *err)
+struct winsize console_size(const Oci__Process *process)
+{
+	const Oci__Box *box = process->console_size;
+
+	return (struct winsize){
+		.ws_row = box ? (unsigned short)box->height : 0,
+		.ws_col = box ? (unsigned short)box->width : 0,
+	};
+}
+
+static int open_pty(struct stdio *io, const struct winsize *size,
+		    const char *console_socket, struct err *err)
 {
 	AUTO_FD int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios unused;
@@ -61,6 +71,9 @@ static int open_pty(struct stdio *io, const char *console_socket,
 	io->own = true;
 	/* The guest's terminal does the line editing. */
 	ret = make_raw(io->fds[0], &unused);
+	/* It is forwarded, and must not undo the spec's. */
+	if (!ret && ioctl(io->fds[0], TIOCSWINSZ, size) < 0)
+		ret = -errno;
 	if (ret < 0)
 		return err_ret(err, ret, "pseudo-terminal %s", name);
 	return send_master(console_socket, master, name, err);
@@ -83,8 +96,8 @@ static int use_own_terminal(struct stdio *io, struct err *err)
 	return 0;
 }
 
-int stdio_open(struct stdio *io, bool terminal, const char *console_socket,
-	       struct err *err)
+int stdio_open(struct stdio *io, bool terminal, const struct winsize *size,
+	       const char *console_socket, struct err *err)
 {
 	int ret;
 
@@ -95,7 +108,7 @@ int stdio_open(struct stdio *io, bool terminal, const char *console_socket,
 	if (!terminal)
 		return 0;
 	io->nfds = 1;
-	ret = console_socket ? open_pty(io, console_socket, err)
+	ret = console_socket ? open_pty(io, size, console_socket, err)
 			     : use_own_terminal(io, err);
 	if (ret < 0) {
 		stdio_close(io);

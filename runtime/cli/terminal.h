@@ -3,8 +3,10 @@
 #define RUNTIME_CLI_TERMINAL_H
 
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 
+#include "agent-proto/oci.pb-c.h"
 #include "base/compiler.h"
 #include "base/err.h"
 
@@ -22,9 +24,14 @@ struct stdio {
 	struct termios saved;
 };
 
-/* socket NULL: foreground; then a terminal must be on standard input. */
-int stdio_open(struct stdio *io, bool terminal, const char *console_socket,
-	       struct err *err) MUST_CHECK;
+/* That of a new terminal; 0 0: not known. */
+struct winsize console_size(const Oci__Process *process);
+/*
+ * console_socket NULL: foreground; then a terminal must be on standard input.
+ * A new pty begins with `size`.
+ */
+int stdio_open(struct stdio *io, bool terminal, const struct winsize *size,
+	       const char *console_socket, struct err *err) MUST_CHECK;
 /* Puts the user's terminal back as it was. */
 void stdio_close(struct stdio *io);
 
