@@ -113,15 +113,13 @@ def read_terminal(listener):
     return text.decode(errors="replace").replace("\r\n", "\n")
 
 
-def run_crun(args, bundle, name):
-    manager = "cgroupfs" if args.controllers else "disabled"
-    command = ["crun", "--root", os.path.join(args.dir, "crun"),
-               "--cgroup-manager", manager, "run", "--bundle", bundle]
+def run_bundle(command, bundle, name):
+    """What the container writes; command is up to its options."""
     with open(os.path.join(bundle, "config.json"), encoding="ascii") as f:
         terminal = json.load(f)["process"]["terminal"]
     if not terminal:
         return run(command + [name])
-    path = os.path.join(args.dir, name + ".sock")
+    path = bundle + ".sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -129,15 +127,23 @@ def run_crun(args, bundle, name):
         with subprocess.Popen(command + ["--console-socket", path, name],
                               stdin=subprocess.PIPE) as process:
             text = read_terminal(listener)
-        if process.returncode:
-            raise Failed("crun: exit %d" % process.returncode)
+        os.unlink(path)
+    if process.returncode:
+        raise Failed("%s: exit %d" % (command[0], process.returncode))
     return text
+
+
+def run_crun(args, bundle, name):
+    manager = "cgroupfs" if args.controllers else "disabled"
+    return run_bundle(["crun", "--root", os.path.join(args.dir, "crun"),
+                       "--cgroup-manager", manager, "run", "--bundle",
+                       bundle], bundle, name)
 
 
 def run_nacre(args, bundle, name):
     if args.agent:
         return run([args.agent[2], args.agent[1], bundle, name])
-    return run(args.nacre + ["run", "--bundle", bundle, name])
+    return run_bundle(args.nacre + ["run", "--bundle", bundle], bundle, name)
 
 
 def flatten(key, value, fields):
@@ -155,11 +161,16 @@ def own_or_shared(key, value, outside):
     return "shared" if value == outside[kind] else "own"
 
 
-def mount_value(value):
-    """Without the place of the bundle in its file system, and without what is
-    the kernel's, or of all mounts of a file system."""
+def parse_mount(key, value, fields):
+    """What is mounted, its flags and its propagation, without the place of
+    the bundle in its file system, and without what is the kernel's own, or of
+    all mounts of a file system."""
     value = re.sub(r"/\S*NAME/(?=rootfs|volume)", "BUNDLE/", value)
-    return re.sub(",(inode64|nsdelegate|memory_recursiveprot)", "", value)
+    value = re.sub(",(inode64|nsdelegate|memory_recursiveprot)", "", value)
+    kind, source, root, flags, options, propagation = value.split(" ")
+    fields[key] = " ".join((kind, source, root, options))
+    fields[key + ":flags"] = flags
+    fields[key + ":propagation"] = propagation
 
 
 def parse(text, bundle, name, outside):
@@ -170,12 +181,12 @@ def parse(text, bundle, name, outside):
         if not equals:
             raise Failed("not a line of the probe: " + line)
         value = value.replace(bundle, "BUNDLE").replace(name, "NAME")
-        if key.startswith("mount."):
-            value = mount_value(value)
         if key.startswith("ns."):
             value = own_or_shared(key, value, outside)
         if key.startswith("hook.") and value.startswith("{"):
             flatten(key, json.loads(value.replace("\\x0a", "")), fields)
+        elif key.startswith("mount."):
+            parse_mount(key, value, fields)
         else:
             fields[key] = value
     if "status.Name" not in fields:
@@ -206,7 +217,7 @@ class Table:
 
     def explains(self, title, key, crun, nacre):
         for entry in self.entries:
-            if (fnmatch.fnmatchcase(title, entry.configuration) and
+            if (entry.concerns(title) and
                     fnmatch.fnmatchcase(key, entry.field) and
                     fnmatch.fnmatchcase(crun, entry.crun) and
                     fnmatch.fnmatchcase(nacre, entry.nacre)):
@@ -217,8 +228,7 @@ class Table:
     def stale(self):
         """What did not differ, of the configurations that were run."""
         return [d for d in self.entries if d not in self.met and
-                any(fnmatch.fnmatchcase(title, d.configuration)
-                    for title in self.titles)]
+                any(d.concerns(title) for title in self.titles)]
 
 
 def compare(args, function):
@@ -264,8 +274,9 @@ def arguments():
 
 def chosen(args):
     return [f for f in configurations.ALL
-            if any(fnmatch.fnmatchcase(f.title, pattern)
-                   for pattern in args.only.split(","))]
+            if not (args.machine and f.guestless) and
+            any(fnmatch.fnmatchcase(f.title, pattern)
+                for pattern in args.only.split(","))]
 
 
 def main():

@@ -8,6 +8,7 @@ needs of the machine:
     resource     CAP_SYS_RESOURCE
     owner        the uid that the root file system is to have
     image        a function that changes the root file system
+    guestless    why a machine of its own cannot have it
 """
 import copy
 import os
@@ -74,7 +75,8 @@ ALL = []
 
 def configuration(**marks):
     def add(function):
-        for mark in ("controllers", "resource", "owner", "image"):
+        for mark in ("controllers", "resource", "owner", "image",
+                     "guestless"):
             setattr(function, mark, marks.get(mark))
         function.title = function.__name__.replace("_", "-")
         ALL.append(function)
@@ -350,14 +352,17 @@ def no_dev(config, process, linux):
 
 # --- namespaces --------------------------------------------------------------
 
-@configuration()
+NETWORK = "a VM does not share the host's network"
+
+
+@configuration(guestless=NETWORK)
 def few_namespaces(config, process, linux):
     without(linux, "ipc", "uts", "network", "cgroup")
     del config["hostname"]
 
 
-@configuration()
-def no_pid_namespace_but_others(config, process, linux):
+@configuration(guestless=NETWORK)
+def network_of_the_host(config, process, linux):
     without(linux, "network")
 
 
@@ -385,7 +390,7 @@ def user_namespace_in_parts(config, process, linux):
     process["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [7]}
 
 
-@configuration()
+@configuration(guestless="user-mode Linux has none")
 def time_namespace(config, process, linux):
     """crun 1.8.1 fails with both a pid and a time namespace."""
     without(linux, "pid")
@@ -572,7 +577,7 @@ def keep(name, directory):
                       % (directory, name, directory, name)]}]
 
 
-@configuration()
+@configuration(guestless="these hooks are the guest's programs")
 def hooks(config, process, linux):
     config["annotations"] = {"org.example.key": "value"}
     config["hooks"] = {"createContainer": keep("create", "@ROOT@"),

@@ -5,6 +5,7 @@ Configuration, field and both values are patterns of fnmatch. An entry that
 none of the configurations it names meets is an error.
 """
 import collections
+import fnmatch
 
 # Where a comparison is made: by an agent on this machine or in a guest of its
 # own, and with the controllers of control groups or without.
@@ -16,13 +17,22 @@ ALL = AGENT | MACHINE | ANY_GROUPS
 # Without controllers crun is told to leave control groups alone.
 BY_GROUP = ("cgroup.", "device.", "mount./sys/fs/cgroup")
 
-Difference = collections.namedtuple(
-    "Difference", "configuration field crun nacre why where")
 KNOWN = []
 
 
-def differ(configuration, field, crun, nacre, why, where=ALL):
-    KNOWN.append(Difference(configuration, field, crun, nacre, why, where))
+class Difference(collections.namedtuple(
+        "Difference", "configuration field crun nacre why where but")):
+    __slots__ = ()
+
+    def concerns(self, title):
+        return (fnmatch.fnmatchcase(title, self.configuration) and
+                title != self.but)
+
+
+def differ(configuration, field, crun, nacre, why, where=ALL, but=None):
+    """but: a configuration that the pattern takes in and this is not for."""
+    KNOWN.append(Difference(configuration, field, crun, nacre, why, where,
+                            but))
 
 
 # --- all configurations ------------------------------------------------------
@@ -31,13 +41,22 @@ differ("*", "keyring.session", "keyring;*;3f130000;NAME",
        "keyring;*;3f030000;_ses",
        "The session keyring has no name: one that has can be joined by any "
        "container of the user namespace that knows its id.")
-differ("*", "mount.*", "tmpfs tmpfs / ro,relatime rw,size=0k*",
-       "tmpfs tmpfs / ro,nosuid,nodev,noexec,relatime ro,size=4k*",
-       "A masked directory has all flags there are, and 'size=0k' is no "
-       "limit at all.")
-differ("*", "mount./proc/*", "proc proc /* ro,relatime rw *",
-       "proc proc /* ro,nosuid,nodev,noexec,relatime rw *",
-       "A read-only path keeps the other flags of its mount, as with runc.")
+MASKED = ("A masked directory has all flags there are, and 'size=0k' is no "
+          "limit at all.")
+differ("*", "mount.*", "tmpfs tmpfs / rw,size=0k*",
+       "tmpfs tmpfs / ro,size=4k*", MASKED)
+differ("*", "mount./proc/acpi:flags", "ro,relatime",
+       "ro,nosuid,nodev,noexec,relatime", MASKED, ALL - UML)
+differ("*", "mount./sys/firmware:flags", "ro,relatime",
+       "ro,nosuid,nodev,noexec,relatime", MASKED)
+for masked in ("/etc", "/etc#1", "/home"):
+    differ("masked-and-readonly", "mount.%s:flags" % masked, "ro,relatime",
+           "ro,nosuid,nodev,noexec,relatime", MASKED)
+for readonly in ("bus", "fs", "irq", "sys"):
+    differ("*", "mount./proc/%s:flags" % readonly, "ro,relatime",
+           "ro,nosuid,nodev,noexec,relatime",
+           "A read-only path keeps the other flags of its mount, as with "
+           "runc.")
 
 # --- what crun 1.8.1 leaves out ------------------------------------------------
 
@@ -54,16 +73,15 @@ differ("time-namespace", "ns.time_offsets",
 # --- set-up --------------------------------------------------------------------
 
 for configuration in ("terminal*", "readonly-dev"):
-    differ(configuration, "mount./dev/console", "devpts * rw,relatime *",
-           "devpts * rw,nosuid,noexec,relatime *",
+    differ(configuration, "mount./dev/console:flags", "rw,relatime",
+           "rw,nosuid,noexec,relatime",
            "It is a bind of the container's own terminal, with the flags "
            "that the spec gives to /dev/pts.")
 differ("over-each-other", "file./a/b", "41755 *", "40755 *",
        "crun makes the parents of mount points sticky.")
 for device in ("full", "null", "random", "tty", "urandom", "zero"):
-    differ("user-namespace*", "mount./dev/" + device,
-           "devtmpfs * rw,nosuid,noexec,relatime *",
-           "devtmpfs * rw,relatime *",
+    differ("user-namespace*", "mount./dev/%s:flags" % device,
+           "rw,nosuid,noexec,relatime", "rw,*relatime",
            "A bind of the node that the guest has, with its mount's flags: "
            "neither is of any use on a device.")
 
@@ -72,7 +90,7 @@ differ("device*", "device.console.*", "yes", "EPERM",
        "container's business unless a rule allows it.",
        ALL - NO_GROUPS)
 
-for field in ("cgroup.*", "mount./sys/fs/cgroup"):
+for field in ("cgroup.*", "mount./sys/fs/cgroup*"):
     differ("few-namespaces", field, "*", "*",
            "Without a cgroup namespace the container sees its own group "
            "there, not those of the whole machine.", ALL - NO_GROUPS)
@@ -122,19 +140,21 @@ differ("hooks", "status.SigBlk", "0000000000010000", "0000000000000000",
 
 SHARED_TREE = ("What the host shares is virtio-fs in the guest; device nodes "
                "of the host's are none there.")
-differ("*", "mount./", "* BUNDLE/rootfs *", "virtiofs none / rw,nodev,*",
-       SHARED_TREE, MACHINE | ANY_GROUPS)
-for place in ("data", "ro", "noexec"):
-    differ("binds", "mount./" + place, "* BUNDLE/volume *",
-           "virtiofs none / *", SHARED_TREE, MACHINE | ANY_GROUPS)
-for place in ("etc/file", "new/dir/file"):
-    differ("binds", "mount./" + place, "* BUNDLE/volume/file *",
-           "virtiofs nacre /NAME/* *", SHARED_TREE, MACHINE | ANY_GROUPS)
-for masked in ("keys", "timer_list"):
-    differ("*", "mount./proc/" + masked, "devtmpfs devtmpfs /null ro,*",
-           "devtmpfs devtmpfs /null ro,nosuid,relatime *",
-           "The /dev/null of the guest, whose devtmpfs is its own.",
-           MACHINE | ANY_GROUPS)
+differ("*", "mount.*", "* BUNDLE/*", "virtiofs *", SHARED_TREE,
+       MACHINE | ANY_GROUPS)
+for flags in ("", ",nosuid"):
+    differ("*", "mount.*:flags", "r?%s,relatime" % flags,
+           "r?%s,nodev,relatime" % flags, SHARED_TREE, MACHINE | ANY_GROUPS)
+differ("*", "mount.*:flags", "ro,relatime", "ro,nosuid,relatime",
+       "A masked file is the /dev/null of the guest, whose devtmpfs is "
+       "mounted so.", MACHINE | ANY_GROUPS)
+differ("*", "mount.*", "tmpfs dev /* rw,*", "devtmpfs devtmpfs /* rw,size=*",
+       "/dev of the guest, which binds what cannot be made.",
+       MACHINE | ANY_GROUPS)
+for device in ("full", "null", "random", "tty", "urandom", "zero"):
+    differ("no-dev", "mount./dev/%s*" % device, "(none)", "*",
+           "Nodes in a tree that the host shares would be none; those of the "
+           "guest are bound there.", MACHINE | ANY_GROUPS)
 differ("*", "ns.net", "own", "shared",
        "The network of the container is that of its machine.",
        MACHINE | ANY_GROUPS)
@@ -149,10 +169,10 @@ for machine, calls in (
 for field in ("ns.time", "ns.time_offsets", "sysctl.net/ipv4/tcp_syncookies"):
     differ("*", field, "*", "ENOENT", KERNEL, UML | ANY_GROUPS)
 for machine, fields in (
-        (UML, ("mount./proc/acpi", "status.Kthread", "status.Mems_allowed",
+        (UML, ("mount./proc/acpi*", "status.Kthread", "status.Mems_allowed",
                "status.Mems_allowed_list", "status.untag_mask")),
-        (KVM, ("cgroup.rdma.max", "mount./proc/kcore",
-               "mount./proc/sysrq-trigger"))):
+        (KVM, ("cgroup.rdma.max", "mount./proc/kcore*",
+               "mount./proc/sysrq-trigger*"))):
     for field in fields:
         differ("*", field, "*", "(none)", KERNEL, machine | ANY_GROUPS)
 differ("*", "net.sit0", "(none)", "0x80", KERNEL, UML | ANY_GROUPS)
@@ -163,8 +183,7 @@ differ("*", "cgroup.cgroup.controllers", "* rdma *", "*", KERNEL,
 
 SIZE = "The guest's processors and its memory decide."
 for field in ("rlimit.NPROC", "rlimit.SIGPENDING"):
-    # Where config.json, as that of rlimits, does not give them.
-    differ("[!r]*", field, "*", "*", SIZE, MACHINE | ANY_GROUPS)
+    differ("*", field, "*", "*", SIZE, MACHINE | ANY_GROUPS, "rlimits")
 for field in ("status.Cpus_allowed", "status.Cpus_allowed_list",
               "sysctl.user/max_user_namespaces"):
     differ("*", field, "*", "*", SIZE, MACHINE | ANY_GROUPS)
@@ -176,3 +195,7 @@ for field in ("cgroup.cpuset.cpus.effective", "status.Mems_allowed"):
 differ("*", "rlimit.NOFILE", "*", "1048576 1048576",
        "Limits that config.json does not give are those of who calls crun, "
        "and those of the agent.", UML | ANY_GROUPS)
+
+differ("personality", "uts.machine", "i686", "x86_64",
+       "User-mode Linux has no other machine than its own.",
+       UML | ANY_GROUPS)
