@@ -9,6 +9,8 @@
 
 controllers=/sys/fs/cgroup/cgroup.controllers
 path=$tag/box
+# The last: guests stay away from the lab's first.
+cpu=$(sed 's/.*[-,]//' /sys/devices/system/cpu/online)
 
 everyone_inside()
 {
@@ -29,7 +31,8 @@ limits()
 		"$(cat "$dir/memory.max")" $(((64 + 32) << 20))
 	is 'cpu: quota and period' "$(cat "$dir/cpu.max")" '50000 100000'
 	is 'cpu: weight of the shares' "$(cat "$dir/cpu.weight")" 79
-	is 'cpuset: the CPUs of the host' "$(cat "$dir/cpuset.cpus")" 0
+	is 'cpuset: the CPUs of the host' "$(cat "$dir/cpuset.cpus")" \
+		"$cpu"
 	guest_is 'the guest is not bound by the numbers of the host' c \
 		'cat /sys/fs/cgroup/cpuset.cpus 2>/dev/null' ''
 }
@@ -38,7 +41,7 @@ v2()
 {
 	bundle c '.linux.cgroupsPath = "/'"$path"'" | .linux.resources = {
 		memory: {limit: 67108864},
-		cpu: {quota: 50000, period: 100000, shares: 2048, cpus: "0"},
+		cpu: {quota: 50000, period: 100000, shares: 2048, cpus: "'"$cpu"'"},
 		pids: {limit: 100}}'
 	up c
 	limits
