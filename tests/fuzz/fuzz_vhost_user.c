@@ -202,10 +202,7 @@ static size_t step(const uint8_t *data, size_t size)
 			break;
 		run();
 		break;
-	case 2:
-		virtio_console_input(fe.dev, data + 4, len);
-		break;
-	case 3: /* raw bytes */
+	case 2: /* raw bytes */
 		if (send(fe.sock, data + 4, len, MSG_DONTWAIT | MSG_NOSIGNAL) <
 		    0)
 			break;

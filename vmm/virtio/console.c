@@ -2,17 +2,15 @@
 #include "vmm/virtio/console.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "vmm/virtio/device.h"
 
 #define QUEUE_SIZE 256u
-#define INPUT_MAX 4096u
 /* Per wake-up of the loop. */
 #define KICK_BYTES_MAX (64u << 10)
 
 enum {
-	QUEUE_RX, /* port0 receiveq */
+	QUEUE_RX, /* port0 receiveq; its buffers stay the driver's */
 	QUEUE_TX, /* port0 transmitq */
 	QUEUES,
 };
@@ -25,10 +23,6 @@ struct console {
 	struct virtq_chain tx;
 	bool tx_held;
 	size_t tx_done;
-	struct virtq_chain rx;
-	/* What the guest has not asked for yet. */
-	size_t input_len;
-	uint8_t input[INPUT_MAX];
 };
 
 static struct console *to_console(struct virtio_device *dev)
@@ -110,53 +104,10 @@ static void transmit(struct console *con)
 	} while (virtq_enable_kick(vq));
 }
 
-/* Moves what fits of the input into the guest's buffers. */
-static void receive(struct console *con)
-{
-	struct virtio_device *dev = &con->dev;
-	struct virtq *vq = &dev->queues[QUEUE_RX];
-	size_t done = 0;
-	int rc = 0;
-
-	while (done < con->input_len && (rc = virtq_pop(vq, &con->rx)) > 0) {
-		size_t n = virtq_chain_write(&con->rx, 0, con->input + done,
-					     con->input_len - done);
-
-		if (con->rx.nread > 0 || n == 0) {
-			vdev_fault(dev, "input request with data");
-			return;
-		}
-		virtq_push(vq, con->rx.head, (uint32_t)n);
-		done += n;
-	}
-	con->input_len -= done;
-	memmove(con->input, con->input + done, con->input_len);
-	if (rc < 0) {
-		vdev_fault(dev, "queue %u: broken ring", QUEUE_RX);
-		return;
-	}
-	virtio_device_signal(dev, QUEUE_RX);
-}
-
 static void console_kick(struct virtio_device *dev, unsigned q)
 {
 	if (q == QUEUE_TX)
 		transmit(to_console(dev));
-	else
-		receive(to_console(dev));
-}
-
-size_t virtio_console_input(struct virtio_device *dev, const void *data,
-			    size_t len)
-{
-	struct console *con = to_console(dev);
-	size_t n = MIN(len, INPUT_MAX - con->input_len);
-
-	memcpy(con->input + con->input_len, data, n);
-	con->input_len += n;
-	if (virtio_device_running(dev) && dev->queues[QUEUE_RX].started)
-		receive(con);
-	return n;
 }
 
 static void console_destroy(struct virtio_device *dev)
