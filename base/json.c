@@ -20,11 +20,6 @@ enum json_type json_type(const struct json *node)
 	return node->type;
 }
 
-unsigned json_line(const struct json *node)
-{
-	return node->line;
-}
-
 bool json_true(const struct json *node)
 {
 	return node && node->type == JSON_BOOL && node->truth;
@@ -132,21 +127,6 @@ static int member(const struct json *obj, const char *key,
 	return 0;
 }
 
-static int required(const struct json *obj, const char *key,
-		    const struct json **out, struct err *err)
-{
-	struct path path = {.len = 0};
-	int rc = member(obj, key, out, err);
-
-	if (rc < 0 || *out)
-		return rc;
-	if (!obj)
-		return err_set(err, EINVAL, "%s: missing", key);
-	path_put_node(&path, obj);
-	path_put_key(&path, key);
-	return fail_at(obj, &path, err, "missing");
-}
-
 int json_as_string(const struct json *node, const char **out, struct err *err)
 {
 	if (node->type != JSON_STRING)
@@ -194,15 +174,6 @@ int json_as_u64(const struct json *node, uint64_t *out, struct err *err)
 	return 0;
 }
 
-int json_string(const struct json *obj, const char *key, const char **out,
-		struct err *err)
-{
-	const struct json *node;
-	int rc = required(obj, key, &node, err);
-
-	return rc < 0 ? rc : json_as_string(node, out, err);
-}
-
 int json_string_opt(const struct json *obj, const char *key, const char **out,
 		    struct err *err)
 {
@@ -210,15 +181,6 @@ int json_string_opt(const struct json *obj, const char *key, const char **out,
 	int rc = member(obj, key, &node, err);
 
 	return rc < 0 || !node ? rc : json_as_string(node, out, err);
-}
-
-int json_int(const struct json *obj, const char *key, int64_t min, int64_t max,
-	     int64_t *out, struct err *err)
-{
-	const struct json *node;
-	int rc = required(obj, key, &node, err);
-
-	return rc < 0 ? rc : json_as_int(node, min, max, out, err);
 }
 
 int json_int_opt(const struct json *obj, const char *key, int64_t min,

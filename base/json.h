@@ -5,7 +5,7 @@
 /*
  * Strict JSON on yajl, as a tree that knows its lines. Duplicate keys, bytes
  * after the value, invalid UTF-8, NUL in strings and nesting deeper than 64
- * are errors. Numbers keep their text; json_int refuses what is not an
+ * are errors. Numbers keep their text; json_int_opt refuses what is not an
  * integer in range. Errors name file, line and path:
  *	config.json:12: process.args[1]: expected a string
  * A tree is owned by the caller of json_parse; nodes and strings live as long.
@@ -46,7 +46,6 @@ static inline void json_cleanup(struct json **p)
 }
 
 enum json_type json_type(const struct json *node);
-unsigned json_line(const struct json *node);
 bool json_true(const struct json *node); /* the literal true */
 /* Members or elements of a container, 0 for the rest. */
 size_t json_count(const struct json *node);
@@ -59,16 +58,10 @@ const struct json *json_get(const struct json *node, const char *key);
 int json_fail(const struct json *node, struct err *err, const char *what, ...)
 	PRINTF(3, 4);
 
-/*
- * Typed access. The _opt forms leave *out alone and return 0 when the member
- * is missing (null counts as missing); the plain forms fail on it.
- */
-int json_string(const struct json *obj, const char *key, const char **out,
-		struct err *err) MUST_CHECK;
+/* Typed access. They leave *out alone and return 0 when the member is missing
+ * (null counts as missing). */
 int json_string_opt(const struct json *obj, const char *key, const char **out,
 		    struct err *err) MUST_CHECK;
-int json_int(const struct json *obj, const char *key, int64_t min, int64_t max,
-	     int64_t *out, struct err *err) MUST_CHECK;
 int json_int_opt(const struct json *obj, const char *key, int64_t min,
 		 int64_t max, int64_t *out, struct err *err) MUST_CHECK;
 int json_u64_opt(const struct json *obj, const char *key, uint64_t *out,

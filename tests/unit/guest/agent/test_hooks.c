@@ -58,7 +58,7 @@ static const char *member(const struct json *obj, const char *key)
 	const char *value = NULL;
 	struct err err;
 
-	assert_int_equal(json_string(obj, key, &value, &err), 0);
+	assert_int_equal(json_string_opt(obj, key, &value, &err), 0);
 	return value;
 }
 
