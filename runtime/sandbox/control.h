@@ -3,9 +3,9 @@
 #define RUNTIME_SANDBOX_CONTROL_H
 
 /*
- * Messages between supervisor and sandbox process, one a packet of a
- * SOCK_SEQPACKET pair. What comes from the sandbox is hostile: the supervisor
- * takes it only through control_receive, which checks it.
+ * Messages from the sandbox process to its supervisor, one a packet of a
+ * SOCK_SEQPACKET pair. They are hostile: the supervisor takes them only
+ * through control_receive, which checks them.
  */
 
 #include <stddef.h>
@@ -16,16 +16,11 @@
 #define CONTROL_TEXT_MAX 4096u
 
 enum control_type {
-	/* From the sandbox. */
 	CONTROL_READY = 1, /* locked down, starting the guest */
 	CONTROL_FAILED,	   /* text: why it cannot start */
 	CONTROL_EXITED,	   /* text: why the machine is over */
 	CONTROL_CONSOLE,   /* text: bytes of the guest's console */
 	CONTROL_LOG,	   /* text: one line */
-	/* To the sandbox. */
-	CONTROL_PAUSE,
-	CONTROL_RESUME,
-	CONTROL_STOP,
 };
 
 struct control_message {

@@ -76,24 +76,9 @@ static int on_thread(void *arg, const char *name)
 
 static void on_control(struct evsource *src, uint32_t revents)
 {
-	struct running *r = container_of(src, struct running, control_src);
-	struct control_message m;
-	struct err err;
-	int ret = control_receive(src->fd, &m);
-
-	if (ret == -EAGAIN)
-		return;
-	/* Without a supervisor there is no sandbox. */
-	if (ret <= 0)
-		_exit(1);
-	if (m.type == CONTROL_PAUSE)
-		ret = vm_pause(r->vm, &err);
-	else if (m.type == CONTROL_RESUME)
-		ret = vm_resume(r->vm, &err);
-	else if (m.type == CONTROL_STOP)
-		vm_stop(r->vm);
-	if (ret < 0)
-		report(r, CONTROL_LOG, err.text);
+	/* It never says a word: it is gone, and without it there is no
+	 * sandbox. */
+	_exit(1);
 }
 
 static int open_image(const char *what, const char *path, struct err *err)
