@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.h"
 #include "base/cleanup.h"
+#include "base/unix_address.h"
 #include "runtime/oci/spec.h"
 
 #define SHUTDOWN_MS 20000
@@ -21,7 +21,7 @@
  * is no such sandbox; -ENOENT, -ECONNREFUSED: nobody serves it. */
 static int connect_beneath(const char *root, const char *sandbox)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr;
 	AUTO_FREE char *path = NULL;
 	AUTO_FD int dir = -1;
 	AUTO_FD int fd = -1;
@@ -33,8 +33,7 @@ static int connect_beneath(const char *root, const char *sandbox)
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return errno == ENOENT ? -ENXIO : -errno;
-	snprintf(addr.sun_path, sizeof(addr.sun_path),
-		 "/proc/self/fd/%d/task.sock", dir);
+	addr = unix_address(dir, "task.sock");
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -errno;

@@ -12,13 +12,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "runtime/sandbox/control.h"
 #include "runtime/sandbox/host_cgroup.h"
 #include "runtime/state.h"
@@ -199,12 +199,10 @@ static int make_tree(struct sandbox *s, struct err *err)
 
 int sandbox_listen(const struct sandbox *s, const char *name, struct err *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct sockaddr_un addr = unix_address(dir, name);
 	AUTO_FD int fd = -1;
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s",
-		 dir, name);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dir < 0 || fd < 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||

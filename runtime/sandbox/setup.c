@@ -11,11 +11,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/unix_address.h"
 #include "runtime/sandbox/sandbox.h"
 
 #define AGENT_PORT "1024"
@@ -259,13 +259,10 @@ static void on_answer(struct evsource *src, uint32_t revents)
 static int open_dial(struct sandbox *s)
 {
 	static const char ask[] = "CONNECT " AGENT_PORT "\n";
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct sockaddr_un addr = unix_address(dir, "vsock/vsock.sock");
 	AUTO_FD int fd = -1;
 
-	/* By way of a descriptor: the path may be longer than sun_path. */
-	snprintf(addr.sun_path, sizeof(addr.sun_path),
-		 "/proc/self/fd/%d/vsock/vsock.sock", dir);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dir < 0 || fd < 0 ||
 	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
