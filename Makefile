@@ -114,7 +114,7 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
 	base/test_jsonw base/test_file base/test_fdpass base/test_utf8 \
-	base/test_confine
+	base/test_confine base/test_unix_address
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns := netns/test_netns
 TESTS_vmm :=
