@@ -453,7 +453,8 @@ $(B)/integration/e2e/dax: $(B)/integration/e2e/dax.o
 	$(Q)$(CC) -static -o $@ $^
 
 .PHONY: run e2e e2e-parts
-e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS)
+e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS) \
+		$(B)/agentctl-static $(B)/pid1
 e2e:
 	$(Q)integration/e2e/run
 # What the rest of this file asks pkg-config for may have to be installed first.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agentctl SOCKET ROOTFS: drives an agent through the life of containers and
+ * agentctl ADDRESS ROOTFS: drives an agent through the life of containers and
  * says what did not go as it must. ROOTFS holds a busybox in /bin.
  */
 #include <signal.h>
@@ -232,7 +232,7 @@ static void test_linger(void)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		(void)fprintf(stderr, "usage: agentctl SOCKET ROOTFS\n");
+		(void)fprintf(stderr, "usage: agentctl ADDRESS ROOTFS\n");
 		return 2;
 	}
 	client_connect(argv[1]);
@@ -248,6 +248,6 @@ int main(int argc, char **argv)
 	test_ports_suite();
 	test_names_suite(rootfs);
 	test_guest_suite(rootfs);
-	printf("%u passed, %u failed\n", passed, failed);
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed != 0;
 }

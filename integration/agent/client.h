@@ -35,12 +35,16 @@ struct test_spec {
 	char *options[SPEC_LIST_MAX][8];
 };
 
-extern unsigned passed, failed;
+extern unsigned passed, failed, skipped;
 
 /* Prints "ok - name" or "not ok - name". */
 bool check(bool ok, const char *fmt, ...) PRINTF(2, 3);
+/* What cannot be tested here: "what: why". */
+void skip(const char *fmt, ...) PRINTF(1, 2);
 
-void client_connect(const char *socket_path);
+/* A Unix socket; or "vsock": the host's ports of the same numbers as the
+ * agent's, where somebody passes calls on, and one that takes our output. */
+void client_connect(const char *address);
 /* A further connection, which the caller closes. */
 int client_open(void);
 /* The log (".log") or the console (".console"), which the caller closes. */

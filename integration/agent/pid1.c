@@ -4,8 +4,10 @@
  * becomes the agent, so that this is PID 1 of a real machine while its client
  * lives in the same guest.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,17 +16,30 @@
 
 #define SOCKET "/run/agent.sock"
 
-/* The agent moves to a root of its own; there its socket is. */
-static void follow_agent(void)
+/* Whether the agent is told to listen there, and not at vsock ports. */
+static bool on_socket(void)
+{
+	static char text[4096];
+	FILE *f = fopen("/.client/cmdline", "r");
+	bool found = f && fgets(text, sizeof(text), f) &&
+		     strstr(text, "agent.server_addr=unix://" SOCKET);
+
+	if (f)
+		(void)fclose(f);
+	return found;
+}
+
+/* The agent moves to a root of its own; what it makes last is awaited. */
+static void follow_agent(bool socket)
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
+	const char *last =
+		socket ? "/.client/1/root" SOCKET
+		       : "/.client/1/root/sys/fs/cgroup/cgroup.procs";
 
-	(void)mkdir("/.client", 0700);
-	if (mount("proc", "/.client", "proc", 0, NULL) < 0)
-		perror("mount proc");
 	for (int i = 0; i < 3000; i++) {
-		if (access("/.client/1/root" SOCKET, F_OK) == 0 &&
-		    chroot("/.client/1/root") == 0 && chdir("/") == 0)
+		if (access(last, F_OK) == 0 && chroot("/.client/1/root") == 0 &&
+		    chdir("/") == 0)
 			return;
 		nanosleep(&pause, NULL);
 	}
@@ -32,21 +47,33 @@ static void follow_agent(void)
 	_exit(1);
 }
 
+static void be_client(void)
+{
+	static char *ctl[] = {(char *)"agentctl", (char *)"vsock",
+			      (char *)"/testroot", NULL};
+	bool socket;
+
+	(void)mkdir("/.client", 0700);
+	if (mount("proc", "/.client", "proc", 0, NULL) < 0)
+		perror("mount proc");
+	socket = on_socket();
+	if (socket)
+		ctl[1] = (char *)SOCKET;
+	follow_agent(socket);
+	execve("/agentctl", ctl, environ);
+	perror("agentctl");
+}
+
 int main(void)
 {
-	static char *ctl[] = {(char *)"agentctl", (char *)SOCKET,
-			      (char *)"/testroot", NULL};
 	static char *agent[] = {(char *)"init", NULL};
 
 	(void)setenv("AGENT_IS_INIT", "1", 1);
 	(void)setenv("PATH", "/testroot/bin", 1);
 	if (fork() == 0) {
 		/* Twice, so that the agent has one stray child to reap. */
-		if (fork() == 0) {
-			follow_agent();
-			execve("/agentctl", ctl, environ);
-			perror("agentctl");
-		}
+		if (fork() == 0)
+			be_client();
 		_exit(0);
 	}
 	(void)wait(NULL);

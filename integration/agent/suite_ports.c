@@ -93,7 +93,7 @@ static void test_console(void)
 	int fd, second;
 
 	if (!getenv("AGENT_IS_INIT")) {
-		printf("ok - # SKIP debug console: not the machine's\n");
+		skip("debug console: not the machine's");
 		return;
 	}
 	fd = client_open_beside(".console");
@@ -149,7 +149,7 @@ static void test_iptables(void)
 	}
 	check(code == TTRPC_OK || code == TTRPC_INTERNAL, "GetIPTables");
 	if (code != TTRPC_OK) { /* the kernel has no packet filter */
-		printf("ok - # SKIP SetIPTables: %s\n", call_text);
+		skip("SetIPTables: %s", call_text);
 		return;
 	}
 	check(call("SetIPTables", &set.base,

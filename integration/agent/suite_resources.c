@@ -332,7 +332,7 @@ static void test_block_volume(void)
 	if (shell("grep -q 'CapEff.*[13579bdf]......$' /proc/self/status") !=
 	    0) {
 		/* ext4_resize_begin asks for it. */
-		printf("ok - # SKIP ResizeVolume: no CAP_SYS_RESOURCE here\n");
+		skip("ResizeVolume: no CAP_SYS_RESOURCE here");
 	} else if (shell("truncate -s 16M " IMAGE
 			 " && losetup -c $(cat /tmp/loop) "
 			 "2> /dev/null") == 0) {
@@ -344,7 +344,7 @@ static void test_block_volume(void)
 				    "12000000 ]") == 0,
 		      "ResizeVolume: what its device has");
 	} else {
-		printf("ok - # SKIP ResizeVolume: losetup without -c\n");
+		skip("ResizeVolume: losetup without -c");
 	}
 	check(remove_container("v1") == TTRPC_OK &&
 		      shell("! grep -q sandbox/blk /proc/mounts") == 0,
@@ -426,7 +426,7 @@ static void test_uevent(void)
 
 	if (access("/dev/loop-control", W_OK) < 0 ||
 	    access("/dev/loop117", F_OK) == 0) {
-		printf("ok - # SKIP uevents: no loop devices here\n");
+		skip("uevents: no loop devices here");
 		return;
 	}
 	spec_init(&s, rootfs, "true", END);
@@ -496,6 +496,6 @@ void test_resources_suite(const char *root)
 		test_block_device();
 		(void)shell("losetup -d $(cat /tmp/loop)");
 	} else {
-		printf("ok - # SKIP block volumes: no loop device here\n");
+		skip("block volumes: no loop device here");
 	}
 }
