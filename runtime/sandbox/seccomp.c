@@ -65,6 +65,10 @@ static const struct syscall_rule loop_rules[] = {
 	IOCTL(KVM_SIGNAL_MSI),
 	IOCTL(KVM_SET_GSI_ROUTING),
 	IOCTL(KVM_KVMCLOCK_CTRL),
+	/* Threads are born with this filter: what vCPUs may do must be here. */
+	IOCTL(KVM_GET_VCPU_EVENTS),
+	IOCTL(KVM_SET_VCPU_EVENTS),
+	IOCTL(KVM_SET_USER_MEMORY_REGION),
 };
 
 static const struct syscall_rule vcpu_rules[] = {
