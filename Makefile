@@ -118,7 +118,7 @@ TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns := netns/test_netns
 TESTS_vmm :=
-TESTS_vmm += vmm/core/test_guestmem vmm/virtio/test_queue \
+TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
@@ -140,7 +140,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
 	runtime/sandbox/test_races
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	pci_path policy user_names)
+	pci_path policy storage user_names)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o
