@@ -214,12 +214,12 @@ $(B)/gen/%.o: $(GEN)/%.c $(B)/flags | $(PB_HEADERS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-conversion -Wno-shadow \
-		-Wno-strict-prototypes -MMD -c -o $@ $<
+		-Wno-strict-prototypes -MMD -MP -c -o $@ $<
 
 $(B)/%.o: %.c $(B)/flags | $(PB_HEADERS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- binaries --------------------------------------------------------------
 .PHONY: all
@@ -251,12 +251,12 @@ AGENT_LDLIBS = $(shell pkg-config --static --libs libprotobuf-c libseccomp \
 build/agent/gen/%.o: $(GEN)/%.c | $(PB_HEADERS)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)gcc $(CPPFLAGS) -std=gnu11 $(AGENT_CFLAGS) -MMD -c -o $@ $<
+	$(Q)gcc $(CPPFLAGS) -std=gnu11 $(AGENT_CFLAGS) -MMD -MP -c -o $@ $<
 
 build/agent/%.o: %.c | $(PB_HEADERS)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)gcc $(CPPFLAGS) -std=gnu11 -pthread $(AGENT_CFLAGS) -MMD -c -o $@ $<
+	$(Q)gcc $(CPPFLAGS) -std=gnu11 -pthread $(AGENT_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/nacre-agent: $(AGENT_OBJS)
 	$(call say,LD,$@)

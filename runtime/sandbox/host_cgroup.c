@@ -125,11 +125,9 @@ static int make_dirs(char *path, struct err *err)
 		delegate(path);
 		*p = '/';
 	}
-	if (!mkdir(path, 0755))
-		return 0;
-	if (errno != EEXIST)
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return err_sys(err, "cgroup %s", path);
-	return 1;
+	return 0;
 }
 
 static bool populated(const char *path)
@@ -145,12 +143,11 @@ static bool populated(const char *path)
 	       strstr(text, "populated 1");
 }
 
-int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
-		       char **path, struct err *err)
+int host_cgroup_plan(const Oci__Spec *spec, const char *id, bool systemd,
+		     char **path, struct err *err)
 {
 	AUTO_FREE char *relative = NULL;
 	AUTO_FREE char *full = NULL;
-	int ret;
 
 	*path = NULL;
 	if (!unified()) {
@@ -169,14 +166,19 @@ int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
 		full = NULL;
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	ret = make_dirs(full, err);
-	if (ret < 0)
-		return ret;
-	if (ret == 1 && populated(full))
+	if (access(full, F_OK) == 0 && populated(full))
 		return err_set(err, EBUSY,
 			       "cgroup %s exists and holds processes", full);
 	*path = steal_ptr(&full);
 	return 0;
+}
+
+int host_cgroup_make(const char *path, struct err *err)
+{
+	AUTO_FREE char *dirs = strdup(path);
+
+	return dirs ? make_dirs(dirs, err)
+		    : err_set(err, ENOMEM, "out of memory");
 }
 
 static int set(const char *dir, const char *file, const char *value,

@@ -20,11 +20,13 @@
 #include "base/err.h"
 
 /*
- * *path: the new cgroup's absolute path, or NULL when there is none. One that
- * exists and holds processes is refused.
+ * *path: the absolute path of the cgroup to make, or NULL when there will be
+ * none. One that exists and holds processes is refused.
  */
-int host_cgroup_create(const Oci__Spec *spec, const char *id, bool systemd,
-		       char **path, struct err *err) MUST_CHECK;
+int host_cgroup_plan(const Oci__Spec *spec, const char *id, bool systemd,
+		     char **path, struct err *err) MUST_CHECK;
+/* What was planned, and was written down for a sweep in the meantime. */
+int host_cgroup_make(const char *path, struct err *err) MUST_CHECK;
 int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
 		      uint64_t overhead, struct err *err) MUST_CHECK;
 /*

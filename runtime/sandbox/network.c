@@ -9,12 +9,11 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-int network_attach(struct network *n, const Oci__Spec *spec, const char *dir,
-		   const char *model_name, struct err *err)
+int network_plan(struct network *n, const Oci__Spec *spec, const char *dir,
+		 const char *model, struct err *err)
 {
 	const Oci__LinuxNamespace *ns = oci_namespace(spec, "network");
-	enum netns_model model;
-	int ret = netns_model_parse(model_name, &model, err);
+	int ret = netns_model_parse(model, &n->model, err);
 
 	if (ret < 0)
 		return ret;
@@ -22,7 +21,7 @@ int network_attach(struct network *n, const Oci__Spec *spec, const char *dir,
 		return err_set(err, EOPNOTSUPP,
 			       "linux.namespaces: no network namespace: a VM "
 			       "cannot share the host's network");
-	if (model == NETNS_NONE)
+	if (n->model == NETNS_NONE)
 		return 0;
 	ret = ns->path[0] ? asprintf(&n->path, "%s", ns->path)
 			  : asprintf(&n->path, "%s/netns", dir);
@@ -30,13 +29,20 @@ int network_attach(struct network *n, const Oci__Spec *spec, const char *dir,
 		n->path = NULL;
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	if (!ns->path[0]) {
+	n->ours = !ns->path[0];
+	return 0;
+}
+
+int network_attach(struct network *n, struct err *err)
+{
+	int ret = 0;
+
+	if (!n->path)
+		return 0;
+	if (n->ours)
 		ret = netns_create(n->path, err);
-		if (ret < 0)
-			return ret;
-		n->created = true;
-	}
-	ret = netns_attach(n->path, model, &n->net, err);
+	if (!ret)
+		ret = netns_attach(n->path, n->model, &n->net, err);
 	n->attached = ret == 0;
 	return ret;
 }
@@ -59,9 +65,9 @@ void network_detach(struct network *n)
 	if (n->attached && netns_detach(n->path, &err) < 0)
 		log_warn("%s", err.text);
 	n->attached = false;
-	if (n->created && netns_remove(n->path, &err) < 0)
+	if (n->ours && netns_remove(n->path, &err) < 0)
 		log_warn("%s", err.text);
-	n->created = false;
+	n->ours = false;
 	free(steal_ptr(&n->path));
 }
 

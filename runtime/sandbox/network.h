@@ -17,15 +17,21 @@
 #include "vmm/vmm.h"
 
 struct network {
-	char *path;   /* of the namespace; NULL: none */
-	bool created; /* by us */
+	char *path; /* of the namespace; NULL: none */
+	bool ours;  /* to be made, and removed in the end */
+	enum netns_model model;
 	bool attached;
 	struct netns_network net;
 };
 
-/* dir: <root>/<id>, where a new namespace is kept. model: tcfilter, none. */
-int network_attach(struct network *n, const Oci__Spec *spec, const char *dir,
-		   const char *model, struct err *err) MUST_CHECK;
+/*
+ * Which namespace it will be; nothing is made yet. dir: <root>/<id>, where a
+ * new namespace is kept. model: tcfilter, none.
+ */
+int network_plan(struct network *n, const Oci__Spec *spec, const char *dir,
+		 const char *model, struct err *err) MUST_CHECK;
+/* As planned, which was written down for a sweep in the meantime. */
+int network_attach(struct network *n, struct err *err) MUST_CHECK;
 /* Closes the taps' descriptors; the rest of what is known stays. */
 void network_close_taps(struct network *n);
 /* Undoes it; idempotent. */

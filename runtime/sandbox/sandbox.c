@@ -307,30 +307,40 @@ static int make_host_cgroup(struct sandbox *s, const struct container *first,
 {
 	const Oci__Linux *l = first->spec->linux_config;
 	uint64_t overhead = s->args->config->overhead_memory;
-	int ret = host_cgroup_create(first->spec, s->args->id,
-				     s->args->systemd_cgroup, &s->cgroup, err);
+	int ret = s->cgroup ? host_cgroup_make(s->cgroup, err) : 0;
 
 	if (ret < 0 || !s->cgroup || !l || !l->resources)
 		return ret;
 	return host_cgroup_limit(s->cgroup, l->resources, overhead << 20, err);
 }
 
-int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
+/* Written down before it is made, so that no kill leaves it behind. */
+static int make_host_resources(struct sandbox *s, struct container *first,
+			       struct err *err)
 {
-	int ret = make_host_cgroup(s, first, err);
+	int ret = host_cgroup_plan(first->spec, s->args->id,
+				   s->args->systemd_cgroup, &s->cgroup, err);
 
 	if (!ret)
+		ret = network_plan(&s->network, first->spec, s->dir,
+				   s->args->config->internetworking_model, err);
+	if (!ret)
 		ret = container_save_early(first, err);
 	if (!ret)
-		ret = network_attach(&s->network, first->spec, s->dir,
-				     s->args->config->internetworking_model,
-				     err);
+		ret = make_host_cgroup(s, first, err);
+	if (!ret)
+		ret = network_attach(&s->network, err);
+	return ret;
+}
+
+int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
+{
+	int ret = make_host_resources(s, first, err);
+
 	if (!ret) {
 		log_debug("step: network attached");
-		ret = container_save_early(first, err);
-	}
-	if (!ret)
 		ret = make_tree(s, err);
+	}
 	if (!ret)
 		ret = start_process(s, first, err);
 	if (!ret)
