@@ -84,7 +84,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool device needs idmap dax
+	session server pool device needs idmap dax fhandle
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
@@ -133,7 +133,8 @@ TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
-TESTS_virtiofs += virtiofs/test_idmap virtiofs/daemon/test_options \
+TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle \
+	virtiofs/daemon/test_options \
 	virtiofs/test_dax
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "virtiofs/fhandle.h"
+
 static bool key_equal(const struct fs_key *a, const struct fs_key *b)
 {
 	return a->ino == b->ino && a->mnt == b->mnt &&
@@ -46,8 +48,12 @@ static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 		BUG_ON(!*p);
 	*p = inode->next;
 	pthread_mutex_unlock(&shard->lock);
-	close(inode->fd);
+	BUG_ON(inode->pins);
+	if (inode->fd >= 0)
+		close(inode->fd);
 	inode->fd = -1;
+	free(inode->fhandle);
+	inode->fhandle = NULL;
 	fs_slots_free(slots, slot);
 }
 
@@ -78,25 +84,82 @@ void fs_inodes_release(struct virtiofs *fs)
 	fs->buckets = NULL;
 }
 
-struct fs_inode *fs_inode_get(struct virtiofs *fs, uint64_t nodeid)
+/* A reference, whose owner does not use the descriptor. */
+static struct fs_inode *inode_ref(struct virtiofs *fs, uint64_t nodeid)
 {
 	return inode_of(fs_slots_get(&fs->inodes, nodeid));
 }
 
+static void inode_unref(struct virtiofs *fs, struct fs_inode *inode)
+{
+	fs_slots_put(&fs->inodes, &inode->slot);
+}
+
+/* With a reference: the descriptor is there until it is unpinned. */
+static int inode_pin(struct virtiofs *fs, struct fs_inode *inode)
+{
+	struct fs_shard *shard = shard_of(fs, key_hash(fs, &inode->key));
+	int fd = 0;
+
+	if (!inode->fhandle)
+		return 0;
+	pthread_mutex_lock(&shard->lock);
+	if (inode->pins == 0) {
+		fd = fs_fhandle_open(inode->fhandle);
+		inode->fd = MAX(fd, -1);
+	}
+	if (fd >= 0)
+		inode->pins++;
+	pthread_mutex_unlock(&shard->lock);
+	return MIN(fd, 0);
+}
+
+static void inode_unpin(struct virtiofs *fs, struct fs_inode *inode)
+{
+	struct fs_shard *shard = shard_of(fs, key_hash(fs, &inode->key));
+	int fd = -1;
+
+	if (!inode->fhandle)
+		return;
+	pthread_mutex_lock(&shard->lock);
+	if (--inode->pins == 0) {
+		fd = inode->fd;
+		inode->fd = -1;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+struct fs_inode *fs_inode_get(struct virtiofs *fs, uint64_t nodeid)
+{
+	struct fs_inode *inode = inode_ref(fs, nodeid);
+
+	if (!inode || inode_pin(fs, inode) == 0)
+		return inode;
+	inode_unref(fs, inode);
+	return NULL;
+}
+
 void fs_inode_put(struct virtiofs *fs, struct fs_inode *inode)
 {
-	if (inode)
-		fs_slots_put(&fs->inodes, &inode->slot);
+	if (!inode)
+		return;
+	inode_unpin(fs, inode);
+	inode_unref(fs, inode);
 }
 
 /* With the shard's lock. The reference, if any, is the guest's. */
 static struct fs_inode *inode_find(struct virtiofs *fs, uint32_t bucket,
-				   const struct fs_key *key)
+				   const struct fs_key *key,
+				   const struct fs_fhandle *fhandle)
 {
 	struct fs_inode *inode;
 
 	for (inode = fs->buckets[bucket]; inode; inode = inode->next) {
-		if (!key_equal(&inode->key, key))
+		/* What is not held open may have left its number to another. */
+		if (!key_equal(&inode->key, key) ||
+		    (fhandle && !fs_fhandle_equal(inode->fhandle, fhandle)))
 			continue;
 		/* One on its way out has a place in the bucket, but no
 		 * reference to give: the file gets a new inode. */
@@ -108,7 +171,7 @@ static struct fs_inode *inode_find(struct virtiofs *fs, uint32_t bucket,
 
 static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 				     const struct fs_key *key, int fd,
-				     mode_t type)
+				     mode_t type, struct fs_fhandle *fhandle)
 {
 	struct fs_inode *inode = inode_of(fs_slots_alloc(&fs->inodes));
 
@@ -116,6 +179,8 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 		return NULL;
 	inode->key = *key;
 	inode->fd = fd;
+	inode->fhandle = fhandle;
+	inode->pins = 0;
 	inode->type = type;
 	atomic_store(&inode->mappable, FS_MAPPABLE_UNKNOWN);
 	inode->nlookup = 0;
@@ -143,8 +208,11 @@ bool fs_inode_known(struct virtiofs *fs, const struct statx *stx,
 	struct fs_shard *shard = shard_of(fs, bucket);
 	struct fs_inode *inode;
 
+	/* A number that is held open is the file's alone; a handle is not. */
+	if (fs->config.file_handles != VIRTIOFS_HANDLES_NEVER)
+		return false;
 	pthread_mutex_lock(&shard->lock);
-	inode = inode_find(fs, bucket, &key);
+	inode = inode_find(fs, bucket, &key, NULL);
 	if (inode) {
 		inode->nlookup++;
 		*nodeid = fs_slot_id(&inode->slot);
@@ -159,22 +227,36 @@ int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
 	struct fs_key key = key_of(stx);
 	uint32_t bucket = key_hash(fs, &key);
 	struct fs_shard *shard = shard_of(fs, bucket);
+	struct fs_fhandle *fhandle = NULL;
 	struct fs_inode *inode;
 	bool found;
+	/* The root's descriptor stays. */
+	int ret = fs->root_id ? fs_fhandle_make(fs, fd, stx, &fhandle) : 0;
 
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	if (fhandle) {
+		close(fd);
+		fd = -1;
+	}
 	pthread_mutex_lock(&shard->lock);
-	inode = inode_find(fs, bucket, &key);
+	inode = inode_find(fs, bucket, &key, fhandle);
 	found = inode != NULL;
 	if (!found)
 		inode = inode_insert(fs, bucket, &key, fd,
-				     stx->stx_mode & S_IFMT);
+				     stx->stx_mode & S_IFMT, fhandle);
 	if (inode) {
 		inode->nlookup++;
 		*nodeid = fs_slot_id(&inode->slot);
 	}
 	pthread_mutex_unlock(&shard->lock);
-	if (found || !inode)
-		close(fd);
+	if (found || !inode) {
+		if (fd >= 0)
+			close(fd);
+		free(fhandle);
+	}
 	return inode ? 0 : -ENFILE;
 }
 
@@ -201,17 +283,17 @@ void fs_inode_forget(struct virtiofs *fs, uint64_t nodeid, uint64_t n)
 	/* The root is not looked up: it is there from INIT to DESTROY. */
 	if (nodeid == FUSE_ROOT_ID)
 		return;
-	inode = fs_inode_get(fs, nodeid);
+	inode = inode_ref(fs, nodeid);
 	if (!inode) {
 		fs_fault(fs, "forget of unknown node %" PRIu64, nodeid);
 		return;
 	}
 	if (lookups_take(fs, inode, n, &had))
-		fs_inode_put(fs, inode);
+		inode_unref(fs, inode);
 	if (n > had)
 		fs_fault(fs, "forget of %" PRIu64 " lookups, had %" PRIu64, n,
 			 had);
-	fs_inode_put(fs, inode);
+	inode_unref(fs, inode);
 }
 
 void fs_inodes_forget_all(struct virtiofs *fs)
@@ -226,7 +308,7 @@ void fs_inodes_forget_all(struct virtiofs *fs)
 			continue;
 		if (fs_slot_id(&inode->slot) != FUSE_ROOT_ID &&
 		    lookups_take(fs, inode, UINT64_MAX, &had))
-			fs_inode_put(fs, inode);
-		fs_inode_put(fs, inode);
+			inode_unref(fs, inode);
+		inode_unref(fs, inode);
 	}
 }

@@ -62,7 +62,11 @@ struct fs_inode {
 	struct fs_slot slot;
 	struct fs_inode *next; /* in its bucket; guarded by the shard */
 	struct fs_key key;
-	int fd;	     /* O_PATH */
+	/* O_PATH. With a file handle it is there while requests work on the
+	 * inode, and guarded by the shard, as the number of those is. */
+	int fd;
+	struct fs_fhandle *fhandle; /* NULL: fd is always there */
+	unsigned pins;
 	mode_t type; /* S_IFMT bits; an inode never changes them */
 	_Atomic(enum fs_mappable) mappable;
 	uint64_t nlookup; /* the guest's count; guarded by the shard. While it
@@ -96,6 +100,8 @@ struct fs_handle {
 };
 
 struct fs_dax;
+struct fs_fhandle;
+struct fs_mounts;
 
 struct virtiofs {
 	struct virtiofs_config config; /* without tag and callbacks */
@@ -110,7 +116,8 @@ struct virtiofs {
 	struct fs_inode **buckets;
 	uint32_t nbuckets; /* power of two, at least FS_SHARDS */
 	uint64_t root_id;
-	struct fs_dax *dax; /* NULL: none */
+	struct fs_dax *dax;	  /* NULL: none */
+	struct fs_mounts *mounts; /* of file handles; NULL: none */
 	pthread_mutex_t fault_lock;
 	struct log_limit faults;
 };

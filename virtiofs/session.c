@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "virtiofs/attr.h"
 #include "virtiofs/dax.h"
+#include "virtiofs/fhandle.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 
@@ -166,6 +167,11 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 	if (!config->max_handles)
 		config->max_handles =
 			(uint32_t)MIN(room / 4, (uint64_t)HANDLES_DEFAULT);
+	if (config->file_handles != VIRTIOFS_HANDLES_NEVER) {
+		if (!config->max_inodes)
+			config->max_inodes = INODES_DEFAULT;
+		return 0;
+	}
 	if (config->max_handles < room && !config->max_inodes)
 		config->max_inodes = (uint32_t)MIN(room - config->max_handles,
 						   (uint64_t)INODES_DEFAULT);
@@ -247,6 +253,10 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	if ((unsigned)fs->config.cache > VIRTIOFS_CACHE_ALWAYS)
 		return err_set(err, EINVAL, "cache policy %d",
 			       (int)fs->config.cache);
+	if (fs->config.dax_size &&
+	    fs->config.file_handles != VIRTIOFS_HANDLES_NEVER)
+		return err_set(err, EINVAL,
+			       "DAX does not go with file handles");
 	if (fs->root_fd < 0)
 		return err_set(err, EBADF, "root directory");
 	if (fs->config.dax_size % FS_DAX_SLOT ||
@@ -268,6 +278,8 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	if (ret)
 		return err_ret(err, ret, "DAX window");
 	ret = proc_open(fs, err);
+	if (!ret)
+		ret = fs_fhandles_init(fs, err);
 	return ret ? ret : root_add(fs, err);
 }
 
@@ -308,6 +320,7 @@ void virtiofs_free(struct virtiofs *fs)
 	}
 	fs_handles_release(fs);
 	fs_inodes_release(fs);
+	fs_fhandles_release(fs);
 	fs_dax_release(fs);
 	if (fs->root_fd >= 0)
 		close(fs->root_fd);

@@ -49,6 +49,13 @@ enum virtiofs_cache {
 	VIRTIOFS_CACHE_ALWAYS,	 /* the guest is the only writer */
 };
 
+/* What stands for an inode that no request works on. */
+enum virtiofs_file_handles {
+	VIRTIOFS_HANDLES_NEVER,	    /* a descriptor */
+	VIRTIOFS_HANDLES_PREFER,    /* a file handle, where there is one */
+	VIRTIOFS_HANDLES_MANDATORY, /* a file handle */
+};
+
 struct fs_idmap;
 
 struct virtiofs_config {
@@ -76,6 +83,9 @@ struct virtiofs_config {
 	/* Owners by other numbers in the guest; borrowed. NULL: the same. */
 	const struct fs_idmap *uids;
 	const struct fs_idmap *gids;
+	/* Not together with DAX. Needs CAP_DAC_READ_SEARCH, and the system
+	 * calls name_to_handle_at and open_by_handle_at. */
+	enum virtiofs_file_handles file_handles;
 	/*
 	 * Bytes of the DAX window, multiple of 2 MiB, up to 32 GiB; 0: none.
 	 * Only machines that can show it to the guest take the device.

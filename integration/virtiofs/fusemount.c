@@ -5,9 +5,10 @@
  * machine is the guest. For tests without a virtual machine; needs root.
  *
  *	fusemount [-t THREADS] [-c never|auto|metadata|always] [-w] [-a] [-r]
- *		  SOURCE MOUNTPOINT
+ *		  [-H] SOURCE MOUNTPOINT
  *
- * -w: writeback cache; -a: POSIX ACLs; -r: read-only. Says "ready" when it is
+ * -w: writeback cache; -a: POSIX ACLs; -r: read-only; -H: inodes are file
+ * handles. Says "ready" when it is
  * mounted and ends with 0 when it is unmounted.
  */
 
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
 	struct err err;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:c:war")) >= 0) {
+	while ((opt = getopt(argc, argv, "t:c:warH")) >= 0) {
 		if (opt == 't')
 			threads = (unsigned)atoi(optarg);
 		else if (opt == 'c')
@@ -153,12 +154,14 @@ int main(int argc, char **argv)
 			config.posix_acl = true;
 		else if (opt == 'r')
 			config.readonly = true;
+		else if (opt == 'H')
+			config.file_handles = VIRTIOFS_HANDLES_MANDATORY;
 		else
 			return 2;
 	}
 	if (argc - optind != 2 || threads < 1 || threads > THREADS_MAX) {
 		fprintf(stderr, "usage: fusemount [-t THREADS] [-c CACHE] "
-				"[-w] [-a] [-r] SOURCE MOUNTPOINT\n");
+				"[-w] [-a] [-r] [-H] SOURCE MOUNTPOINT\n");
 		return 2;
 	}
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "fusemount");

@@ -187,6 +187,17 @@ static const struct syscall_rule loop_rules[] = {
 	{SCMP_SYS(clone), SYSCALL_MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 };
 
+/* With --inode-file-handles. */
+static const struct syscall_rule handle_rules[] = {
+	SYSCALL_RULE(name_to_handle_at),
+	SYSCALL_RULE(open_by_handle_at),
+};
+
+static bool uses_handles(const struct daemon_options *o)
+{
+	return o->fs.file_handles != VIRTIOFS_HANDLES_NEVER;
+}
+
 /* Async-signal-safe. */
 static void on_sigsys(int signo, siginfo_t *info, void *context)
 {
@@ -222,6 +233,7 @@ static int filter(const struct daemon_options *o, struct err *err)
 		syscalls_common,
 		virtiofs_syscalls,
 		SYSCALL_LIST(loop_rules),
+		{handle_rules, uses_handles(o) ? ARRAY_SIZE(handle_rules) : 0},
 	};
 	struct syscall_filter filter;
 	int ret;
@@ -257,8 +269,12 @@ int confine_lock(const struct daemon_options *o, int root_fd, struct err *err)
 		return err_set(err, EPERM,
 			       "--modcaps: a capability that the process does "
 			       "not have");
+	if (uses_handles(o))
+		caps |= CAP_MASK(CAP_DAC_READ_SEARCH) & ~o->drop_caps;
 	ret = privilege_reduce(caps, err);
-	if (!ret && o->sandbox != DAEMON_SANDBOX_NONE)
+	/* Landlock asks for the path to a file, which one that was opened by
+	 * its handle need not have. */
+	if (!ret && o->sandbox != DAEMON_SANDBOX_NONE && !uses_handles(o))
 		ret = landlock_confine(root_fd, err);
 	return ret < 0 ? ret : filter(o, err);
 }

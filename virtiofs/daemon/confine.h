@@ -13,7 +13,8 @@
  *
  * With "chroot", the root is the shared directory itself. In every case it
  * ends with few capabilities, no_new_privs and a list of system calls; and
- * with Landlock where there is a sandbox and the kernel has it.
+ * with Landlock where there is a sandbox, the kernel has it, and inodes are
+ * descriptors.
  */
 
 #include <sys/types.h>

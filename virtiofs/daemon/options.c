@@ -39,7 +39,8 @@ const char daemon_options_usage[] =
 	"  --killpriv-v2             set-id bits are cleared by the host\n"
 	"  --no-killpriv-v2\n"
 	"  --no-readdirplus          directories are read without attributes\n"
-	"  --inode-file-handles WHEN never, which is the default\n"
+	"  --inode-file-handles WHEN never, prefer or mandatory; default "
+	"never\n"
 	"  --translate-uid RULE      owners by other numbers in the guest\n"
 	"  --translate-gid RULE\n"
 	"  --thread-pool-size N      threads, at most 16; default 0\n"
@@ -202,7 +203,18 @@ static int set_log_level(struct daemon_options *o, const char *value)
 
 static int set_file_handles(struct daemon_options *o, const char *value)
 {
-	return strcmp(value, "never") == 0 ? 0 : -EINVAL;
+	static const char *const names[] = {
+		[VIRTIOFS_HANDLES_NEVER] = "never",
+		[VIRTIOFS_HANDLES_PREFER] = "prefer",
+		[VIRTIOFS_HANDLES_MANDATORY] = "mandatory",
+		NULL,
+	};
+	int i = take_word(value, names);
+
+	if (i < 0)
+		return -EINVAL;
+	o->fs.file_handles = (enum virtiofs_file_handles)i;
+	return 0;
 }
 
 /* ":INSIDE:OUTSIDE:COUNT:"; what stands first is what separates. */
@@ -419,7 +431,7 @@ static const struct {
 	{"--seccomp", set_seccomp, "none, kill, log or trap"},
 	{"--log-level", set_log_level, "error, warn, info, debug or off"},
 	{"--inode-file-handles", set_file_handles,
-	 "never; file handles in place of descriptors are not there"},
+	 "never, prefer or mandatory"},
 	{"--uid-map", set_uid_map, ":INSIDE:OUTSIDE:COUNT:"},
 	{"--gid-map", set_gid_map, ":INSIDE:OUTSIDE:COUNT:"},
 	{"--translate-uid", set_translate_uid, "KIND:FROM:TO:COUNT"},

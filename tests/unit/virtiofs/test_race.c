@@ -69,9 +69,13 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void test_shared_names(void **state)
+static void share_names(enum virtiofs_file_handles file_handles)
 {
-	struct virtiofs_config config = {.max_inodes = 8, .max_handles = 4};
+	struct virtiofs_config config = {
+		.max_inodes = 8,
+		.max_handles = 4,
+		.file_handles = file_handles,
+	};
 	struct client *first = client_new(&config);
 	struct client *clients[THREADS];
 	pthread_t threads[THREADS];
@@ -111,10 +115,22 @@ static void test_shared_names(void **state)
 	client_free(first);
 }
 
+static void test_shared_names(void **state)
+{
+	share_names(VIRTIOFS_HANDLES_NEVER);
+}
+
+/* Their descriptors come and go below the others as well. */
+static void test_shared_file_handles(void **state)
+{
+	share_names(VIRTIOFS_HANDLES_PREFER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shared_names),
+		cmocka_unit_test(test_shared_file_handles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,11 +166,14 @@ static void what_is_not_there_is_refused(void **state)
 	REFUSED("--xattrmap: ", "--xattrmap=:map::user.:");
 	REFUSED("--migration-mode: ", "--migration-mode", "find-paths");
 	REFUSED("--security-label: ", "--security-label");
-	REFUSED("file handles", "--inode-file-handles=prefer");
+	REFUSED("--inode-file-handles", "--inode-file-handles=fallback");
 	REFUSED("-o: ", "-o", "source=/srv");
 	REFUSED("unknown option \"--cach=auto\"", "--cach=auto");
 	REFUSED("unknown option \"tree\"", "tree");
 	assert_int_equal(PARSE("--inode-file-handles=never"), 0);
+	assert_int_equal(o.fs.file_handles, VIRTIOFS_HANDLES_NEVER);
+	assert_int_equal(PARSE("--inode-file-handles=mandatory"), 0);
+	assert_int_equal(o.fs.file_handles, VIRTIOFS_HANDLES_MANDATORY);
 }
 
 static void what_does_not_go_together(void **state)

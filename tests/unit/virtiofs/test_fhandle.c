@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/fhandle.h"
+
+#include "tests/unit/virtiofs/client.h"
+
+#include <dirent.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/privilege.h"
+#include "virtiofs/inode.h"
+
+/* Inodes that are file handles. Takes root, and a /tmp that has handles. */
+
+static bool possible(void)
+{
+	return privilege_permitted() & CAP_MASK(CAP_DAC_READ_SEARCH);
+}
+
+static struct client *handle_client(void)
+{
+	struct virtiofs_config config = {
+		.cache = VIRTIOFS_CACHE_AUTO,
+		.xattr = true,
+		.file_handles = VIRTIOFS_HANDLES_MANDATORY,
+	};
+	struct client *c = client_new(&config);
+
+	assert_int_equal(client_init(c, ~(uint64_t)FUSE_WRITEBACK_CACHE), 0);
+	return c;
+}
+
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void nodes_cost_no_descriptors(void **state)
+{
+	struct client *c;
+	uint64_t nodes[300];
+	unsigned before;
+	char name[16];
+
+	if (!possible())
+		skip();
+	c = handle_client();
+	client_host_file(c, "first", "x");
+	client_lookup(c, 1, "first"); /* takes one for the mount */
+	before = descriptors();
+	for (unsigned i = 0; i < ARRAY_SIZE(nodes); i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		client_host_file(c, name, "x");
+		nodes[i] = client_lookup(c, 1, name);
+		/* The same file is the same node. */
+		assert_true(client_lookup(c, 1, name) == nodes[i]);
+	}
+	assert_int_equal(descriptors(), before);
+	for (unsigned i = 0; i < ARRAY_SIZE(nodes); i++)
+		fs_inode_forget(c->fs, nodes[i], 2);
+	assert_null(fs_inode_get(c->fs, nodes[0]));
+	client_free(c);
+}
+
+/* What has the number of another one that is gone is not that one. */
+static void a_number_may_come_again(void **state)
+{
+	struct fuse_getattr_in in = {0};
+	struct fuse_attr_out *out;
+	struct client *c;
+	struct stat st;
+	uint64_t node;
+	ino_t ino;
+	bool again = false;
+
+	if (!possible())
+		skip();
+	c = handle_client();
+	out = client_body(c);
+	client_host_file(c, "old", "old");
+	assert_int_equal(fstatat(c->dir, "old", &st, 0), 0);
+	ino = st.st_ino;
+	node = client_lookup(c, 1, "old");
+	assert_true(client_call(c, FUSE_GETATTR, node, &in, sizeof(in), NULL,
+				0) > 0);
+	assert_true(out->attr.ino == ino);
+	assert_int_equal(unlinkat(c->dir, "old", 0), 0);
+	for (unsigned i = 0; i < 32 && !again; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "new%u", i);
+		client_host_file(c, name, "new");
+		assert_int_equal(fstatat(c->dir, name, &st, 0), 0);
+		again = st.st_ino == ino;
+		if (again)
+			assert_true(client_lookup(c, 1, name) != node);
+	}
+	assert_int_equal(
+		client_call(c, FUSE_GETATTR, node, &in, sizeof(in), NULL, 0),
+		-ESTALE);
+	client_free(c);
+}
+
+static void an_open_file_outlives_its_name(void **state)
+{
+	struct fuse_getattr_in in = {0};
+	struct fuse_attr_out *out;
+	struct client *c;
+	uint64_t node;
+	uint64_t fh;
+
+	if (!possible())
+		skip();
+	c = handle_client();
+	out = client_body(c);
+	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0600, &node, &fh), 0);
+	assert_int_equal(client_write(c, node, fh, 0, "abc", 3, 0), 3);
+	assert_int_equal(client_name(c, FUSE_UNLINK, 1, "f"), 0);
+	assert_true(client_call(c, FUSE_GETATTR, node, &in, sizeof(in), NULL,
+				0) > 0);
+	assert_int_equal(out->attr.size, 3);
+	assert_int_equal(out->attr.nlink, 0);
+	assert_int_equal(client_read(c, node, fh, 0, 10), 3);
+	assert_int_equal(client_release(c, FUSE_RELEASE, node, fh), 0);
+	client_free(c);
+}
+
+/* In a process of its own, whose capability does not come back. */
+static int without_capability(void)
+{
+	struct virtiofs_config config = {
+		.file_handles = VIRTIOFS_HANDLES_MANDATORY,
+	};
+	struct virtiofs *fs;
+	struct err err;
+	bool never;
+
+	if (privilege_set(privilege_permitted() &
+			  ~CAP_MASK(CAP_DAC_READ_SEARCH)) < 0)
+		return 1;
+	config.proc_fd = -1;
+	config.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (virtiofs_new(&config, &err) || !strstr(err.text, "file handles"))
+		return 2;
+	config.file_handles = VIRTIOFS_HANDLES_PREFER;
+	config.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fs = virtiofs_new(&config, &err);
+	if (!fs)
+		return 3;
+	never = fs->config.file_handles == VIRTIOFS_HANDLES_NEVER;
+	virtiofs_free(fs);
+	return never ? 0 : 4;
+}
+
+static void without_capability_there_are_none(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(without_capability());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void not_with_dax(void **state)
+{
+	struct virtiofs_config config = {
+		.file_handles = VIRTIOFS_HANDLES_PREFER,
+		.dax_size = 2u << 20,
+		.proc_fd = -1,
+	};
+	struct err err;
+
+	config.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_null(virtiofs_new(&config, &err));
+	assert_non_null(strstr(err.text, "DAX"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nodes_cost_no_descriptors),
+		cmocka_unit_test(a_number_may_come_again),
+		cmocka_unit_test(an_open_file_outlives_its_name),
+		cmocka_unit_test(without_capability_there_are_none),
+		cmocka_unit_test(not_with_dax),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
