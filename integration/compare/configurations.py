@@ -118,7 +118,7 @@ def base(config, process, linux):
     pass
 
 
-# --- process ----------------------------------------------------------------
+# --- process -----------------------------------------------------------------
 
 @configuration()
 def user(config, process, linux):
@@ -419,7 +419,7 @@ def sysctl(config, process, linux):
     }
 
 
-# --- filters, devices, resources --------------------------------------------
+# --- filters, devices, resources ---------------------------------------------
 
 @configuration()
 def seccomp(config, process, linux):
@@ -568,7 +568,7 @@ def block_io(config, process, linux):
     }
 
 
-# --- hooks ------------------------------------------------------------------
+# --- hooks -------------------------------------------------------------------
 
 def keep(name, directory):
     """Copies the state that the hook gets, and its environment."""

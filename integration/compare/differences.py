@@ -58,7 +58,7 @@ for readonly in ("bus", "fs", "irq", "sys"):
            "A read-only path keeps the other flags of its mount, as with "
            "runc.")
 
-# --- what crun 1.8.1 leaves out ------------------------------------------------
+# --- what crun 1.8.1 leaves out ----------------------------------------------
 
 differ("scheduler", "sched.attr", "policy 0 *",
        "policy 3 flags 0 nice 5 priority 0 *",
@@ -70,7 +70,7 @@ differ("time-namespace", "ns.time_offsets",
        "monotonic * 1000 * 5\\x0aboottime * 86400 * 0",
        "crun 1.8.1 does not apply linux.timeOffsets.")
 
-# --- set-up --------------------------------------------------------------------
+# --- set-up ------------------------------------------------------------------
 
 for configuration in ("terminal*", "readonly-dev"):
     differ(configuration, "mount./dev/console:flags", "rw,relatime",
@@ -103,7 +103,7 @@ differ("user-namespace-that-manages", "cgroup.memory.reclaim", "EINVAL",
        "crun gives it to the gid too; the spec, and runc, speak of the uid "
        "alone, which is enough to write.", AGENT | GROUPS)
 
-# --- namespaces ------------------------------------------------------------------
+# --- namespaces --------------------------------------------------------------
 
 OWN_PIDS = ("A container has a PID namespace of its own always: it never "
             "sees the agent's processes.")
@@ -114,7 +114,7 @@ for field in ("processes", "session.pgrp", "session.sid", "status.NSpgid",
     differ("time-namespace", field, "*", "1", OWN_PIDS)
 differ("time-namespace", "status.PPid", "*", "0", OWN_PIDS)
 
-# --- hooks -----------------------------------------------------------------------
+# --- hooks -------------------------------------------------------------------
 
 BUNDLE = "The bundle is on the host; the guest has a directory in its place."
 differ("hooks", "hook.create.bundle", '"BUNDLE"', '"/run/*/NAME"', BUNDLE)
@@ -136,7 +136,7 @@ differ("hooks", "hook.start.status", '"starting"', '"created"',
 differ("hooks", "status.SigBlk", "0000000000010000", "0000000000000000",
        "crun leaves SIGCHLD blocked when it has waited for a hook.")
 
-# --- a machine of its own ---------------------------------------------------------
+# --- a machine of its own ----------------------------------------------------
 
 SHARED_TREE = ("What the host shares is virtio-fs in the guest; device nodes "
                "of the host's are none there.")

@@ -3,7 +3,7 @@
 #
 # What a container finds is what crun makes of the same configuration: all
 # configurations by the agent on this machine, in the kernel that crun has,
-# and some of them by the whole of nacre.
+# and those that a guest can have by the whole of nacre.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,8 @@ root=$checkout/integration/compare
 bin=$release/integration/compare
 # These go the whole way. The lab is slow.
 whole='*'
-[ -z "$small" ] || whole=base,groups-and-umask,rlimits,binds,seccomp,terminal,user-namespace,memory,cpu
+[ -z "$small" ] ||
+	whole=base,rlimits,binds,seccomp,terminal,user-namespace,memory,cpu
 
 # crun gives a /dev/null that it binds to the container's user: ours has to be
 # another one than the host's.

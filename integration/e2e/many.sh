@@ -189,8 +189,10 @@ for ((i = 0; i < containers; i++)); do
 done
 nothing_failed 'a process in each'
 count >"$work/full"
+weigh >"$work/loaded"
 one_by_one
 nothing_failed "$execs processes, one after another"
+no_heavier 'their memory comes back' "$work/loaded" 512
 same 'nothing of them stays' "$work/full"
 all_at_once
 nothing_failed "$at_once processes at once"
@@ -198,6 +200,6 @@ same 'nothing of them stays, either' "$work/full"
 delete_all
 nothing_failed 'all containers are deleted'
 same 'nothing of the containers stays' "$work/empty"
-no_heavier 'the memory comes back' "$work/light" 1024
+no_heavier 'all memory comes back' "$work/light" 1024
 succeeds 'delete --force of the sandbox' nacre delete --force "$tag-pod"
 clean 'nothing is left'
