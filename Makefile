@@ -95,7 +95,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
 	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec \
-	sandbox/mount_points sandbox/container \
+	sandbox/mount_points sandbox/idmap sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/task \
 	sandbox/task_delete sandbox/supervisor sandbox/sweep

@@ -158,6 +158,28 @@ system()
 		fail 'the kernel is the guest'\''s' "$(uname -r)"
 }
 
+# Owners of files on the host by other numbers in the guest.
+mapped()
+{
+	guest_is 'id-mapped: what is root'"'"'s on the host' rw \
+		'stat -c %u:%g /mapped/file' 1000:1000
+	guest_is 'id-mapped: a file made in the guest' rw \
+		'su user -c "echo x >/mapped/new"; stat -c %u:%g /mapped/new' \
+		1000:1001
+	is 'id-mapped: is the other one'"'"'s on the host' \
+		"$(stat -c %u:%g "$work/mapped/new")" 0:1
+	guest_is 'id-mapped: nobody else makes any' rw \
+		'(echo x >/mapped/root) 2>&1 | grep -o "Value too large"' \
+		'Value too large'
+	bundle unmapped '.mounts += [{destination: "/mapped", type: "bind",
+		source: ($work + "/mapped"), options: ["bind", "idmap"]}]'
+	refuses 'id-mapped: without a mapping' '/mapped.*id mapping' \
+		create unmapped
+	bundle unmapped '.mounts += [{destination: "/mapped", type: "tmpfs",
+		uidMappings: [{containerID: 0, hostID: 1, size: 1}]}]'
+	refuses 'id-mapped: a tmpfs' '/mapped.*id mappings' create unmapped
+}
+
 read_only()
 {
 	guest_is 'read-only root: not written' ro \
@@ -191,7 +213,9 @@ read_only()
 		fail 'read-only root: nothing came'
 }
 
-mkdir "$work/vol"
+mkdir "$work/vol" "$work/mapped"
+: >"$work/mapped/file"
+chmod 777 "$work/mapped"
 echo 'nameserver 192.0.2.53' >"$work/resolv.conf"
 echo '192.0.2.1 one' >"$work/hosts"
 : >"$work/rw-file"
@@ -210,6 +234,10 @@ bundle rw '.hostname = "e2e-host" |
 	 source: ($work + "/resolv.conf"), options: ["bind", "rprivate"]},
 	{destination: "/etc/hosts", type: "bind",
 	 source: ($work + "/hosts"), options: ["bind", "ro"]},
+	{destination: "/mapped", type: "bind", source: ($work + "/mapped"),
+	 options: ["bind"],
+	 uidMappings: [{containerID: 0, hostID: 1000, size: 10}],
+	 gidMappings: [{containerID: 0, hostID: 1000, size: 10}]},
 	{destination: "/scratch", type: "tmpfs", source: "tmpfs",
 	 options: ["noexec", "nosuid", "size=4096k"]}]'
 remember
@@ -219,6 +247,7 @@ changes
 programs
 volumes
 system
+mapped
 succeeds 'delete --force' nacre delete --force "$tag-rw"
 bundle ro '.root.readonly = true |
 	.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"]) |

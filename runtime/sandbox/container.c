@@ -114,7 +114,7 @@ int container_share(struct container *c, struct err *err)
 			return ret;
 		flags |= SHARE_READ_ONLY_AT_TOP;
 	}
-	if (share_bind(from, target, flags, err) < 0)
+	if (share_bind(from, target, flags, -1, err) < 0)
 		return err_wrap(err, "root.path %s", c->rootfs);
 	return 0;
 }

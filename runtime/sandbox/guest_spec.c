@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "runtime/sandbox/idmap.h"
 #include "runtime/sandbox/sandbox.h"
 #include "runtime/sandbox/share.h"
 
@@ -120,6 +121,24 @@ int mount_open_source(const struct container *c, size_t index, mode_t *mode,
 	return steal_fd(&fd);
 }
 
+/* With other owners where the mount asks for it. */
+static int bind_mapped(const struct container *c, Oci__Mount *m, int from,
+		       const char *host, unsigned flags, struct err *err)
+{
+	AUTO_FD int userns = -1;
+	bool recursive;
+
+	if (!idmap_wanted(m, &recursive))
+		return share_bind(from, host, flags, -1, err);
+	userns = idmap_userns(m, c->spec->linux_config, err);
+	if (userns < 0)
+		return userns;
+	idmap_strip(m);
+	if (recursive)
+		flags |= SHARE_IDMAP_RECURSIVE;
+	return share_bind(from, host, flags, userns, err);
+}
+
 static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 		       struct err *err)
 {
@@ -147,7 +166,7 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	/* What the guest must not write, the host does not let it write. */
 	if (has_option(m, "ro") || has_option(m, "rro"))
 		flags |= SHARE_READ_ONLY;
-	if (share_bind(from, host, flags, err) < 0)
+	if (bind_mapped(c, m, from, host, flags, err) < 0)
 		return err_wrap(err, "mounts[%zu] (%s): source %s", index,
 				m->destination, m->source);
 	return replace(&m->source, guest);

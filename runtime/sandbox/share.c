@@ -73,7 +73,28 @@ static int clone_tree(int from, unsigned deep)
 	return ret;
 }
 
-int share_bind(int from, const char *target, unsigned flags, struct err *err)
+/* Once, before it is attached: later it cannot be changed. */
+static int map_ids(int tree, unsigned flags, int userns, struct err *err)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_IDMAP,
+		.userns_fd = (uint32_t)userns,
+	};
+	unsigned deep = flags & SHARE_IDMAP_RECURSIVE ? AT_RECURSIVE : 0;
+
+	if (userns < 0)
+		return 0;
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr,
+			  sizeof(attr)) == 0)
+		return 0;
+	return errno == EINVAL ? err_set(err, EOPNOTSUPP,
+					 "id mapping: the host cannot do it "
+					 "for this file system")
+			       : err_sys(err, "id mapping");
+}
+
+int share_bind(int from, const char *target, unsigned flags, int userns,
+	       struct err *err)
 {
 	unsigned deep = flags & SHARE_RECURSIVE ? AT_RECURSIVE : 0;
 	/* A slave of the host's: what is mounted there arrives, and what is
@@ -85,9 +106,13 @@ int share_bind(int from, const char *target, unsigned flags, struct err *err)
 	};
 	struct mount_attr top = {.attr_set = MOUNT_ATTR_RDONLY};
 	AUTO_FD int tree = clone_tree(from, deep);
+	int ret;
 
 	if (tree < 0)
 		return err_ret(err, tree, "open_tree");
+	ret = map_ids(tree, flags, userns, err);
+	if (ret < 0)
+		return ret;
 	if (mount_setattr(tree, "", AT_EMPTY_PATH | deep, &attr, sizeof(attr)) <
 	    0)
 		return err_sys(err, "mount_setattr");

@@ -20,12 +20,14 @@ enum share_flags {
 	SHARE_RECURSIVE = 1,	    /* with what is mounted below it */
 	SHARE_READ_ONLY = 2,	    /* all of it */
 	SHARE_READ_ONLY_AT_TOP = 4, /* but what is mounted below it */
+	SHARE_IDMAP_RECURSIVE = 8,  /* the mapping is of all of it */
 };
 /*
  * Binds what from, of share_open, names on target: no devices, no set-id
- * bits. flags are those above. The flags of the source's mounts stay.
+ * bits, ids mapped as in the user namespace userns (-1: none). flags are those
+ * above. The flags of the source's mounts stay.
  */
-int share_bind(int from, const char *target, unsigned flags,
+int share_bind(int from, const char *target, unsigned flags, int userns,
 	       struct err *err) MUST_CHECK;
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_SANDBOX_IDMAP_H
+#define RUNTIME_SANDBOX_IDMAP_H
+
+/*
+ * Id-mapped bind mounts. The host maps them, where it knows the file system
+ * and the kernel can: virtio-fs in the guest cannot be mapped (Linux 6.1).
+ */
+
+#include <stdbool.h>
+
+#include "agent-proto/oci.pb-c.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+/* Whether the mount is to be mapped; *recursive: with what lies below it. */
+bool idmap_wanted(const Oci__Mount *m, bool *recursive);
+/* A user namespace with the mappings of the mount or, if it has none, those
+ * of the container. */
+int idmap_userns(const Oci__Mount *m, const Oci__Linux *l,
+		 struct err *err) MUST_CHECK;
+/* What the guest must not do once more. */
+void idmap_strip(Oci__Mount *m);
+
+#endif
