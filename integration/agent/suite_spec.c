@@ -51,9 +51,12 @@ static void expect_refusal(const char *name, const char *part)
 
 static void test_view(void)
 {
-	script("hostname; ls -d /run/kata-containers 2>&1 | grep -c 'No such'");
+	script("hostname; cat /proc/sys/kernel/domainname; ls -d "
+	       "/run/kata-containers 2>&1 | grep -c 'No such'");
 	s.spec.hostname = strdup("box");
-	expect("host name, and nothing of the guest in sight", "box\n1\n");
+	s.spec.domainname = strdup("example.org");
+	expect("host name and domain, and nothing of the guest in sight",
+	       "box\nexample.org\n1\n");
 
 	script("[ $(ls /proc | grep -c '^[0-9]*$') -lt 8 ] && echo few");
 	expect("no processes of others", "few\n");
