@@ -75,16 +75,17 @@ static int handle_faults(void)
 
 static void *reserve(uint64_t size)
 {
-	void *host = MAP_FAILED;
+	for (unsigned i = 0; i < HINTS; i++) {
+		uint64_t hint = HINT_FIRST + i * HINT_STEP;
+		void *host = mmap((void *)(uintptr_t)hint, (size_t)size,
+				  PROT_NONE, RESERVED, -1, 0);
 
-	for (unsigned i = 0; i < HINTS && host == MAP_FAILED; i++)
-		host = mmap((void *)(uintptr_t)(HINT_FIRST + i * HINT_STEP),
-			    (size_t)size, PROT_NONE,
-			    RESERVED | MAP_FIXED_NOREPLACE, -1, 0);
+		if (host == MAP_FAILED || (uintptr_t)host == hint)
+			return host;
+		munmap(host, (size_t)size);
+	}
 	/* An address space without room there, as under a sanitizer. */
-	if (host == MAP_FAILED)
-		host = mmap(NULL, (size_t)size, PROT_NONE, RESERVED, -1, 0);
-	return host;
+	return mmap(NULL, (size_t)size, PROT_NONE, RESERVED, -1, 0);
 }
 
 int mem_window_init(struct mem_window *w, uint64_t size)
