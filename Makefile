@@ -134,7 +134,7 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle \
-	virtiofs/daemon/test_options \
+	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \

@@ -104,15 +104,13 @@ static int status_of(int status)
 }
 
 /* Any signal but the child's is passed on as the end of the pipe. */
-static int wait_for(pid_t child, int alive_fd)
+static int wait_for(pid_t child, int alive_fd, const sigset_t *set)
 {
-	sigset_t set;
 	int status = 0;
 	int signo;
 
-	sigfillset(&set);
 	while (waitpid(child, &status, WNOHANG) == 0) {
-		if (sigwait(&set, &signo) || signo == SIGCHLD)
+		if (sigwait(set, &signo) || signo == SIGCHLD)
 			continue;
 		if (alive_fd >= 0)
 			close(steal_fd(&alive_fd));
@@ -121,16 +119,14 @@ static int wait_for(pid_t child, int alive_fd)
 }
 
 /* Before the fork, so that no signal is lost. */
-static void block_signals(void)
+static void block_signals(sigset_t *set)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, set, NULL);
 }
 
 /* The exit status, or -errno. */
@@ -140,12 +136,13 @@ static int run(const struct daemon_options *o, struct daemon_socket *sock,
 	int listen_fd = o->socket_path ? sock->fd : o->listen_fd;
 	int alive_fd = -1;
 	AUTO_FD int parent_fd = -1;
+	sigset_t set;
 	pid_t child;
 	int ret;
 
 	if (o->sandbox != DAEMON_SANDBOX_NAMESPACE)
 		return daemon_serve(o, listen_fd, -1, err);
-	block_signals();
+	block_signals(&set);
 	child = confine_fork(o, &alive_fd, &parent_fd, err);
 	if (child < 0)
 		return child;
@@ -163,7 +160,7 @@ static int run(const struct daemon_options *o, struct daemon_socket *sock,
 		close(alive_fd);
 		return ret;
 	}
-	return wait_for(child, alive_fd);
+	return wait_for(child, alive_fd, &set);
 }
 
 static int start(const struct daemon_options *o, struct err *err)

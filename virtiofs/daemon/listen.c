@@ -14,26 +14,54 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 
+/* Of this process alone: a child does not keep it. */
+static int lock_file(int fd, const struct daemon_socket *sock, struct err *err)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(err, EADDRINUSE, "%s: another process serves it",
+			       sock->path);
+	return err_sys(err, "locking %s", sock->lock_path);
+}
+
+/* One that went between the open and the lock says nothing. */
+static int lock_open(const struct daemon_socket *sock, struct err *err)
+{
+	struct stat st;
+
+	for (;;) {
+		AUTO_FD int fd =
+			open(sock->lock_path,
+			     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		int ret;
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return err_sys(err, "%s", sock->lock_path);
+		if (!S_ISREG(st.st_mode))
+			return err_set(err, EEXIST, "%s: is no file",
+				       sock->lock_path);
+		ret = lock_file(fd, sock, err);
+		if (ret < 0)
+			return ret;
+		if (fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return steal_fd(&fd);
+	}
+}
+
 static int lock_take(struct daemon_socket *sock, struct err *err)
 {
-	/* Of this process alone: a child does not keep it. */
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char text[16];
 	int ret;
 
 	snprintf(sock->lock_path, sizeof(sock->lock_path), "%s.pid",
 		 sock->path);
-	sock->lock_fd = open(sock->lock_path,
-			     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (sock->lock_fd < 0)
-		return err_sys(err, "%s", sock->lock_path);
-	if (fcntl(sock->lock_fd, F_SETLK, &lock) < 0) {
-		if (errno == EAGAIN || errno == EACCES)
-			return err_set(err, EADDRINUSE,
-				       "%s: another process serves it",
-				       sock->path);
-		return err_sys(err, "locking %s", sock->lock_path);
-	}
+	ret = lock_open(sock, err);
+	if (ret < 0)
+		return ret;
+	sock->lock_fd = ret;
 	if (ftruncate(sock->lock_fd, 0) < 0)
 		return err_sys(err, "%s", sock->lock_path);
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());

@@ -299,119 +299,34 @@ static int set_modcaps(struct daemon_options *o, const char *value)
 	}
 }
 
-/* Flags. ---------------------------------------------------------------- */
-
-static void set_once(struct daemon_options *o)
-{
-	o->once = true;
-}
-
-static void set_writeback(struct daemon_options *o)
-{
-	o->fs.writeback = true;
-}
-
-static void set_readonly(struct daemon_options *o)
-{
-	o->fs.readonly = true;
-}
-
-static void set_direct_io(struct daemon_options *o)
-{
-	o->fs.direct_io = true;
-}
-
-static void set_mmap(struct daemon_options *o)
-{
-	o->fs.no_mmap = false;
-}
-
-static void set_noatime(struct daemon_options *o)
-{
-	o->fs.no_noatime = false;
-}
-
-static void set_submounts(struct daemon_options *o)
-{
-	o->fs.announce_submounts = true;
-}
-
-static void set_no_submounts(struct daemon_options *o)
-{
-	o->fs.announce_submounts = false;
-}
-
-static void set_xattr(struct daemon_options *o)
-{
-	o->fs.xattr = true;
-}
-
-static void set_posix_acl(struct daemon_options *o)
-{
-	o->fs.xattr = true;
-	o->fs.posix_acl = true;
-}
-
-static void set_killpriv(struct daemon_options *o)
-{
-	o->fs.no_killpriv = false;
-}
-
-static void set_no_killpriv(struct daemon_options *o)
-{
-	o->fs.no_killpriv = true;
-}
-
-static void set_no_readdirplus(struct daemon_options *o)
-{
-	o->fs.no_readdirplus = true;
-}
-
-static void set_syslog(struct daemon_options *o)
-{
-	o->syslog = true;
-}
-
-static void set_print_capabilities(struct daemon_options *o)
-{
-	o->print_capabilities = true;
-}
-
-static void set_version(struct daemon_options *o)
-{
-	o->version = true;
-}
-
-static void set_help(struct daemon_options *o)
-{
-	o->help = true;
-}
-
 /* The tables. ----------------------------------------------------------- */
+
+#define FLAG(field, v) offsetof(struct daemon_options, field), v
 
 static const struct {
 	const char *name;
-	void (*set)(struct daemon_options *o);
+	size_t offset; /* of a bool */
+	bool value;
 } flags[] = {
-	{"--once", set_once},
-	{"--writeback", set_writeback},
-	{"--readonly", set_readonly},
-	{"--allow-direct-io", set_direct_io},
-	{"--allow-mmap", set_mmap},
-	{"--preserve-noatime", set_noatime},
-	{"--announce-submounts", set_submounts},
-	{"--no-announce-submounts", set_no_submounts},
-	{"--xattr", set_xattr},
-	{"--posix-acl", set_posix_acl},
-	{"--killpriv-v2", set_killpriv},
-	{"--no-killpriv-v2", set_no_killpriv},
-	{"--no-readdirplus", set_no_readdirplus},
-	{"--syslog", set_syslog},
-	{"--print-capabilities", set_print_capabilities},
-	{"--version", set_version},
-	{"-V", set_version},
-	{"--help", set_help},
-	{"-h", set_help},
+	{"--once", FLAG(once, true)},
+	{"--writeback", FLAG(fs.writeback, true)},
+	{"--readonly", FLAG(fs.readonly, true)},
+	{"--allow-direct-io", FLAG(fs.direct_io, true)},
+	{"--allow-mmap", FLAG(fs.no_mmap, false)},
+	{"--preserve-noatime", FLAG(fs.no_noatime, false)},
+	{"--announce-submounts", FLAG(fs.announce_submounts, true)},
+	{"--no-announce-submounts", FLAG(fs.announce_submounts, false)},
+	{"--xattr", FLAG(fs.xattr, true)},
+	{"--posix-acl", FLAG(fs.posix_acl, true)},
+	{"--killpriv-v2", FLAG(fs.no_killpriv, false)},
+	{"--no-killpriv-v2", FLAG(fs.no_killpriv, true)},
+	{"--no-readdirplus", FLAG(fs.no_readdirplus, true)},
+	{"--syslog", FLAG(syslog, true)},
+	{"--print-capabilities", FLAG(print_capabilities, true)},
+	{"--version", FLAG(version, true)},
+	{"-V", FLAG(version, true)},
+	{"--help", FLAG(help, true)},
+	{"-h", FLAG(help, true)},
 };
 
 static const struct {
@@ -499,7 +414,7 @@ static int take_option(struct daemon_options *o, char **argv, struct err *err)
 		if (equal)
 			return err_set(err, EINVAL, "%s: takes no value",
 				       flags[i].name);
-		flags[i].set(o);
+		*(bool *)((char *)o + flags[i].offset) = flags[i].value;
 		return 1;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++) {
@@ -567,6 +482,7 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 			return used;
 		i += used;
 	}
+	options->fs.xattr |= options->fs.posix_acl;
 	if (options->help || options->version || options->print_capabilities)
 		return 0;
 	return check(options, err);
