@@ -213,7 +213,7 @@ class Table:
         self.entries = [d for d in differences.KNOWN
                         if where & d.where == where]
         self.met = set()
-        self.titles = set()
+        self.seen = set()
 
     def explains(self, title, key, crun, nacre):
         for entry in self.entries:
@@ -225,10 +225,16 @@ class Table:
                 return True
         return False
 
+    def see(self, title, keys):
+        for entry in self.entries:
+            if (entry not in self.seen and entry.concerns(title) and
+                    fnmatch.filter(keys, entry.field)):
+                self.seen.add(entry)
+
     def stale(self):
-        """What did not differ, of the configurations that were run."""
-        return [d for d in self.entries if d not in self.met and
-                any(d.concerns(title) for title in self.titles)]
+        """What was there and did not differ."""
+        return [d for d in self.entries if d in self.seen - self.met and
+                (d.crun, d.nacre) != ("*", "*")]
 
 
 def compare(args, function):
@@ -248,11 +254,12 @@ def compare(args, function):
 
 def unexplained(args, title, crun, nacre, table):
     lines = []
-    table.titles.add(title)
-    for key in sorted(crun.keys() | nacre.keys()):
+    keys = sorted(crun.keys() | nacre.keys())
+    if not args.controllers:
+        keys = [k for k in keys if not k.startswith(differences.BY_GROUP)]
+    table.see(title, keys)
+    for key in keys:
         a, b = crun.get(key, "(none)"), nacre.get(key, "(none)")
-        if not args.controllers and key.startswith(differences.BY_GROUP):
-            continue
         if a != b and not table.explains(title, key, a, b):
             lines += [key, "  crun:  " + a, "  nacre: " + b]
     return lines

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What differs between crun and nacre, and why it may.
 
-Configuration, field and both values are patterns of fnmatch. An entry that
-none of the configurations it names meets is an error.
+Configuration, field and both values are patterns of fnmatch. An entry whose
+fields are there and differ in none of the configurations it names is an error,
+unless any values will do for it: those are the machine's matter.
 """
 import collections
 import fnmatch
@@ -45,18 +46,15 @@ MASKED = ("A masked directory has all flags there are, and 'size=0k' is no "
           "limit at all.")
 differ("*", "mount.*", "tmpfs tmpfs / rw,size=0k*",
        "tmpfs tmpfs / ro,size=4k*", MASKED)
-differ("*", "mount./proc/acpi:flags", "ro,relatime",
-       "ro,nosuid,nodev,noexec,relatime", MASKED, ALL - UML)
 differ("*", "mount./sys/firmware:flags", "ro,relatime",
        "ro,nosuid,nodev,noexec,relatime", MASKED)
 for masked in ("/etc", "/etc#1", "/home"):
     differ("masked-and-readonly", "mount.%s:flags" % masked, "ro,relatime",
            "ro,nosuid,nodev,noexec,relatime", MASKED)
-for readonly in ("bus", "fs", "irq", "sys"):
-    differ("*", "mount./proc/%s:flags" % readonly, "ro,relatime",
-           "ro,nosuid,nodev,noexec,relatime",
-           "A read-only path keeps the other flags of its mount, as with "
-           "runc.")
+differ("*", "mount./proc/*:flags", "ro,relatime",
+       "ro,nosuid,nodev,noexec,relatime",
+       "A read-only path keeps the other flags of its mount, as with runc. "
+       "What is masked below has the same.")
 
 # --- what crun 1.8.1 leaves out ----------------------------------------------
 
@@ -97,7 +95,7 @@ for field in ("cgroup.*", "mount./sys/fs/cgroup*"):
 differ("user-namespace", "cgroup.memory.reclaim", "EINVAL", "EACCES",
        "crun gives the group to root of the user namespace even where it "
        "cannot write: runtime-spec, config-linux.md, Cgroup ownership, asks "
-       "for that only where it can.", AGENT | GROUPS)
+       "for that only where it can.", ALL - NO_GROUPS)
 differ("user-namespace-that-manages", "cgroup.memory.reclaim", "EINVAL",
        "EACCES",
        "crun gives it to the gid too; the spec, and runc, speak of the uid "
@@ -142,9 +140,9 @@ SHARED_TREE = ("What the host shares is virtio-fs in the guest; device nodes "
                "of the host's are none there.")
 differ("*", "mount.*", "* BUNDLE/*", "virtiofs *", SHARED_TREE,
        MACHINE | ANY_GROUPS)
-for flags in ("", ",nosuid"):
+for flags, machines in (("", MACHINE), (",nosuid", UML)):
     differ("*", "mount.*:flags", "r?%s,relatime" % flags,
-           "r?%s,nodev,relatime" % flags, SHARED_TREE, MACHINE | ANY_GROUPS)
+           "r?%s,nodev,relatime" % flags, SHARED_TREE, machines | ANY_GROUPS)
 differ("*", "mount.*:flags", "ro,relatime", "ro,nosuid,relatime",
        "A masked file is the /dev/null of the guest, whose devtmpfs is "
        "mounted so.", MACHINE | ANY_GROUPS)
@@ -158,6 +156,15 @@ for device in ("full", "null", "random", "tty", "urandom", "zero"):
 differ("*", "ns.net", "own", "shared",
        "The network of the container is that of its machine.",
        MACHINE | ANY_GROUPS)
+
+differ("user-namespace", "mount./sys/fs/cgroup*", "*", "*",
+       "Without a network namespace of its own nobody may mount sysfs there: "
+       "it is the guest's, with the groups hidden by an empty directory.",
+       KVM | ANY_GROUPS)
+for field in ("cpuset.cpus", "cpuset.mems"):
+    differ("cpu", "cgroup." + field, "0", "",
+           "Numbers of the host's processors: the sandbox is bound to them, "
+           "not the guest.", KVM | ANY_GROUPS)
 
 KERNEL = "The guest's kernel is another one, with what containers need alone."
 for machine, calls in (
@@ -194,7 +201,7 @@ for field in ("cgroup.cpuset.cpus.effective", "status.Mems_allowed"):
     differ("*", field, "*", "*", SIZE, KVM | ANY_GROUPS)
 differ("*", "rlimit.NOFILE", "*", "1048576 1048576",
        "Limits that config.json does not give are those of who calls crun, "
-       "and those of the agent.", UML | ANY_GROUPS)
+       "and those of the agent.", MACHINE | ANY_GROUPS, "rlimits")
 
 differ("personality", "uts.machine", "i686", "x86_64",
        "User-mode Linux has no other machine than its own.",
