@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "virtiofs/slots.h"
 #include "virtiofs/virtiofs.h"
+#include "virtiofs/xattrmap.h"
 #include "vmm/virtio/queue.h"
 
 #define FS_SHARDS 64u
@@ -131,6 +132,7 @@ struct fs_thread {
 	gid_t gid;
 	uint64_t permitted; /* capabilities */
 	uint64_t effective;
+	char xattr_name[FS_XATTR_NAME];
 	struct iovec iov[VIRTQ_SEGS_MAX];
 	_Alignas(8) uint8_t args[FS_ARGS_MAX];
 	_Alignas(8) uint8_t reply[FS_REPLY_MAX];

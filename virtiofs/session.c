@@ -244,6 +244,32 @@ static int proc_open(struct virtiofs *fs, struct err *err)
 	return proc_check(fs, err);
 }
 
+/*
+ * Who writes to a file takes its capabilities away; under another name the host
+ * does not (CVE-2021-20263), so that the guest has to.
+ */
+static int xattrmap_check(const struct virtiofs_config *config, struct err *err)
+{
+	static const char capability[] = "security.capability";
+	char buf[FS_XATTR_NAME];
+	const char *name;
+	int error;
+
+	if (!config->xattrmap)
+		return 0;
+	if (config->posix_acl)
+		return err_set(err, EINVAL,
+			       "attributes under other names do not go with "
+			       "posix_acl");
+	name = fs_xattr_to_host(config->xattrmap, capability, buf, &error);
+	if (name && strcmp(name, capability) != 0 && !config->no_killpriv)
+		return err_set(err, EINVAL,
+			       "%s under another name does not go with "
+			       "killpriv",
+			       capability);
+	return 0;
+}
+
 static int server_open(struct virtiofs *fs, struct err *err)
 {
 	int ret;
@@ -253,6 +279,9 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	if ((unsigned)fs->config.cache > VIRTIOFS_CACHE_ALWAYS)
 		return err_set(err, EINVAL, "cache policy %d",
 			       (int)fs->config.cache);
+	ret = xattrmap_check(&fs->config, err);
+	if (ret)
+		return ret;
 	if (fs->config.dax_size &&
 	    fs->config.file_handles != VIRTIOFS_HANDLES_NEVER)
 		return err_set(err, EINVAL,

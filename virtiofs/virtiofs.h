@@ -57,6 +57,7 @@ enum virtiofs_file_handles {
 };
 
 struct fs_idmap;
+struct fs_xattrmap;
 
 struct virtiofs_config {
 	int root_fd; /* taken; an O_PATH directory */
@@ -83,6 +84,10 @@ struct virtiofs_config {
 	/* Owners by other numbers in the guest; borrowed. NULL: the same. */
 	const struct fs_idmap *uids;
 	const struct fs_idmap *gids;
+	/* Extended attributes by other names on the host; borrowed. NULL: the
+	 * same. Not with posix_acl, and security.capability only with
+	 * no_killpriv: the host would not know it. */
+	const struct fs_xattrmap *xattrmap;
 	/* Not together with DAX. Needs CAP_DAC_READ_SEARCH, and the system
 	 * calls name_to_handle_at and open_by_handle_at. */
 	enum virtiofs_file_handles file_handles;

@@ -66,6 +66,10 @@ static int take_name(struct fs_req *req, size_t *pos, const char **name)
 		return ret;
 	if (!**name || strlen(*name) > XATTR_NAME_MAX)
 		return -ERANGE;
+	*name = fs_xattr_to_host(req->fs->config.xattrmap, *name,
+				 req->thread->xattr_name, &ret);
+	if (!*name)
+		return ret;
 	return name_allowed(req->fs, *name) ? 0 : -EOPNOTSUPP;
 }
 
@@ -140,6 +144,7 @@ static ssize_t names_get(struct fs_req *req, char *list, size_t size)
 /* Leaves the names that a get would find. */
 static size_t names_filter(struct fs_req *req, char *list, size_t len)
 {
+	const char *name;
 	size_t out = 0;
 	size_t n;
 
@@ -147,8 +152,11 @@ static size_t names_filter(struct fs_req *req, char *list, size_t len)
 		n = strnlen(list + i, len - i - 1) + 1;
 		if (!name_allowed(req->fs, list + i))
 			continue;
-		memmove(list + out, list + i, n);
-		out += n;
+		name = fs_xattr_to_guest(req->fs->config.xattrmap, list + i);
+		if (!name)
+			continue;
+		memmove(list + out, name, strlen(name) + 1);
+		out += strlen(list + out) + 1;
 	}
 	return out;
 }

@@ -35,6 +35,7 @@ const char daemon_options_usage[] =
 	"guest\n"
 	"  --no-announce-submounts\n"
 	"  --xattr                   extended attributes\n"
+	"  --xattrmap RULES          attributes by other names on the host\n"
 	"  --posix-acl               access control lists, and --xattr\n"
 	"  --killpriv-v2             set-id bits are cleared by the host\n"
 	"  --no-killpriv-v2\n"
@@ -266,6 +267,12 @@ static int set_translate_gid(struct daemon_options *o, const char *value)
 	return fs_idmap_add(&o->gids, value);
 }
 
+static int set_xattrmap(struct daemon_options *o, const char *value)
+{
+	o->fs.xattrmap = &o->xattrmap;
+	return fs_xattrmap_parse(&o->xattrmap, value);
+}
+
 /* One of "+sys_admin:-mknod". */
 static int take_cap(struct daemon_options *o, const char *name, size_t len)
 {
@@ -351,6 +358,7 @@ static const struct {
 	{"--gid-map", set_gid_map, ":INSIDE:OUTSIDE:COUNT:"},
 	{"--translate-uid", set_translate_uid, "KIND:FROM:TO:COUNT"},
 	{"--translate-gid", set_translate_gid, "KIND:FROM:TO:COUNT"},
+	{"--xattrmap", set_xattrmap, "rules :ACTION:SCOPE:KEY:PREPEND:"},
 	{"--modcaps", set_modcaps, "+CAPABILITY:-CAPABILITY..."},
 };
 
@@ -359,7 +367,6 @@ static const struct {
 	const char *name;
 	const char *text;
 } absent[] = {
-	{"--xattrmap", "attributes under other names are not there"},
 	{"--security-label", "security labels are not there"},
 	{"--migration-mode", "migration is not there"},
 	{"--migration-on-error", "migration is not there"},
@@ -441,6 +448,11 @@ static int check(const struct daemon_options *o, struct err *err)
 	if (o->socket_group && !o->socket_path)
 		return err_set(err, EINVAL,
 			       "--socket-group: needs --socket-path");
+	if (o->fs.xattrmap && !o->fs.xattr)
+		return err_set(err, EINVAL, "--xattrmap: needs --xattr");
+	if (o->fs.xattrmap && o->fs.posix_acl)
+		return err_set(err, EINVAL,
+			       "--xattrmap: does not go with --posix-acl");
 	if (o->fs.posix_acl && (o->fs.uids || o->fs.gids))
 		return err_set(err, EINVAL,
 			       "--posix-acl: names owners, which "

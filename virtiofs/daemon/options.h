@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "virtiofs/idmap.h"
 #include "virtiofs/virtiofs.h"
+#include "virtiofs/xattrmap.h"
 
 enum daemon_sandbox {
 	DAEMON_SANDBOX_NAMESPACE,
@@ -54,6 +55,7 @@ struct daemon_options {
 	struct virtiofs_config fs; /* without descriptors */
 	struct fs_idmap uids;	   /* what fs.uids points to, when used */
 	struct fs_idmap gids;
+	struct fs_xattrmap xattrmap; /* what fs.xattrmap points to, when used */
 	enum daemon_sandbox sandbox;
 	enum daemon_seccomp seccomp;
 	struct daemon_id_map uid_map;

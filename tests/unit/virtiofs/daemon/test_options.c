@@ -157,13 +157,13 @@ static void bad_values_are_named(void **state)
 	REFUSED("--modcaps", "--modcaps=+sys_admin:");
 	REFUSED("--modcaps", "--modcaps=+no_such_capability");
 	REFUSED("one capability both ways", "--modcaps=+mknod:-mknod");
+	REFUSED("--xattrmap", "--xattr", "--xattrmap=:ok:all::");
 	REFUSED("overlaps", "--translate-uid=map:0:1000:10",
 		"--translate-uid=guest:9:0:1");
 }
 
 static void what_is_not_there_is_refused(void **state)
 {
-	REFUSED("--xattrmap: ", "--xattrmap=:map::user.:");
 	REFUSED("--migration-mode: ", "--migration-mode", "find-paths");
 	REFUSED("--security-label: ", "--security-label");
 	REFUSED("--inode-file-handles", "--inode-file-handles=fallback");
@@ -179,6 +179,10 @@ static void what_is_not_there_is_refused(void **state)
 static void what_does_not_go_together(void **state)
 {
 	REFUSED("only one of them", "--socket-path", "s");
+	REFUSED("--xattrmap", "--xattrmap=:map::user.x.:");
+	REFUSED("--xattrmap", "--xattrmap=:map::user.x.:", "--posix-acl");
+	assert_int_equal(PARSE("--xattrmap=:map::user.x.:", "--xattr"), 0);
+	assert_int_equal(o.fs.xattrmap->n, 2);
 	REFUSED("--socket-group", "--socket-group", "kvm");
 	REFUSED("--posix-acl", "--posix-acl", "--translate-uid=map:0:1:1");
 	REFUSED("--sandbox namespace", "--uid-map=:0:1:1:", "--sandbox=none");
