@@ -109,8 +109,8 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	lookup mem_agent metrics modules mount_options mounts namespaces \
 	net netlink parked pci_path pending policy process reaper \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
-	rpc_resources sandbox seccomp spec stats stdio storage submounts \
-	sysctl user user_names volumes watch
+	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
+	storage submounts sysctl user user_names volumes watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \

@@ -127,6 +127,20 @@ static int keep_seccomp(struct container *c, const Oci__LinuxSeccomp *s,
 	return 0;
 }
 
+static int keep_shared(struct container *c,
+		       const Agent__CreateContainerRequest *msg,
+		       struct err *err)
+{
+	const char *name = shared_mounts_name(msg->oci);
+
+	if (name) {
+		c->name = strdup(name);
+		if (!c->name)
+			return err_set(err, ENOMEM, "out of memory");
+	}
+	return shared_mounts_keep(&c->shared, msg, err);
+}
+
 static int keep_maps(struct container *c, const Oci__Linux *l, struct err *err)
 {
 	c->uid_map = namespaces_format_map("uidMappings", l->n_uid_mappings,
@@ -231,6 +245,8 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 				     msg->n_storages, &c->storages, err);
 	if (!ret)
 		ret = keep_seccomp(c, l->seccomp, err);
+	if (!ret)
+		ret = keep_shared(c, msg, err);
 	if (!ret)
 		ret = guest_devices_apply(msg->devices, msg->n_devices,
 					  msg->oci->linux_config, err);

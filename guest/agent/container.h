@@ -20,6 +20,7 @@
 #include "guest/agent/ids.h"
 #include "guest/agent/namespaces.h"
 #include "guest/agent/process.h"
+#include "guest/agent/shared_mounts.h"
 #include "guest/agent/submounts.h"
 #include "guest/agent/watch.h"
 
@@ -54,6 +55,8 @@ struct container {
 	size_t seccomp_len;
 	char **storages; /* mount points to give back, NULL-terminated */
 	struct submounts submounts;
+	struct shared_mounts shared;
+	char *name; /* in its pod; NULL: none */
 
 	struct watch_entry events; /* cgroup.events */
 	struct watch_entry memory; /* memory.events */

@@ -216,14 +216,20 @@ static void created(struct container *c, const struct err *err)
 		ttrpc_reply(steal_ptr(&c->init.request), NULL);
 }
 
+static void run_prestart(struct container *c, const struct err *err)
+{
+	if (err || c->state != CONTAINER_CREATING ||
+	    !guest_hooks_run(c, "prestart", "creating", created))
+		created(c, err);
+}
+
 void process_ready(struct process *p)
 {
 	struct container *c = p->container;
 	int ret;
 
 	if (p == &c->init) {
-		if (!guest_hooks_run(c, "prestart", "creating", created))
-			created(c, NULL);
+		shared_mounts_make(c, run_prestart);
 		return;
 	}
 	ret = process_start(p);

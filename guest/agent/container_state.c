@@ -111,6 +111,7 @@ static void container_free(struct container *c)
 	while (c->execs)
 		container_unlink_exec(c, c->execs);
 	process_release(&c->init);
+	shared_mounts_release(&c->shared);
 	submounts_unpin(&c->submounts);
 	storages_unmount(&agent->sandbox.mounts, c->storages);
 	if (rmdir(c->rootfs) < 0 || rmdir(c->dir) < 0)
@@ -124,6 +125,7 @@ static void container_free(struct container *c)
 		ttrpc_fail(failed, ttrpc_code_of_errno(c->failure.code), "%s",
 			   c->failure.text);
 	free(c->seccomp);
+	free(c->name);
 	free(c->uid_map);
 	free(c->gid_map);
 	free(c);

@@ -101,11 +101,7 @@ int spec_check_create(const Agent__CreateContainerRequest *msg, struct err *err)
 	if (!ret)
 		ret = check_user(msg->string_user,
 				 msg->oci ? msg->oci->process : NULL, err);
-	if (ret < 0)
-		return ret;
-	if (msg->n_shared_mounts)
-		return err_set(err, ENOTSUP, "shared_mounts: not supported");
-	return spec_check(msg->oci, err);
+	return ret < 0 ? ret : spec_check(msg->oci, err);
 }
 
 int spec_check_exec(const Agent__ExecProcessRequest *msg, struct err *err)

@@ -213,6 +213,85 @@ static void test_clock(void)
 	      "no entropy");
 }
 
+static enum ttrpc_code share(const char *id, struct test_spec *x,
+			     const char *source, const char *path)
+{
+	Agent__CreateContainerRequest req =
+		AGENT__CREATE_CONTAINER_REQUEST__INIT;
+	Agent__SharedMount m = AGENT__SHARED_MOUNT__INIT, *list[] = {&m};
+
+	m.name = strdup("cache");
+	m.src_ctr = strdup(source);
+	m.src_path = strdup(path);
+	m.dst_ctr = strdup("user");
+	m.dst_path = strdup("/made/cache");
+	req.container_id = strdup(id);
+	req.oci = &x->spec;
+	req.shared_mounts = list;
+	req.n_shared_mounts = 1;
+	return call("CreateContainer", &req.base, &agent__empty__descriptor,
+		    NULL);
+}
+
+/* What one container has mounted, in another. */
+static void test_shared_mounts(const char *rootfs)
+{
+	static Oci__Pair name;
+	static Oci__Pair *names[] = {&name};
+	static char *caps[] = {(char *)"CAP_SYS_ADMIN"};
+	struct test_spec a, b, x;
+	int status;
+
+	oci__pair__init(&name);
+	name.key = strdup("io.kubernetes.cri.container-name");
+	name.value = strdup("maker");
+	spec_init(&a, rootfs, "sh", "-c", "echo text > /cache/f; sleep 1000",
+		  END);
+	spec_mount(&a, "tmpfs", "tmpfs", "/cache", "");
+	a.spec.annotations = names;
+	a.spec.n_annotations = 1;
+	spec_init(&b, rootfs, "sh", "-c", "cat /made/cache/f", END);
+	check(create("m1", &a) == TTRPC_OK && start("m1") == TTRPC_OK, "start");
+	spec_init(&x, rootfs, "sh", "-c",
+		  "while ! test -s /cache/f; do sleep 0.1; done", END);
+	check(exec_process("m1", "e", &x) == TTRPC_OK &&
+		      wait_process("m1", "e", &status) == TTRPC_OK,
+	      "it has made a file");
+	check(share("m2", &b, "maker", "/cache") == TTRPC_OK &&
+		      start("m2") == TTRPC_OK &&
+		      strcmp(read_all("m2", "", false), "text\n") == 0,
+	      "a mount of another container, by its name");
+	check(remove_container("m2") == TTRPC_OK, "remove");
+	check(share("m2", &b, "m1", "/cache") == TTRPC_OK &&
+		      start("m2") == TTRPC_OK &&
+		      strcmp(read_all("m2", "", false), "text\n") == 0,
+	      "and by its id");
+	check(remove_container("m2") == TTRPC_OK, "remove");
+	spec_init(&x, rootfs, "sh", "-c",
+		  "mkdir -p /late; sleep 0.3; mount -t tmpfs none /late; "
+		  "echo late > /late/f",
+		  END);
+	x.process.capabilities = &x.caps;
+	x.caps.bounding = x.caps.permitted = x.caps.effective = caps;
+	x.caps.n_bounding = x.caps.n_permitted = x.caps.n_effective = 1;
+	check(exec_process("m1", "late", &x) == TTRPC_OK &&
+		      share("m2", &b, "m1", "/late") == TTRPC_OK &&
+		      wait_process("m1", "late", &status) == TTRPC_OK &&
+		      start("m2") == TTRPC_OK &&
+		      strcmp(read_all("m2", "", false), "late\n") == 0,
+	      "a mount that is waited for");
+	check(remove_container("m2") == TTRPC_OK, "remove");
+	check(share("m2", &b, "nobody", "/cache") == TTRPC_NOT_FOUND &&
+		      strstr(call_text, "no such container"),
+	      "of a container that is not there");
+	check(share("m2", &b, "m1", "/none") == TTRPC_DEADLINE_EXCEEDED &&
+		      strstr(call_text, "in time"),
+	      "a mount that does not come");
+	check(share("m2", &b, "m1", "cache") == TTRPC_INVALID_ARGUMENT,
+	      "a path that is none");
+	check(remove_container("m1") == TTRPC_OK, "remove");
+}
+
 static void test_sandbox(const char *rootfs)
 {
 	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
@@ -287,6 +366,7 @@ void test_guest_suite(const char *rootfs)
 	test_neighbors();
 	test_details(rootfs);
 	test_reconnect(rootfs);
+	test_shared_mounts(rootfs);
 	if (getenv("AGENT_IS_INIT"))
 		test_clock();
 	test_sandbox(rootfs);
