@@ -98,7 +98,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec \
 	sandbox/mount_points sandbox/idmap sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
-	sandbox/stdio sandbox/stats sandbox/events sandbox/task \
+	sandbox/stdio sandbox/stats sandbox/events sandbox/waiters sandbox/task \
 	sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------

@@ -205,6 +205,7 @@ int container_save_early(struct container *c, struct err *err)
 void container_free(struct container *c)
 {
 	struct container **p = &c->sandbox->containers;
+	struct ttrpc_request *req;
 
 	while (*p && *p != c)
 		p = &(*p)->next;
@@ -213,13 +214,8 @@ void container_free(struct container *c)
 	events_end(c);
 	while (c->processes)
 		process_free(c->processes);
-	while (c->deleters) {
-		struct waiter *w = c->deleters;
-
-		c->deleters = w->next;
-		ttrpc_fail(w->req, TTRPC_CANCELLED, "the sandbox ended");
-		free(w);
-	}
+	while ((req = waiters_take(&c->deleters)))
+		ttrpc_fail(req, TTRPC_CANCELLED, "the sandbox ended");
 	if (c->spec)
 		oci__spec__free_unpacked(c->spec, NULL);
 	free(c->rootfs);

@@ -284,15 +284,7 @@ struct deletion {
 
 void delete_again(struct container *c, struct ttrpc_request *req)
 {
-	struct waiter *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
-	w->req = req;
-	w->next = c->deleters;
-	c->deleters = w;
+	waiters_add(&c->deleters, req);
 }
 
 static void reply_deleted(struct deletion *d)
@@ -300,6 +292,7 @@ static void reply_deleted(struct deletion *d)
 	Task__DeleteResponse reply = TASK__DELETE_RESPONSE__INIT;
 	Task__Timestamp at = TASK__TIMESTAMP__INIT;
 	const struct process *init = d->c->processes;
+	struct ttrpc_request *req;
 
 	at.seconds = init->exited_at_ns / 1000000000;
 	at.nanos = (int32_t)(init->exited_at_ns % 1000000000);
@@ -307,13 +300,8 @@ static void reply_deleted(struct deletion *d)
 	reply.exit_status = init->exit_status;
 	reply.exited_at = &at;
 	ttrpc_reply(d->req, &reply.base);
-	while (d->c->deleters) {
-		struct waiter *w = d->c->deleters;
-
-		d->c->deleters = w->next;
-		ttrpc_reply(w->req, &reply.base);
-		free(w);
-	}
+	while ((req = waiters_take(&d->c->deleters)))
+		ttrpc_reply(req, &reply.base);
 }
 
 static void poststop_done(struct hook_run *run, int ret, const char *text)

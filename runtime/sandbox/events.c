@@ -3,8 +3,6 @@
  * What happens in the guest without being asked for: it runs out of the
  * memory that a container may have. A GetOOMEvent is always under way.
  */
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
 
@@ -24,13 +22,10 @@ static void answer(struct ttrpc_request *req, const struct container *c)
 
 static void tell(struct container *c)
 {
-	while (c->watchers) {
-		struct waiter *w = c->watchers;
+	struct ttrpc_request *req;
 
-		c->watchers = w->next;
-		answer(w->req, c);
-		free(w);
-	}
+	while ((req = waiters_take(&c->watchers)))
+		answer(req, c);
 }
 
 static void out_of_memory(struct sandbox *s, const char *id)
@@ -106,19 +101,11 @@ void events_end(struct container *c)
 
 void events_forget(struct container *c, uint64_t connection)
 {
-	struct waiter **at = &c->watchers;
+	struct ttrpc_request *req;
 
-	while (*at) {
-		struct waiter *w = *at;
-
-		if (ttrpc_request_connection(w->req) != connection) {
-			at = &w->next;
-			continue;
-		}
-		*at = w->next;
-		answer(w->req, c); /* to nobody; frees it */
-		free(w);
-	}
+	/* To nobody; frees it. */
+	while ((req = waiters_take_of(&c->watchers, connection)))
+		answer(req, c);
 }
 
 void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
@@ -126,7 +113,6 @@ void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
 {
 	const Task__NextEventRequest *m = (const void *)message;
 	struct container *c = container_find(arg, m->id);
-	struct waiter *w;
 
 	if (!c || c->deleting) {
 		ttrpc_fail(req, TTRPC_NOT_FOUND,
@@ -134,16 +120,8 @@ void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
 		return;
 	}
 	if (m->now || m->ooms != c->ooms ||
-	    c->processes->state == PROCESS_STOPPED) {
+	    c->processes->state == PROCESS_STOPPED)
 		answer(req, c);
-		return;
-	}
-	w = calloc(1, sizeof(*w));
-	if (!w) {
-		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
-	w->req = req;
-	w->next = c->watchers;
-	c->watchers = w;
+	else
+		waiters_add(&c->watchers, req);
 }

@@ -63,48 +63,27 @@ static void answer(struct ttrpc_request *req, const struct process *p)
 
 static void answer_waiters(struct process *p)
 {
-	while (p->waiters) {
-		struct waiter *w = p->waiters;
+	struct ttrpc_request *req;
 
-		p->waiters = w->next;
-		answer(w->req, p);
-		free(w);
-	}
+	while ((req = waiters_take(&p->waiters)))
+		answer(req, p);
 }
 
 void process_wait(struct process *p, struct ttrpc_request *req)
 {
-	struct waiter *w;
-
-	if (p->state == PROCESS_STOPPED) {
+	if (p->state == PROCESS_STOPPED)
 		answer(req, p);
-		return;
-	}
-	w = calloc(1, sizeof(*w));
-	if (!w) {
-		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
-	w->req = req;
-	w->next = p->waiters;
-	p->waiters = w;
+	else
+		waiters_add(&p->waiters, req);
 }
 
 void process_forget_waiters(struct process *p, uint64_t connection)
 {
-	struct waiter **at = &p->waiters;
+	struct ttrpc_request *req;
 
-	while (*at) {
-		struct waiter *w = *at;
-
-		if (ttrpc_request_connection(w->req) != connection) {
-			at = &w->next;
-			continue;
-		}
-		*at = w->next;
-		answer(w->req, p); /* to nobody; frees it */
-		free(w);
-	}
+	/* To nobody; frees it. */
+	while ((req = waiters_take_of(&p->waiters, connection)))
+		answer(req, p);
 }
 
 void process_free(struct process *p)

@@ -25,6 +25,7 @@
 #include "runtime/sandbox/process.h"
 #include "runtime/sandbox/stream.h"
 #include "runtime/sandbox/supervisor.h"
+#include "runtime/sandbox/waiters.h"
 
 #define AGENT_SERVICE "grpc.AgentService"
 #define GUEST_SHARED "/run/kata-containers/shared/containers"
@@ -37,12 +38,6 @@ enum process_state {
 	PROCESS_CREATED,
 	PROCESS_RUNNING,
 	PROCESS_STOPPED,
-};
-
-/* A Wait request that is not answered yet. */
-struct waiter {
-	struct waiter *next;
-	struct ttrpc_request *req;
 };
 
 struct process {

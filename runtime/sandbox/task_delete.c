@@ -29,22 +29,16 @@ static bool busy(const struct process *p)
 /* Those who asked meanwhile get their deletion, or hear why not. */
 static void delete_pending(struct container *c)
 {
-	struct waiter *w = c->deleters;
-	struct ttrpc_request *req = w->req;
+	struct ttrpc_request *req;
 
 	c->delete_pending = false;
 	if (c->processes->state != PROCESS_RUNNING) {
-		c->deleters = w->next;
-		free(w);
-		delete_container(c, req);
+		delete_container(c, waiters_take(&c->deleters));
 		return;
 	}
 	c->deleting = false;
-	while ((w = c->deleters)) {
-		c->deleters = w->next;
-		fail_running(w->req, c->id);
-		free(w);
-	}
+	while ((req = waiters_take(&c->deleters)))
+		fail_running(req, c->id);
 }
 
 void process_release(struct process *p)
