@@ -10,9 +10,9 @@
 
 root=$checkout/integration/compare
 bin=$release/integration/compare
-# These go the whole way. The lab is slow.
+# These go the whole way.
 whole='*'
-[ -z "$small" ] ||
+[ "$machine" != kvm ] ||
 	whole=base,rlimits,binds,seccomp,terminal,user-namespace,memory,cpu
 
 # crun gives a /dev/null that it binds to the container's user: ours has to be
@@ -98,6 +98,8 @@ kill "$agent"
 wait "$agent" 2>/dev/null
 cleanup=:
 
+# The lab is slow; that of uml is the same path.
+[ -z "$small" ] || exit 0
 via='a machine'
 compare "${options[@]}" --only "$whole" --jobs 1 \
 	--machine "$machine" --nacre "$NACRE" \
