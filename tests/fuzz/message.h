@@ -108,7 +108,7 @@ static inline void take_field(struct input *in, ProtobufCMessage *message,
 			      const ProtobufCFieldDescriptor *field,
 			      unsigned depth)
 {
-	uint8_t *at = (uint8_t *)message + field->offset;
+	void *at = (uint8_t *)message + field->offset;
 	void *quantifier = (uint8_t *)message + field->quantifier_offset;
 	bool nested = field->type == PROTOBUF_C_TYPE_MESSAGE;
 	uint8_t how = take_byte(in);
