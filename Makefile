@@ -94,12 +94,13 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	cli/inspect cli/control cli/events cli/stats_json cli/update \
 	cli/spec_cmd cli/host \
 	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
-	sandbox/stream sandbox/console sandbox/network sandbox/hooks \
+	sandbox/dial sandbox/stdio_dial sandbox/stream sandbox/console \
+	sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/share sandbox/guest_spec \
 	sandbox/mount_points sandbox/idmap sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/waiters sandbox/task \
-	sandbox/task_delete sandbox/supervisor sandbox/sweep
+	sandbox/task_state sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
@@ -110,7 +111,8 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	net netlink parked pci_path pending policy process reaper \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
-	storage submounts sysctl user user_names volumes watch
+	stdio_port stdio_stream storage submounts sysctl user user_names \
+	volumes watch
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -142,7 +144,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
 	runtime/sandbox/test_races
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	pci_path policy storage user_names)
+	pci_path policy stdio storage user_names)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o

@@ -64,6 +64,7 @@ static const struct key {
 	KEY(internetworking_model, "runtime", KIND_CHOICE, .choices = networks),
 	KEY(disable_seccomp, NULL, KIND_BOOL, .max = 1),
 	KEY(disable_guest_seccomp, "runtime", KIND_BOOL, .max = 1),
+	KEY(use_passfd_io, "runtime", KIND_BOOL, .max = 1),
 	KEY(enable_debug, "runtime", KIND_BOOL, .max = 1),
 	KEY(dial_timeout, "agent", KIND_UINT, .min = 1, .max = 600),
 	KEY(create_container_timeout, "runtime", KIND_UINT, .min = 1,
@@ -89,6 +90,7 @@ static struct config *config_default(void)
 	c->virtio_fs_cache = strdup("auto");
 	c->virtio_fs_workers = 1;
 	c->internetworking_model = strdup("tcfilter");
+	c->use_passfd_io = true;
 	c->dial_timeout = 30;
 	c->create_container_timeout = 30;
 	if (!c->machine || !c->kernel || !c->initrd || !c->uml_kernel ||

@@ -36,6 +36,7 @@ struct config {
 	char *internetworking_model; /* tcfilter, none */
 	bool disable_seccomp;	     /* of the sandbox process */
 	bool disable_guest_seccomp;
+	bool use_passfd_io;    /* standard streams as connections */
 	bool enable_debug;     /* guest console in the log */
 	uint32_t dial_timeout; /* s: the agent must answer by then */
 	uint32_t create_container_timeout; /* s */

@@ -203,6 +203,8 @@ static int launch(struct container *c, const Agent__CreateContainerRequest *msg,
 	};
 	bool shared = msg->sandbox_pidns || c->agent->sandbox.shared_pidns;
 	AUTO_FD int procs = -1;
+	const uint32_t ports[3] = {msg->stdin_port, msg->stdout_port,
+				   msg->stderr_port};
 	int stdio[3] = {-1, -1, -1};
 	int ret = choose_namespaces(c, msg->oci->linux_config, shared,
 				    &config.clone_flags, err);
@@ -218,7 +220,7 @@ static int launch(struct container *c, const Agent__CreateContainerRequest *msg,
 	if (procs < 0)
 		return procs;
 	config.cgroup_procs = procs;
-	ret = process_init(&c->init, msg->oci->process, stdio, err);
+	ret = process_init(&c->init, msg->oci->process, ports, stdio, err);
 	if (!ret)
 		ret = process_launch(&c->init, &config, stdio, err);
 	for (int i = 0; i < 3; i++) {

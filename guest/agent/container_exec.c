@@ -95,6 +95,8 @@ static int launch_exec(struct container *c, struct process *p,
 	const Oci__Process *spec = msg->process;
 	AUTO(free_seccomp) Oci__LinuxSeccomp *seccomp = NULL;
 	AUTO_FD int procs = -1, pidfd = -1;
+	const uint32_t ports[3] = {msg->stdin_port, msg->stdout_port,
+				   msg->stderr_port};
 	int stdio[3] = {-1, -1, -1};
 	struct child_config config = {
 		.id = c->id,
@@ -124,7 +126,7 @@ static int launch_exec(struct container *c, struct process *p,
 		return procs;
 	config.join_pidfd = pidfd;
 	config.cgroup_procs = procs;
-	ret = process_init(p, spec, stdio, err);
+	ret = process_init(p, spec, ports, stdio, err);
 	if (!ret)
 		ret = process_launch(p, &config, stdio, err);
 	for (int i = 0; i < 3; i++) {

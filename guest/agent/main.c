@@ -22,6 +22,7 @@
 #include "guest/agent/listen.h"
 #include "guest/agent/log_port.h"
 #include "guest/agent/rpc.h"
+#include "guest/agent/stdio_port.h"
 
 #define AGENT_PORT 1024
 #define ADDRESS_MAX 160
@@ -31,7 +32,7 @@ static struct timespec began; /* CLOCK_BOOTTIME at entry */
 
 struct options {
 	char address[ADDRESS_MAX];
-	unsigned log_port, console_port;
+	unsigned log_port, console_port, stdio_port;
 	bool debug_console;
 };
 
@@ -64,6 +65,7 @@ static void read_options(struct options *o)
 				  ADDRESS_MAX);
 	read_port(cmdline, "agent.log_vport", &o->log_port);
 	read_port(cmdline, "agent.debug_console_vport", &o->console_port);
+	read_port(cmdline, "agent.passfd_listener_port", &o->stdio_port);
 	/* The command line of the machine speaks to its first process. */
 	o->debug_console =
 		agent.init && boot_word(cmdline, "agent.debug_console");
@@ -87,6 +89,10 @@ static void serve_aside(const struct options *o)
 
 	if (fd < 0 || log_port_serve(agent.loop, fd) < 0)
 		log_warn("log port: %s", err.code ? err.text : "epoll");
+	err.code = 0;
+	fd = listen_at(o->address, o->stdio_port, ".stdio", &err);
+	if (fd < 0 || stdio_port_serve(agent.loop, fd) < 0)
+		log_warn("stdio port: %s", err.code ? err.text : "epoll");
 	if (!o->debug_console)
 		return;
 	fd = listen_at(o->address, o->console_port, ".console", &err);
@@ -106,6 +112,7 @@ static int serve(struct err *err)
 	struct options options = {
 		.log_port = LOG_PORT,
 		.console_port = DEBUG_CONSOLE_PORT,
+		.stdio_port = STDIO_PORT,
 	};
 	struct timespec up;
 	int fd, ret;

@@ -17,6 +17,7 @@
 #include "guest/agent/agent.h"
 #include "guest/agent/container.h"
 #include "guest/agent/guest_hooks.h"
+#include "guest/agent/stdio_port.h"
 
 static void streams_ended(struct stdio *stdio)
 {
@@ -28,20 +29,51 @@ void process_blank(struct process *p, struct container *c, const char *id)
 	p->container = c;
 	p->sync = -1;
 	(void)snprintf(p->id, sizeof(p->id), "%s", id);
-	p->stdio.in = -1;
-	p->stdio.out = (struct stdio_out){.owner = &p->stdio, .fd = -1};
-	p->stdio.err = (struct stdio_out){.owner = &p->stdio, .fd = -1};
+	p->stdio.in = p->stdio.in_peer = -1;
+	p->stdio.out =
+		(struct stdio_out){.owner = &p->stdio, .fd = -1, .peer = -1};
+	p->stdio.err =
+		(struct stdio_out){.owner = &p->stdio, .fd = -1, .peer = -1};
 	p->stdio.linger.src.fd = -1;
 }
 
+static int take_peers(struct process *p, const uint32_t ports[3],
+		      struct err *err)
+{
+	static const char *const names[] = {"stdin", "stdout", "stderr"};
+	int peers[3] = {-1, -1, -1};
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < 3; i++) {
+		if (!ports[i])
+			continue;
+		peers[i] = stdio_port_take(ports[i]);
+		if (peers[i] < 0)
+			ret = err_set(err, ENOENT,
+				      "%s_port: nobody called from %u",
+				      names[i], ports[i]);
+	}
+	if (!ret) {
+		ret = stdio_set_peers(&p->stdio, peers);
+		return ret < 0 ? err_ret(err, ret, "stdio by ports") : 0;
+	}
+	for (unsigned i = 0; i < 3; i++)
+		if (peers[i] >= 0)
+			close(peers[i]);
+	return ret;
+}
+
 int process_init(struct process *p, const Oci__Process *spec,
-		 int child_stdio[3], struct err *err)
+		 const uint32_t ports[3], int child_stdio[3], struct err *err)
 {
 	int ret = stdio_init(&p->stdio, p->container->agent->loop,
 			     spec->terminal, streams_ended, child_stdio);
 
 	if (ret < 0)
 		return err_ret(err, ret, "stdio");
+	ret = take_peers(p, ports, err);
+	if (ret < 0)
+		return ret;
 	return rlimits_parse(spec, &p->limits, err);
 }
 

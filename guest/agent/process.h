@@ -50,9 +50,11 @@ struct process {
 
 /* Zeroed memory becomes a process that can be released. */
 void process_blank(struct process *p, struct container *c, const char *id);
-/* Makes the streams. 0 or -errno with err. */
+/* Makes the streams. ports: of the host's connections for them (stdio_port.h),
+ * 0: none. 0 or -errno with err. */
 int process_init(struct process *p, const Oci__Process *spec,
-		 int child_stdio[3], struct err *err) MUST_CHECK;
+		 const uint32_t ports[3], int child_stdio[3],
+		 struct err *err) MUST_CHECK;
 /* Forks. config lacks sync and stdio, which are set here. Takes nothing. */
 int process_launch(struct process *p, struct child_config *config,
 		   int child_stdio[3], struct err *err) MUST_CHECK;

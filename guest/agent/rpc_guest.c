@@ -15,16 +15,15 @@
 #include "guest/agent/net.h"
 #include "guest/agent/routes.h"
 #include "guest/agent/rpc.h"
+#include "guest/agent/stdio_port.h"
 #include "guest/agent/storage.h"
 
 #define MEMORY_DIR "/sys/devices/system/memory"
 
 /* Extensions of the protocol that the host may use with this agent. */
 static const char *const features[] = {
-	"exit_timestamps",
-	"oom_killed",
-	"cgroup_unified",
-	"spec_extensions",
+	"exit_timestamps", "oom_killed",  "cgroup_unified",
+	"spec_extensions", "stdio_ports", /* the last one */
 };
 
 static int sandbox_ready(struct agent *agent, const ProtobufCMessage *message,
@@ -91,7 +90,8 @@ void rpc_get_guest_details(struct ttrpc_request *req,
 	details.supports_seccomp = true;
 	details.n_storage_handlers = drivers;
 	details.storage_handlers = (char **)(uintptr_t)storage_drivers;
-	details.n_extra_features = ARRAY_SIZE(features);
+	details.n_extra_features =
+		ARRAY_SIZE(features) - (stdio_port_serves() ? 0 : 1);
 	details.extra_features = (char **)(uintptr_t)features;
 	reply.agent_details = &details;
 	if (msg->mem_block_size)

@@ -71,16 +71,6 @@ int spec_check(const Oci__Spec *spec, struct err *err)
 	return ret < 0 ? ret : spec_check_process(spec->process, err);
 }
 
-static int check_ports(uint32_t in, uint32_t out, uint32_t err_port,
-		       struct err *err)
-{
-	if (in || out || err_port)
-		return err_set(err, ENOTSUP,
-			       "stdio by vsock ports: not "
-			       "supported");
-	return 0;
-}
-
 static int check_user(const Agent__StringUser *names, const Oci__Process *p,
 		      struct err *err)
 {
@@ -95,21 +85,15 @@ static int check_user(const Agent__StringUser *names, const Oci__Process *p,
 
 int spec_check_create(const Agent__CreateContainerRequest *msg, struct err *err)
 {
-	int ret = check_ports(msg->stdin_port, msg->stdout_port,
-			      msg->stderr_port, err);
+	int ret = check_user(msg->string_user,
+			     msg->oci ? msg->oci->process : NULL, err);
 
-	if (!ret)
-		ret = check_user(msg->string_user,
-				 msg->oci ? msg->oci->process : NULL, err);
 	return ret < 0 ? ret : spec_check(msg->oci, err);
 }
 
 int spec_check_exec(const Agent__ExecProcessRequest *msg, struct err *err)
 {
-	int ret = check_ports(msg->stdin_port, msg->stdout_port,
-			      msg->stderr_port, err);
+	int ret = check_user(msg->string_user, msg->process, err);
 
-	if (!ret)
-		ret = check_user(msg->string_user, msg->process, err);
 	return ret < 0 ? ret : spec_check_process(msg->process, err);
 }

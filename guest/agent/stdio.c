@@ -46,8 +46,9 @@ int stdio_init(struct stdio *stdio, struct evloop *loop, bool terminal,
 		.terminal = terminal,
 		.ended = ended,
 		.in = -1,
-		.out = {.owner = stdio, .fd = -1},
-		.err = {.owner = stdio, .fd = -1},
+		.in_peer = -1,
+		.out = {.owner = stdio, .fd = -1, .peer = -1},
+		.err = {.owner = stdio, .fd = -1, .peer = -1},
 	};
 	stdio->linger.src.fd = -1;
 	child[0] = child[1] = child[2] = -1;
@@ -62,6 +63,62 @@ int stdio_init(struct stdio *stdio, struct evloop *loop, bool terminal,
 	return ret;
 }
 
+static void in_stream_ended(struct stdio_stream *stream)
+{
+	stdio_close_input(container_of(stream, struct stdio, in_stream));
+}
+
+static void out_end(struct stdio_out *out);
+
+static void out_stream_ended(struct stdio_stream *stream)
+{
+	out_end(container_of(stream, struct stdio_out, stream));
+}
+
+static int start_output(struct stdio_out *out)
+{
+	if (out->fd < 0 || out->peer < 0)
+		return 0;
+	/* Fewer turns between the process and us; less does as well. */
+	(void)!fcntl(out->fd, F_SETPIPE_SZ, (int)STDIO_STREAM_SIZE);
+	/* A host that reads no more does not stop the process. */
+	out->stream = (struct stdio_stream){
+		.from = out->fd,
+		.to = out->peer,
+		.to_socket = true,
+		.discard = true,
+		.ended = out_stream_ended,
+	};
+	return stdio_stream_start(&out->stream, out->owner->loop);
+}
+
+/* Those whose both sides are there. */
+static int start_streams(struct stdio *stdio)
+{
+	int ret = start_output(&stdio->out);
+
+	if (!ret)
+		ret = start_output(&stdio->err);
+	if (ret < 0 || stdio->in < 0 || stdio->in_peer < 0)
+		return ret;
+	stdio->in_stream = (struct stdio_stream){
+		.from = stdio->in_peer,
+		.to = stdio->in,
+		.ended = in_stream_ended,
+	};
+	return stdio_stream_start(&stdio->in_stream, stdio->loop);
+}
+
+int stdio_set_peers(struct stdio *stdio, int peers[3])
+{
+	stdio->in_peer = steal_fd(&peers[0]);
+	stdio->out.peer = steal_fd(&peers[1]);
+	stdio->err.peer = steal_fd(&peers[2]);
+	if (stdio->terminal)
+		return stdio->err.peer >= 0 ? -EINVAL : 0;
+	return start_streams(stdio);
+}
+
 int stdio_set_terminal(struct stdio *stdio, int master)
 {
 	AUTO_FD int fd = master;
@@ -74,7 +131,7 @@ int stdio_set_terminal(struct stdio *stdio, int master)
 	if (stdio->in < 0)
 		return -errno;
 	stdio->out.fd = steal_fd(&fd);
-	return 0;
+	return start_streams(stdio);
 }
 
 bool stdio_has_ended(const struct stdio *stdio)
@@ -88,8 +145,12 @@ static void out_end(struct stdio_out *out)
 	struct stdio *stdio = out->owner;
 
 	evsource_del(&out->src);
+	stdio_stream_stop(&out->stream);
 	if (out->fd >= 0)
 		close(steal_fd(&out->fd));
+	/* What it was given before still arrives. */
+	if (out->peer >= 0)
+		close(steal_fd(&out->peer));
 	if (out->reader)
 		ttrpc_reply(steal_ptr(&out->reader), NULL);
 	if (stdio_has_ended(stdio) && stdio->ended)
@@ -136,7 +197,7 @@ void stdio_read(struct stdio *stdio, bool err, struct ttrpc_request *req,
 	struct stdio_out *out = err ? &stdio->err : &stdio->out;
 	int ret;
 
-	if (out->reader) {
+	if (out->reader || out->peer >= 0) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "the stream has a reader already");
 		return;
@@ -160,17 +221,30 @@ void stdio_read(struct stdio *stdio, bool err, struct ttrpc_request *req,
 	out_try(out);
 }
 
+static bool is_read(const struct stdio_out *out)
+{
+	return out->reader || out->stream.loop;
+}
+
+static void out_linger(struct stdio_out *out)
+{
+	if (out->reader)
+		out_try(out);
+	else
+		stdio_stream_finish(&out->stream);
+}
+
 static void linger_expired(struct evtimer *timer)
 {
 	struct stdio *stdio = container_of(timer, struct stdio, linger);
-	bool out = stdio->out.reader != NULL;
+	bool out = is_read(&stdio->out);
 
 	stdio->lingered = true;
 	/* While the other stream has a reader, ended() does not run here. */
-	if (stdio->err.reader)
-		out_try(&stdio->err);
+	if (is_read(&stdio->err))
+		out_linger(&stdio->err);
 	if (out)
-		out_try(&stdio->out);
+		out_linger(&stdio->out);
 }
 
 void stdio_process_exited(struct stdio *stdio)
@@ -248,7 +322,7 @@ void stdio_write(struct stdio *stdio, struct ttrpc_request *req,
 	Agent__WriteStreamResponse reply = AGENT__WRITE_STREAM_RESPONSE__INIT;
 	ssize_t n;
 
-	if (stdio->writer) {
+	if (stdio->writer || (stdio->in_peer >= 0 && len)) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "stdin has a writer already");
 		return;
@@ -298,6 +372,9 @@ void stdio_close_input(struct stdio *stdio)
 		evsource_del(&stdio->in_src);
 		writer_fail(stdio, EPIPE);
 	}
+	stdio_stream_stop(&stdio->in_stream);
+	if (stdio->in_peer >= 0)
+		close(steal_fd(&stdio->in_peer));
 	if (stdio->in < 0)
 		return;
 	if (stdio->terminal)

@@ -4,7 +4,8 @@
 
 /*
  * The agent's ends of a process's standard streams: three pipes, or the
- * master of a pseudo terminal. A stream has at most one reader waiting.
+ * master of a pseudo terminal. A stream has at most one reader waiting, or is
+ * a connection of the host (stdio_port.h), which then is its only reader.
  *
  * A process may leave children behind that hold its output open. They do not
  * hold up the end of the stream: STDIO_LINGER_MS after the process's end a
@@ -16,6 +17,7 @@
 
 #include "agent-proto/ttrpc.h"
 #include "base/evloop.h"
+#include "guest/agent/stdio_stream.h"
 
 #define STDIO_LINGER_MS 500
 #define STDIO_READ_MAX (64u << 10)
@@ -26,6 +28,8 @@ struct stdio_out {
 	int fd; /* -1: ended */
 	uint32_t want;
 	struct ttrpc_request *reader;
+	int peer; /* the host's connection; -1: it reads by request */
+	struct stdio_stream stream;
 };
 
 struct stdio {
@@ -36,6 +40,8 @@ struct stdio {
 	struct stdio_out err; /* unused with a terminal */
 	int in;		      /* -1: closed */
 	struct evsource in_src;
+	int in_peer; /* as peer above */
+	struct stdio_stream in_stream;
 	struct ttrpc_request *writer;
 	uint8_t *data; /* what the writer brought */
 	size_t len;
@@ -49,6 +55,9 @@ struct stdio {
 int stdio_init(struct stdio *stdio, struct evloop *loop, bool terminal,
 	       void (*ended)(struct stdio *), int child[3]) MUST_CHECK;
 void stdio_release(struct stdio *stdio);
+/* Before anything else: the host's connections, -1: none; takes them in every
+ * case. A terminal has no third. */
+int stdio_set_peers(struct stdio *stdio, int peers[3]) MUST_CHECK;
 /* Takes the master of the terminal. */
 int stdio_set_terminal(struct stdio *stdio, int master) MUST_CHECK;
 /* The process is gone. */

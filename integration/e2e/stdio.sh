@@ -72,6 +72,57 @@ odd_ends()
 	succeeds 'delete --force' nacre delete --force "$tag-io"
 }
 
+# A reader that takes its time.
+# shellcheck disable=SC2016
+slow_reader()
+{
+	local child
+
+	bundle slow
+	up slow
+	mkfifo "$work/slowly"
+	exec 8<>"$work/slowly"
+	nacre exec "$tag-slow" sh -c 'echo $$ >/pid; exec cat /dev/zero' \
+		</dev/null >"$work/slowly" 2>&1 8>&- &
+	child=$!
+	happens 'its process writes' head -c 1 "$work/slowly"
+	guest_is 'a slow reader stops no other' slow 'seq 1 50000 | tail -n 1' \
+		50000
+	succeeds 'the process that waits for it can be killed' \
+		nacre exec "$tag-slow" sh -c 'kill $(cat /pid)'
+	cat <&8 >"$work/out" 8>&- &
+	wait $child
+	kill $! && wait $!
+	[ "$(stat -c %s "$work/out")" -gt 65536 ] &&
+		pass 'it gets what was under way' ||
+		fail 'it gets what was under way' "$(stat -c %s "$work/out")"
+
+	# The socket and the pipes hold more than that.
+	nacre exec "$tag-slow" sh -c 'head -c 200000 /dev/zero; touch /gone' \
+		</dev/null >"$work/slowly" 8>&- &
+	child=$!
+	happens 'the process ends' test -e "$work/slow/rootfs/gone"
+	is 'output outlives its process' "$(head -c 200000 <&8 | wc -c)" 200000
+	wait $child && pass 'and then it is over' || fail 'and then it is over'
+	exec 8>&-
+	rm -f "$work/slowly" "$work/out"
+	succeeds 'delete --force' nacre delete --force "$tag-slow"
+}
+
+# As with an agent that takes no connections for them.
+by_requests()
+{
+	local config=$work/requests.json
+
+	jq '.use_passfd_io = false' "$work/configuration.json" >"$config"
+	status=0
+	nacre run --bundle "$work/cat" "$tag-cat" <"$work/in" >"$work/out" \
+		2>"$work/err" || status=$?
+	is 'by requests: reads to the end of its input' "$status" 0
+	succeeds 'by requests: 1 MiB in and out' cmp "$work/in" "$work/out"
+	is 'by requests: standard error' "$(cat "$work/err")" 'the end'
+}
+
 # shellcheck disable=SC2016
 script='tty
 test -t 0 && test -t 1 && test -t 2 && echo all-are-terminals
@@ -158,5 +209,7 @@ PATH=$PATH:$work
 remember
 pipes
 odd_ends
+slow_reader
+by_requests
 terminals
 clean 'nothing is left'

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/jsonw.h"
 #include "base/log.h"
+#include "runtime/sandbox/stdio_dial.h"
 #include "runtime/state.h"
 
 /* For a guest that does not sync and power off: it is killed then. */
@@ -23,6 +24,7 @@ struct creation {
 	struct ttrpc_request *req;
 	Oci__Spec *guest;
 	struct hook_run hooks;
+	struct stdio_dial dial;
 	struct ttrpc_call call;
 	bool prestart_done;
 	bool asked_guest; /* which may have made the container */
@@ -114,10 +116,12 @@ static void created(struct ttrpc_call *call, enum ttrpc_code code,
 	}
 }
 
-static void call_create(struct creation *cr)
+static void call_create(struct stdio_dial *dial)
 {
 	Agent__CreateContainerRequest request =
 		AGENT__CREATE_CONTAINER_REQUEST__INIT;
+	struct creation *cr = container_of(dial, struct creation, dial);
+	const struct stream_set *streams = &cr->c->processes->streams;
 	struct sandbox *s = cr->c->sandbox;
 
 	if (!s->agent) {
@@ -128,6 +132,9 @@ static void call_create(struct creation *cr)
 	request.exec_id = cr->c->id;
 	request.oci = cr->guest;
 	request.sandbox_pidns = cr->c->shared_pid;
+	request.stdin_port = streams->in.port;
+	request.stdout_port = streams->out[0].port;
+	request.stderr_port = streams->out[1].port;
 	cr->call.done = created;
 	cr->asked_guest = true;
 	ttrpc_call_start(s->agent, &cr->call, AGENT_SERVICE, "CreateContainer",
@@ -151,7 +158,8 @@ static void hooks_done(struct hook_run *run, int ret, const char *text)
 			    container_state_json(cr->c, "creating"),
 			    hooks_done);
 	} else {
-		call_create(cr);
+		stdio_dial_start(&cr->dial, cr->c->sandbox,
+				 &cr->c->processes->streams, call_create);
 	}
 }
 

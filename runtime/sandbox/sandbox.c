@@ -43,7 +43,7 @@ struct sandbox *sandbox_new(const struct supervisor_args *args, struct err *err)
 		return NULL;
 	}
 	s->args = args;
-	s->dial_fd = -1;
+	s->dial.fd = -1;
 	s->vmm = (struct sandbox_process){-1, -1, -1};
 	console_init(&s->console, args->config->enable_debug);
 	s->loop = evloop_new();

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "runtime/oci/spec.h"
 #include "runtime/sandbox/console.h"
+#include "runtime/sandbox/dial.h"
 #include "runtime/sandbox/network.h"
 #include "runtime/sandbox/process.h"
 #include "runtime/sandbox/stream.h"
@@ -55,6 +56,7 @@ struct process {
 	struct evsource pid_src;
 	struct stream_set streams;
 	struct ttrpc_call wait_call;
+	bool dialing;  /* for its streams, before the guest is asked */
 	bool starting; /* the guest was asked to, and did not answer yet */
 	unsigned busy; /* operations that hold a pointer to it */
 	struct waiter *waiters;
@@ -114,14 +116,13 @@ struct sandbox {
 	struct evsource control_src;
 	struct console console;
 
-	int dial_fd;
+	struct dial dial;
 	struct evsource dial_src;
 	struct evtimer dial_timer;
 	uint64_t dial_deadline_ns;
 	uint64_t dialed_ns; /* the last time */
-	char dial_answer[32];
-	size_t dial_len;
 	struct ttrpc_client *agent;
+	bool stdio_ports; /* the agent takes streams as connections */
 	struct setup_call *setup;
 	struct ttrpc_call setup_call;
 	struct ttrpc_call oom_call;
@@ -210,6 +211,12 @@ extern const struct ttrpc_method task_methods[];
 struct process *task_find_process(struct sandbox *s, const char *id,
 				  const char *exec_id,
 				  struct ttrpc_request *req);
+
+/* task_state.c */
+void task_state(struct ttrpc_request *req, const ProtobufCMessage *message,
+		void *arg);
+void task_tell_pids(struct ttrpc_request *req, const ProtobufCMessage *message,
+		    void *arg);
 
 /* task_delete.c */
 void task_delete(struct ttrpc_request *req, const ProtobufCMessage *message,

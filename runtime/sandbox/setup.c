@@ -15,13 +15,13 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/unix_address.h"
 #include "runtime/sandbox/sandbox.h"
 
-#define AGENT_PORT "1024"
+#define AGENT_PORT 1024u
 /* Between a refused dial and the next: a guest that is not up yet cannot
  * tell us when it will be. Kata's runtimes use 10 ms. */
 #define REDIAL_MS 5
+#define GUEST_DETAILS "GetGuestDetails"
 /* A guest that prints and prints causes no more than this. */
 #define HINT_APART_NS 1000000u
 /* What makes Linux's generator ready: 256 bits. */
@@ -69,6 +69,33 @@ static void pop(struct sandbox *s)
 	free(call);
 }
 
+/* The guest's word: what it names and does not do costs it its streams. */
+static void take_details(struct sandbox *s,
+			 const Agent__GuestDetailsResponse *reply)
+{
+	const Agent__AgentDetails *details = reply->agent_details;
+
+	for (size_t i = 0; details && i < details->n_extra_features; i++)
+		if (!strcmp(details->extra_features[i], "stdio_ports"))
+			s->stdio_ports = true;
+}
+
+static const ProtobufCMessageDescriptor *reply_type(const char *method)
+{
+	return strcmp(method, GUEST_DETAILS)
+		       ? NULL
+		       : &agent__guest_details_response__descriptor;
+}
+
+static Agent__GuestDetailsRequest *details_request(void)
+{
+	Agent__GuestDetailsRequest *r = malloc(sizeof(*r));
+
+	if (r)
+		agent__guest_details_request__init(r);
+	return r;
+}
+
 static void call_done(struct ttrpc_call *base, enum ttrpc_code code,
 		      const char *text, const ProtobufCMessage *reply)
 {
@@ -79,6 +106,13 @@ static void call_done(struct ttrpc_call *base, enum ttrpc_code code,
 	if (code == TTRPC_CANCELLED)
 		return;
 	method = s->setup->method;
+	if (!strcmp(method, GUEST_DETAILS)) {
+		/* One that does not know the request has no extensions. */
+		if (code == TTRPC_OK)
+			take_details(s, (const void *)reply);
+		else if (code == TTRPC_UNIMPLEMENTED)
+			code = TTRPC_OK;
+	}
 	pop(s);
 	if (code == TTRPC_OK)
 		next_call(s);
@@ -101,10 +135,10 @@ static void next_call(struct sandbox *s)
 		return;
 	}
 	s->setup_call.done = call_done;
-	ttrpc_call_start(s->agent, &s->setup_call, AGENT_SERVICE,
-			 s->setup->method, s->setup->request, NULL,
-			 s->args->config->create_container_timeout * 1000ull,
-			 NULL, 0);
+	ttrpc_call_start(
+		s->agent, &s->setup_call, AGENT_SERVICE, s->setup->method,
+		s->setup->request, reply_type(s->setup->method),
+		s->args->config->create_container_timeout * 1000ull, NULL, 0);
 }
 
 /*
@@ -185,6 +219,8 @@ static int queue_calls(struct sandbox *s, const struct container *first)
 	if (!ret)
 		ret = push(s, "CreateSandbox",
 			   create_sandbox_request(s, first));
+	if (!ret && s->args->config->use_passfd_io)
+		ret = push(s, GUEST_DETAILS, details_request());
 	return ret;
 }
 
@@ -200,9 +236,7 @@ static void agent_lost(void *arg)
 static void hang_up(struct sandbox *s)
 {
 	evsource_del(&s->dial_src);
-	if (s->dial_fd >= 0)
-		close(steal_fd(&s->dial_fd));
-	s->dial_len = 0;
+	dial_close(&s->dial);
 }
 
 static void redial(struct sandbox *s)
@@ -223,7 +257,7 @@ static void connected(struct sandbox *s)
 
 	evsource_del(&s->dial_src);
 	evtimer_stop(&s->dial_timer);
-	s->agent = ttrpc_client_new(s->loop, steal_fd(&s->dial_fd), agent_lost,
+	s->agent = ttrpc_client_new(s->loop, steal_fd(&s->dial.fd), agent_lost,
 				    s, &err);
 	log_debug("step: agent answers");
 	if (s->agent)
@@ -232,43 +266,16 @@ static void connected(struct sandbox *s)
 		failed(s, "agent", err.text);
 }
 
-/* "OK <port>\n", and nothing is read beyond it. */
 static void on_answer(struct evsource *src, uint32_t revents)
 {
 	struct sandbox *s = container_of(src, struct sandbox, dial_src);
+	uint32_t port;
+	int ret = dial_answer(&s->dial, &port);
 
-	while (s->dial_len + 1 < sizeof(s->dial_answer)) {
-		char *at = s->dial_answer + s->dial_len;
-		ssize_t n = recv(s->dial_fd, at, 1, MSG_DONTWAIT);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0)
-			break;
-		s->dial_len++;
-		if (*at == '\n' && !strncmp(s->dial_answer, "OK", 2)) {
-			connected(s);
-			return;
-		}
-		if (*at == '\n')
-			break;
-	}
-	redial(s);
-}
-
-static int open_dial(struct sandbox *s)
-{
-	static const char ask[] = "CONNECT " AGENT_PORT "\n";
-	AUTO_FD int dir = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct sockaddr_un addr = unix_address(dir, "vsock/vsock.sock");
-	AUTO_FD int fd = -1;
-
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (dir < 0 || fd < 0 ||
-	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != sizeof(ask) - 1)
-		return -errno;
-	return steal_fd(&fd);
+	if (ret > 0)
+		connected(s);
+	else if (ret < 0)
+		redial(s);
 }
 
 static void dial(struct sandbox *s)
@@ -276,9 +283,9 @@ static void dial(struct sandbox *s)
 	s->dialed_ns = sandbox_now_ns();
 	uint64_t now = sandbox_now_ns();
 
-	s->dial_fd = open_dial(s);
-	if (s->dial_fd < 0 || evsource_add(s->loop, &s->dial_src, s->dial_fd,
-					   EPOLLIN, on_answer) < 0) {
+	if (dial_open(&s->dial, s->dir, AGENT_PORT) < 0 ||
+	    evsource_add(s->loop, &s->dial_src, s->dial.fd, EPOLLIN,
+			 on_answer) < 0) {
 		redial(s);
 		return;
 	}
@@ -293,7 +300,7 @@ static void on_dial_timer(struct evtimer *timer)
 {
 	struct sandbox *s = container_of(timer, struct sandbox, dial_timer);
 
-	if (s->dial_fd >= 0)
+	if (s->dial.fd >= 0)
 		redial(s);
 	else
 		dial(s);
@@ -302,7 +309,7 @@ static void on_dial_timer(struct evtimer *timer)
 void setup_hint(struct sandbox *s)
 {
 	bool waiting =
-		s->phase == SANDBOX_STARTING && !s->agent && s->dial_fd < 0;
+		s->phase == SANDBOX_STARTING && !s->agent && s->dial.fd < 0;
 
 	if (!waiting || sandbox_now_ns() - s->dialed_ns < HINT_APART_NS)
 		return;

@@ -21,6 +21,11 @@
 /* One call's worth: large enough that the round trip does not dominate. */
 #define CHUNK (256u << 10)
 #define STDIN_CHUNK (32u << 10)
+/* The device buffers for so many connections that nobody reads, and others
+ * need some. */
+#define PORTS_MAX 96u
+
+static unsigned ports_open;
 
 static void out_next(struct stream *st);
 static void in_next(struct stream *st);
@@ -52,11 +57,23 @@ static void adopt(struct stream *st, int fd, int flags)
 		return;
 	close(fd);
 	st->fd = own;
+	st->pipe = S_ISFIFO(stat.st_mode);
+}
+
+static void close_port(struct stream *st)
+{
+	evsource_del(&st->sock_src);
+	if (st->sock < 0)
+		return;
+	close(steal_fd(&st->sock));
+	st->port = 0;
+	ports_open--;
 }
 
 static void end(struct stream *st)
 {
 	evsource_del(&st->src);
+	close_port(st);
 	if (st->fd >= 0)
 		close(steal_fd(&st->fd));
 	free(steal_ptr(&st->data));
@@ -80,6 +97,15 @@ static int wait_for(struct stream *st, uint32_t events,
 	if (st->src.loop)
 		return evsource_modify(&st->src, events);
 	return evsource_add(st->set->loop, &st->src, st->fd, events, ready);
+}
+
+static int wait_for_guest(struct stream *st, uint32_t events,
+			  void (*ready)(struct evsource *, uint32_t))
+{
+	if (st->sock_src.loop)
+		return 0;
+	return evsource_add(st->set->loop, &st->sock_src, st->sock, events,
+			    ready);
 }
 
 static void agent_call(struct stream *st, const char *method,
@@ -152,6 +178,52 @@ static void out_flush(struct stream *st)
 	out_next(st);
 }
 
+/* False: it cannot be done so. */
+static bool out_splice(struct stream *st)
+{
+	struct pollfd pfd = {.fd = st->fd, .events = POLLOUT};
+	ssize_t n = splice(st->sock, NULL, st->fd, NULL, CHUNK,
+			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+	if (n > 0 || (n < 0 && errno == EINTR))
+		return true;
+	if (n == 0) {
+		end_output(st);
+		return true;
+	}
+	if (errno != EAGAIN)
+		return false;
+	/* Either side may be the one that waits. */
+	if (poll(&pfd, 1, 0) != 0)
+		return true;
+	evsource_del(&st->sock_src);
+	return wait_for(st, EPOLLOUT, out_ready) == 0;
+}
+
+/* One chunk a turn of the loop, so that streams take turns. */
+static void out_guest_ready(struct evsource *src, uint32_t revents)
+{
+	struct stream *st = container_of(src, struct stream, sock_src);
+	ssize_t n;
+
+	if (st->pipe && st->fd >= 0 && out_splice(st))
+		return;
+	n = recv(st->sock, st->data, CHUNK, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		end_output(st);
+		return;
+	}
+	if (st->fd < 0)
+		return;
+	st->len = (size_t)n;
+	st->done = 0;
+	out_flush(st);
+	if (st->done < st->len)
+		evsource_del(&st->sock_src);
+}
+
 static void out_done(struct ttrpc_call *call, enum ttrpc_code code,
 		     const char *text, const ProtobufCMessage *reply)
 {
@@ -180,6 +252,11 @@ static void out_next(struct stream *st)
 	Agent__ReadStreamRequest request = AGENT__READ_STREAM_REQUEST__INIT;
 	struct stream_set *set = st->set;
 
+	if (st->sock >= 0) {
+		if (wait_for_guest(st, EPOLLIN, out_guest_ready) < 0)
+			end_output(st);
+		return;
+	}
 	if (!set->agent) {
 		end_output(st);
 		return;
@@ -205,9 +282,11 @@ static void close_done(struct ttrpc_call *call, enum ttrpc_code code,
 static void in_close(struct stream *st)
 {
 	Agent__CloseStdinRequest request = AGENT__CLOSE_STDIN_REQUEST__INIT;
+	bool port = st->sock >= 0;
 
+	/* What was sent before still arrives, and then its end. */
 	end(st);
-	if (!st->set->agent)
+	if (port || !st->set->agent)
 		return;
 	request.container_id = pb_str(st->set->container_id);
 	request.exec_id = pb_str(st->set->exec_id);
@@ -232,10 +311,35 @@ static void in_done(struct ttrpc_call *call, enum ttrpc_code code,
 	in_next(st);
 }
 
+static void in_guest_ready(struct evsource *src, uint32_t revents)
+{
+	struct stream *st = container_of(src, struct stream, sock_src);
+
+	evsource_del(&st->sock_src);
+	in_next(st);
+}
+
+/* And the next chunk when there is room for it, so that streams take turns. */
+static void in_send_port(struct stream *st)
+{
+	ssize_t n = send(st->sock, st->data + st->done, st->len - st->done,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n > 0)
+		st->done += (size_t)n;
+	if ((n < 0 && errno != EAGAIN && errno != EINTR) ||
+	    wait_for_guest(st, EPOLLOUT, in_guest_ready) < 0)
+		end(st); /* the process does not read any more */
+}
+
 static void in_send(struct stream *st)
 {
 	Agent__WriteStreamRequest request = AGENT__WRITE_STREAM_REQUEST__INIT;
 
+	if (st->sock >= 0) {
+		in_send_port(st);
+		return;
+	}
 	request.container_id = pb_str(st->set->container_id);
 	request.exec_id = pb_str(st->set->exec_id);
 	request.data.data = st->data + st->done;
@@ -302,7 +406,7 @@ void stream_set_init(struct stream_set *set, struct evloop *loop)
 	set->loop = loop;
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		all[i]->set = set;
-		all[i]->fd = -1;
+		all[i]->fd = all[i]->sock = -1;
 		all[i]->ended = true;
 	}
 }
@@ -315,6 +419,30 @@ void stream_set_fd(struct stream_set *set, unsigned which, int fd)
 		return;
 	adopt(st, fd, which ? O_WRONLY : O_RDONLY);
 	st->ended = false;
+}
+
+bool stream_set_wants(const struct stream_set *set, unsigned which)
+{
+	return !(which ? &set->out[which - 1] : &set->in)->ended;
+}
+
+void stream_set_port(struct stream_set *set, unsigned which, int sock,
+		     uint32_t port)
+{
+	struct stream *st = which ? &set->out[which - 1] : &set->in;
+
+	if (st->ended) {
+		close(sock);
+		return;
+	}
+	st->sock = sock;
+	st->port = port;
+	ports_open++;
+}
+
+unsigned stream_ports_left(void)
+{
+	return PORTS_MAX - MIN(ports_open, PORTS_MAX);
 }
 
 void stream_set_start(struct stream_set *set, struct ttrpc_client *agent,
@@ -352,7 +480,8 @@ void stream_set_close_stdin(struct stream_set *set)
 {
 	/* What was read before is delivered first. */
 	set->in.closing = true;
-	if (set->started && !set->in.ended && !set->in.busy)
+	if (set->started && !set->in.ended && !set->in.busy &&
+	    !set->in.sock_src.loop)
 		in_close(&set->in);
 }
 

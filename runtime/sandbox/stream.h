@@ -3,10 +3,11 @@
 #define RUNTIME_SANDBOX_STREAM_H
 
 /*
- * Standard streams of one process, between host descriptors and the agent's
- * WriteStdin, ReadStdout and ReadStderr. One call a stream is under way, and
- * nothing is read from the guest before the host's reader took what there
- * was: a slow reader blocks its own stream alone.
+ * Standard streams of one process, between host descriptors and the guest: a
+ * connection a stream to an agent that takes them (stdio_dial.h), WriteStdin,
+ * ReadStdout and ReadStderr otherwise, of which one is under way at a time.
+ * Nothing is read from one side before the other took what there was: a slow
+ * reader blocks its own stream alone.
  */
 
 #include <stdbool.h>
@@ -23,11 +24,15 @@ struct stream {
 	int fd;	       /* owned; -1: none, or ended */
 	bool pollable; /* in the loop when it would block */
 	bool socket;
+	bool pipe;    /* takes pages as they are */
 	bool shared;  /* with others, who want it blocking: asked before use */
 	bool busy;    /* a call is under way */
 	bool closing; /* ends when what was read is delivered */
 	bool ended;   /* nothing more will come */
 	struct evsource src;
+	int sock;      /* owned, the guest's side; -1: by calls */
+	uint32_t port; /* that it was called from */
+	struct evsource sock_src;
 	struct ttrpc_call call;
 	uint8_t *data; /* read from one side, not yet written to the other */
 	size_t len;
@@ -49,6 +54,14 @@ struct stream_set {
 void stream_set_init(struct stream_set *set, struct evloop *loop);
 /* Takes fd (-1: none). which: 0 stdin, 1 stdout, 2 stderr. */
 void stream_set_fd(struct stream_set *set, unsigned which, int fd);
+/* Whether that stream has a descriptor. */
+bool stream_set_wants(const struct stream_set *set, unsigned which);
+/* Before the start. Takes sock, the guest's side of the stream, and drops it
+ * when the stream is over. */
+void stream_set_port(struct stream_set *set, unsigned which, int sock,
+		     uint32_t port);
+/* That the device has buffers for, of all sets. */
+unsigned stream_ports_left(void);
 /* The process exists: data flows. */
 void stream_set_start(struct stream_set *set, struct ttrpc_client *agent,
 		      const char *container_id, const char *exec_id);

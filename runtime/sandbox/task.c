@@ -12,6 +12,7 @@
 #include "runtime/sandbox/create.h"
 #include "runtime/sandbox/hooks.h"
 #include "runtime/sandbox/sandbox.h"
+#include "runtime/sandbox/stdio_dial.h"
 
 #define SERVICE "containerd.task.v2.Task"
 #define STATUS_NOT_STARTED 127u /* as shells have it */
@@ -168,15 +169,49 @@ static void started(struct relay *r, const ProtobufCMessage *reply)
 		    container_state_json(r->c, "running"), poststart_done);
 }
 
-static void start_exec(struct sandbox *s, struct ttrpc_request *req,
-		       struct process *p)
+/* An exec whose streams are being connected. */
+struct exec_start {
+	struct stdio_dial dial;
+	struct ttrpc_request *req;
+	struct process *p;
+};
+
+static void exec_dialed(struct stdio_dial *dial)
 {
+	struct exec_start *x = container_of(dial, struct exec_start, dial);
 	Agent__ExecProcessRequest request = AGENT__EXEC_PROCESS_REQUEST__INIT;
+	struct process *p = x->p;
 
 	request.container_id = p->container->id;
 	request.exec_id = p->exec_id;
 	request.process = p->spec;
-	relay(s, req, "ExecProcess", &request.base, NULL, p, started);
+	request.stdin_port = p->streams.in.port;
+	request.stdout_port = p->streams.out[0].port;
+	request.stderr_port = p->streams.out[1].port;
+	p->dialing = false;
+	relay(p->container->sandbox, x->req, "ExecProcess", &request.base, NULL,
+	      p, started);
+	free(x);
+	process_release(p);
+}
+
+static void start_exec(struct sandbox *s, struct ttrpc_request *req,
+		       struct process *p)
+{
+	struct exec_start *x;
+
+	if (!can_relay(s, p, req))
+		return;
+	x = calloc(1, sizeof(*x));
+	if (!x) {
+		ttrpc_fail(req, TTRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	x->req = req;
+	x->p = p;
+	p->busy++;
+	p->dialing = true;
+	stdio_dial_start(&x->dial, s, &p->streams, exec_dialed);
 }
 
 static void handle_start(struct ttrpc_request *req,
@@ -196,7 +231,7 @@ static void handle_start(struct ttrpc_request *req,
 			   p->state == PROCESS_RUNNING ? "running" : "stopped");
 		return;
 	}
-	if (p->starting) {
+	if (p->starting || p->dialing) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "cannot start \"%s\": it is starting", m->id);
 		return;
@@ -256,39 +291,6 @@ static void handle_exec(struct ttrpc_request *req,
 	p->terminal = m->terminal;
 	p->spec->terminal = m->terminal;
 	ttrpc_reply(req, NULL);
-}
-
-static void handle_state(struct ttrpc_request *req,
-			 const ProtobufCMessage *message, void *arg)
-{
-	const Task__StateRequest *m = (const void *)message;
-	Task__StateResponse reply = TASK__STATE_RESPONSE__INIT;
-	Task__Timestamp at = TASK__TIMESTAMP__INIT;
-	struct process *p = task_find_process(arg, m->id, m->exec_id, req);
-	static const uint32_t status[] = {
-		[PROCESS_CREATED] = 1,
-		[PROCESS_RUNNING] = 2,
-		[PROCESS_STOPPED] = 3,
-	};
-
-	if (!p)
-		return;
-	at.seconds = p->exited_at_ns / 1000000000;
-	at.nanos = (int32_t)(p->exited_at_ns % 1000000000);
-	reply.id = p->container->id;
-	reply.bundle = p->container->bundle;
-	reply.pid = (uint32_t)p->pid;
-	reply.status = status[p->state];
-	if (p->container->paused && p->state == PROCESS_RUNNING)
-		reply.status = 4;
-	if (!*p->exec_id && !p->container->created_in_guest &&
-	    p->state == PROCESS_CREATED)
-		reply.status = 0;
-	reply.terminal = p->terminal;
-	reply.exit_status = p->exit_status;
-	reply.exited_at = &at;
-	reply.exec_id = p->exec_id;
-	ttrpc_reply(req, &reply.base);
 }
 
 static void handle_wait(struct ttrpc_request *req,
@@ -522,21 +524,6 @@ static void handle_update(struct ttrpc_request *req,
 	oci__linux_resources__free_unpacked(resources, NULL);
 }
 
-static void handle_connect(struct ttrpc_request *req,
-			   const ProtobufCMessage *message, void *arg)
-{
-	const Task__ConnectRequest *m = (const void *)message;
-	Task__ConnectResponse reply = TASK__CONNECT_RESPONSE__INIT;
-	struct process *p = task_find_process(arg, m->id, "", req);
-
-	if (!p)
-		return;
-	reply.shim_pid = (uint32_t)getpid();
-	reply.task_pid = (uint32_t)p->pid;
-	reply.version = pb_str(NACRE_VERSION);
-	ttrpc_reply(req, &reply.base);
-}
-
 static void handle_shutdown(struct ttrpc_request *req,
 			    const ProtobufCMessage *message, void *arg)
 {
@@ -554,7 +541,7 @@ const struct ttrpc_method task_methods[] = {
 	 handle_create},
 	{SERVICE, "Start", &task__start_request__descriptor, handle_start},
 	{SERVICE, "Exec", &task__exec_process_request__descriptor, handle_exec},
-	{SERVICE, "State", &task__state_request__descriptor, handle_state},
+	{SERVICE, "State", &task__state_request__descriptor, task_state},
 	{SERVICE, "Wait", &task__wait_request__descriptor, handle_wait},
 	{SERVICE, "Kill", &task__kill_request__descriptor, handle_kill},
 	{SERVICE, "Delete", &task__delete_request__descriptor, task_delete},
@@ -569,7 +556,7 @@ const struct ttrpc_method task_methods[] = {
 	 handle_update},
 	{SERVICE, "Stats", &task__stats_request__descriptor, task_stats},
 	{SERVICE, "Connect", &task__connect_request__descriptor,
-	 handle_connect},
+	 task_tell_pids},
 	{SERVICE, "Shutdown", &task__shutdown_request__descriptor,
 	 handle_shutdown},
 	{EVENTS_SERVICE, "Next", &task__next_event_request__descriptor,

@@ -114,6 +114,7 @@ static void test_default_file(void **state)
 	SAME(virtio_fs_cache_size);
 	SAME(disable_seccomp);
 	SAME(disable_guest_seccomp);
+	SAME(use_passfd_io);
 	SAME(enable_debug);
 	SAME(dial_timeout);
 	SAME(create_container_timeout);

@@ -150,9 +150,6 @@ static void refusals(void **state)
 	lin.rootfs_propagation = (char *)"sideways";
 	assert_int_equal(result(), -EINVAL);
 	good();
-	req.stdout_port = 5;
-	assert_int_equal(result(), -ENOTSUP);
-	good();
 	agent__string_user__init(&user);
 	req.string_user = &user;
 	assert_int_equal(result(), 0);

@@ -43,6 +43,7 @@ static struct {
 
 static struct {
 	int fd; /* the connection */
+	struct evsource listener;
 	int control;
 	struct ttrpc_request *waits[8]; /* [0]: of init */
 	struct ttrpc_request *reads[8];
@@ -149,6 +150,8 @@ static bool tell_lie(struct ttrpc_request *req)
 	}
 }
 
+#define STREAMING (plan.lie >= IGNORES_STREAMS && plan.lie <= ENDS_STREAMS)
+
 static bool lies(struct ttrpc_request *req, const char *method)
 {
 	return plan.method && !strcmp(plan.method, method) && tell_lie(req);
@@ -187,6 +190,21 @@ static void on_read(struct ttrpc_request *req, const ProtobufCMessage *message,
 {
 	if (!lies(req, "ReadStdout") && liar.nreads < 8)
 		liar.reads[liar.nreads++] = req;
+}
+
+static void on_details(struct ttrpc_request *req,
+		       const ProtobufCMessage *message, void *arg)
+{
+	Agent__GuestDetailsResponse reply = AGENT__GUEST_DETAILS_RESPONSE__INIT;
+	Agent__AgentDetails details = AGENT__AGENT_DETAILS__INIT;
+	char *features[] = {pb_str("stdio_ports")};
+
+	if (lies(req, "GetGuestDetails"))
+		return;
+	details.n_extra_features = STREAMING ? 1 : 0;
+	details.extra_features = features;
+	reply.agent_details = &details;
+	ttrpc_reply(req, &reply.base);
 }
 
 static void on_oom(struct ttrpc_request *req, const ProtobufCMessage *message,
@@ -232,6 +250,7 @@ static const struct ttrpc_method liar_methods[] = {
 	ROW(ReadStdout, empty, on_read),
 	ROW(ReadStderr, empty, on_read),
 	ROW(GetOOMEvent, empty, on_oom),
+	ROW(GetGuestDetails, empty, on_details),
 	ROW(WriteStdin, empty, on_WriteStdin),
 	ROW(CloseStdin, empty, on_CloseStdin),
 	ROW(RemoveContainer, empty, on_RemoveContainer),
@@ -262,6 +281,24 @@ static void take_call(int listener)
 	(void)!write_full(liar.fd, "OK 1\n", 5);
 }
 
+/* Calls for streams, of which it keeps every connection. */
+static void take_stream(struct evsource *src, uint32_t revents)
+{
+	const char *answer = plan.lie == REFUSES_STREAMS    ? "NO\n"
+			     : plan.lie == MISNAMES_STREAMS ? "OK 0\n"
+			     : plan.lie == FLOODS_STREAMS   ? "OK 7\nflood"
+							    : "OK 7\n";
+	char ask[13];
+	int fd = accept(src->fd, NULL, NULL);
+
+	if (fd < 0 || read_full(fd, ask, sizeof(ask)) < 0)
+		_exit(1);
+	if (plan.lie != IGNORES_STREAMS)
+		(void)!write_full(fd, answer, strlen(answer));
+	if (plan.lie == ENDS_STREAMS)
+		close(fd);
+}
+
 static void NORETURN liar_main(int listener, int control)
 {
 	struct ttrpc_server_config config = {
@@ -277,6 +314,9 @@ static void NORETURN liar_main(int listener, int control)
 	(void)!control_send(control, CONTROL_READY, "", 0);
 	take_call(listener);
 	loop = evloop_new();
+	if (STREAMING && evsource_add(loop, &liar.listener, listener, EPOLLIN,
+				      take_stream) < 0)
+		_exit(1);
 	server = ttrpc_server_new(loop, -1, &config, &err);
 	if (ttrpc_server_adopt(server, dup(liar.fd)) == 0)
 		evloop_run(loop);

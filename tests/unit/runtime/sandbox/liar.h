@@ -43,6 +43,13 @@ enum lie {
 	TAKES_NO_CALL,
 	SAYS_NO_WORD,
 	SAYS_NO,
+	/* When it is dialed for standard streams, which it offers to take. */
+	IGNORES_STREAMS,
+	REFUSES_STREAMS,
+	MISNAMES_STREAMS,
+	KEEPS_STREAMS, /* open, unread, and silent */
+	FLOODS_STREAMS,
+	ENDS_STREAMS,
 };
 
 int liar_set_up(void **state);

@@ -87,6 +87,17 @@ static void test_dial(void **state)
 	}
 }
 
+static void test_streams(void **state)
+{
+	for (int lie = IGNORES_STREAMS; lie <= ENDS_STREAMS; lie++) {
+		print_message("streams: lie %d\n", lie);
+		live((enum lie)lie, NULL);
+	}
+	live(REFUSES, "GetGuestDetails");
+	live(SENDS_GARBAGE, "GetGuestDetails");
+	live(CLOSES, "GetGuestDetails");
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -148,6 +159,7 @@ int main(void)
 		cmocka_unit_test(test_lies_at_each_step),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_dial),
+		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_watchers),
 	};

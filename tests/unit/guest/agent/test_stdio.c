@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "guest/agent/stdio.h"
+#include "guest/agent/stdio_port.h"
+
+static struct evloop *loop;
+static struct stdio stdio;
+static int child[3], host[3];
+static bool over;
+static char big[8 << 20];
+
+static void ended(struct stdio *s)
+{
+	over = true;
+}
+
+static void start(void)
+{
+	int peers[3], pair[2];
+
+	over = false;
+	assert_int_equal(0, stdio_init(&stdio, loop, false, ended, child));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(0, socketpair(AF_UNIX,
+					       SOCK_STREAM | SOCK_NONBLOCK, 0,
+					       pair));
+		peers[i] = pair[0];
+		host[i] = pair[1];
+	}
+	assert_int_equal(0, stdio_set_peers(&stdio, peers));
+	assert_int_equal(-1, peers[0]);
+}
+
+static void stop(void)
+{
+	stdio_release(&stdio);
+	for (int i = 0; i < 3; i++) {
+		if (host[i] >= 0)
+			close(host[i]);
+		if (child[i] >= 0)
+			close(child[i]);
+	}
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 20; i++)
+		assert_true(evloop_once(loop, 0) >= 0);
+}
+
+static void shut(int *fd)
+{
+	close(steal_fd(fd));
+}
+
+static void test_both_ways(void **state)
+{
+	char got[16] = "";
+
+	start();
+	assert_int_equal(3, write(host[0], "in\n", 3));
+	assert_int_equal(4, write(child[1], "out\n", 4));
+	assert_int_equal(4, write(child[2], "err\n", 4));
+	turn();
+	assert_int_equal(3, read(child[0], got, sizeof(got)));
+	assert_int_equal(4, read(host[1], got, sizeof(got)));
+	assert_memory_equal(got, "out\n", 4);
+	assert_int_equal(4, read(host[2], got, sizeof(got)));
+	assert_memory_equal(got, "err\n", 4);
+	/* The end goes each way, after what was sent before it. */
+	assert_int_equal(4, write(host[0], "last", 4));
+	assert_int_equal(0, shutdown(host[0], SHUT_WR));
+	turn();
+	assert_int_equal(4, read(child[0], got, sizeof(got)));
+	assert_int_equal(0, read(child[0], got, sizeof(got)));
+	assert_int_equal(4, write(child[1], "last", 4));
+	shut(&child[1]);
+	turn();
+	assert_int_equal(4, read(host[1], got, sizeof(got)));
+	assert_int_equal(0, read(host[1], got, sizeof(got)));
+	assert_false(over);
+	shut(&child[2]);
+	turn();
+	assert_true(over);
+	stop();
+}
+
+/* As much as the sockets and pipes hold, and then the writer waits. */
+static void test_slow_reader(void **state)
+{
+	size_t in = 0, out = 0;
+	ssize_t n;
+
+	start();
+	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 100; i++) {
+		n = write(child[1], big, sizeof(big));
+		in += n > 0 ? (size_t)n : 0;
+		turn();
+	}
+	assert_int_equal(-1, write(child[1], big, sizeof(big)));
+	assert_int_equal(EAGAIN, errno);
+	assert_true(in < sizeof(big));
+	/* The other stream goes on. */
+	assert_int_equal(1, write(child[2], "x", 1));
+	turn();
+	assert_int_equal(1, read(host[2], big, sizeof(big)));
+	shut(&child[1]);
+	stdio_process_exited(&stdio);
+	for (int i = 0; i < 1000 && out < in; i++) {
+		n = read(host[1], big, 10000);
+		out += n > 0 ? (size_t)n : 0;
+		turn();
+	}
+	assert_int_equal(in, out);
+	assert_int_equal(0, read(host[1], big, 1));
+	stop();
+}
+
+static void test_dead_peers(void **state)
+{
+	start();
+	/* Output that nobody reads does not stop the process. */
+	shut(&host[1]);
+	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 100; i++) {
+		assert_true(write(child[1], big, 4096) > 0);
+		turn();
+	}
+	/* A process that closed its input ends the host's stream. */
+	shut(&child[0]);
+	assert_int_equal(1, write(host[0], "x", 1));
+	turn();
+	assert_int_equal(0, read(host[0], big, 1));
+	stop();
+}
+
+/* Children that keep the output open do not hold up its end. */
+static void test_linger(void **state)
+{
+	start();
+	stdio_process_exited(&stdio);
+	assert_int_equal(1, write(child[1], "x", 1));
+	while (!over)
+		assert_true(evloop_once(loop, 5000) >= 0);
+	assert_int_equal(1, read(host[1], big, sizeof(big)));
+	assert_int_equal(0, read(host[1], big, sizeof(big)));
+	stop();
+}
+
+static void test_terminal_has_no_third(void **state)
+{
+	int peers[3] = {-1, -1, open("/dev/null", O_RDWR | O_CLOEXEC)};
+
+	assert_int_equal(0, stdio_init(&stdio, loop, true, NULL, child));
+	assert_int_equal(-EINVAL, stdio_set_peers(&stdio, peers));
+	stdio_release(&stdio);
+}
+
+/* A caller from a path ending in _PORT; 0: from nowhere. */
+static int dial(const struct sockaddr_un *to, unsigned port)
+{
+	struct sockaddr_un from = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(from.sun_path + 1, sizeof(from.sun_path) - 1,
+		       "nacre%d_%u", getpid(), port);
+	if (port)
+		assert_int_equal(0, bind(fd, (void *)&from, sizeof(from)));
+	assert_int_equal(0, connect(fd, (void *)to, sizeof(*to)));
+	return fd;
+}
+
+static void test_ports(void **state)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int nobody, calls[STDIO_PORT_WAITING + 2], taken;
+	char c;
+
+	(void)snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "nacre%d",
+		       getpid());
+	assert_int_equal(-ENOENT, stdio_port_take(7));
+	assert_int_equal(0, bind(fd, (void *)&at, sizeof(at)));
+	assert_int_equal(0, listen(fd, 100));
+	assert_int_equal(0, stdio_port_serve(loop, fd));
+	assert_true(stdio_port_serves());
+	nobody = dial(&at, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(calls); i++) {
+		calls[i] = dial(&at, 100 + i);
+		if (i % 2)
+			continue;
+		turn();
+	}
+	turn();
+	assert_int_equal(0, read(nobody, &c, 1));
+	/* The oldest went; each is there once; what nobody called is not. */
+	assert_int_equal(-ENOENT, stdio_port_take(100));
+	assert_int_equal(-ENOENT, stdio_port_take(7));
+	taken = stdio_port_take(110);
+	assert_true(taken >= 0);
+	assert_int_equal(1, write(calls[10], "x", 1));
+	assert_int_equal(1, read(taken, &c, 1));
+	assert_int_equal(-ENOENT, stdio_port_take(110));
+	close(taken);
+	/* Found in the backlog, before the loop saw it. */
+	close(nobody);
+	nobody = dial(&at, 50);
+	taken = stdio_port_take(50);
+	assert_true(taken >= 0);
+	close(taken);
+	close(nobody);
+	for (unsigned i = 0; i < ARRAY_SIZE(calls); i++)
+		close(calls[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_dead_peers),
+		cmocka_unit_test(test_linger),
+		cmocka_unit_test(test_terminal_has_no_third),
+		cmocka_unit_test(test_ports),
+	};
+	int ret;
+
+	signal(SIGPIPE, SIG_IGN);
+	loop = evloop_new();
+	ret = cmocka_run_group_tests(tests, NULL, NULL);
+	evloop_free(loop);
+	return ret;
+}
