@@ -25,10 +25,11 @@ everyone_inside()
 limits()
 {
 	local dir=/sys/fs/cgroup/$path
+	local size=$((memory > 64 + 32 ? memory : 64 + 32))
 
 	succeeds 'the sandbox and all below it are in it' everyone_inside
-	is 'memory: the limit and the overhead of the VM' \
-		"$(cat "$dir/memory.max")" $(((64 + 32) << 20))
+	is 'memory: the VM and its overhead' \
+		"$(cat "$dir/memory.max")" $(((size + 32) << 20))
 	is 'cpu: quota and period' "$(cat "$dir/cpu.max")" '50000 100000'
 	is 'cpu: weight of the shares' "$(cat "$dir/cpu.weight")" 79
 	is 'cpuset: the CPUs of the host' "$(cat "$dir/cpuset.cpus")" \

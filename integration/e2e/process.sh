@@ -85,10 +85,7 @@ out_of_memory()
 
 	bundle m '.linux.resources = {memory: {limit: 33554432}}' \
 		sh -c "mkfifo /go; read x </go; exec $eat"
-	# The guest is to run out of it, not the host's group of the sandbox.
-	configure '.overhead_memory = 256'
 	up m
-	configure
 	nacre events --interval 100ms "$tag-m" >"$work/events" 2>&1 &
 	pid=$!
 	happens 'events: statistics, every now and then' seen stats 2

@@ -196,7 +196,7 @@ static int set(const char *dir, const char *file, const char *value,
 		       : 0;
 }
 
-static int set_memory(const char *path, int64_t limit, uint64_t overhead,
+static int set_memory(const char *path, int64_t limit, uint64_t memory,
 		      struct err *err)
 {
 	char value[32] = "max";
@@ -204,8 +204,7 @@ static int set_memory(const char *path, int64_t limit, uint64_t overhead,
 	if (limit == 0)
 		return 0;
 	if (limit > 0)
-		snprintf(value, sizeof(value), "%" PRIu64,
-			 (uint64_t)limit + overhead);
+		snprintf(value, sizeof(value), "%" PRIu64, memory);
 	return set(path, "memory.max", value, err);
 }
 
@@ -241,12 +240,12 @@ static int set_cpu(const char *path, const Oci__LinuxCPU *cpu, struct err *err)
 }
 
 int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
-		      uint64_t overhead, struct err *err)
+		      uint64_t memory, struct err *err)
 {
 	int ret = 0;
 
 	if (r->memory)
-		ret = set_memory(path, r->memory->limit, overhead, err);
+		ret = set_memory(path, r->memory->limit, memory, err);
 	if (!ret && r->cpu)
 		ret = set_cpu(path, r->cpu, err);
 	/* pids.limit is the guest's affair: its processes are not here. */

@@ -4,8 +4,8 @@
 
 /*
  * The cgroup (v2) of a sandbox on the host, at linux.cgroupsPath: the whole
- * VM is in it, with the limits of config.json plus the VM's own overhead, and
- * bound to the CPUs and memory nodes that config.json names.
+ * VM is in it, with limits that follow from those of config.json, and bound to
+ * the CPUs and memory nodes that config.json names.
  *
  * On a host without a v2 hierarchy that has the controllers, limits cannot be
  * set: nothing is made, and a line in the log says so.
@@ -27,8 +27,13 @@ int host_cgroup_plan(const Oci__Spec *spec, const char *id, bool systemd,
 		     char **path, struct err *err) MUST_CHECK;
 /* What was planned, and was written down for a sweep in the meantime. */
 int host_cgroup_make(const char *path, struct err *err) MUST_CHECK;
+/*
+ * memory: bytes that the sandbox may take when r limits memory at all: the
+ * whole VM and the process around it. The container's own limit is the guest's
+ * affair; here it would end the VM in the place of a process.
+ */
 int host_cgroup_limit(const char *path, const Oci__LinuxResources *r,
-		      uint64_t overhead, struct err *err) MUST_CHECK;
+		      uint64_t memory, struct err *err) MUST_CHECK;
 /*
  * The path below the hierarchy that systemd gives "SLICE:PREFIX:NAME"; the
  * caller frees it. NULL: not of that form.

@@ -211,17 +211,38 @@ int sandbox_listen(const struct sandbox *s, const char *name, struct err *err)
 	return steal_fd(&fd);
 }
 
-/* The size of the VM: what is configured, or what the limits ask for. */
+static const Oci__LinuxResources *resources_of(const struct container *c)
+{
+	const Oci__Linux *l = c->spec->linux_config;
+
+	return l ? l->resources : NULL;
+}
+
+/* Of the VM, in bytes: what is configured, or what the limit asks for. */
+static uint64_t memory_size(const struct sandbox *s,
+			    const struct container *first)
+{
+	const struct config *config = s->args->config;
+	const Oci__LinuxResources *r = resources_of(first);
+	const uint64_t mib = 1u << 20;
+	uint64_t size = config->default_memory * mib;
+
+	if (r && r->memory && r->memory->limit > 0) {
+		uint64_t want = (uint64_t)r->memory->limit +
+				config->overhead_memory * mib;
+
+		size = MAX(size, want);
+	}
+	return (size + 2 * mib - 1) & ~(2 * mib - 1);
+}
+
 static void choose_size(const struct sandbox *s, const struct container *first,
 			struct sandbox_params *p)
 {
-	const struct config *config = s->args->config;
-	const Oci__Linux *l = first->spec->linux_config;
-	const Oci__LinuxResources *r = l ? l->resources : NULL;
-	uint64_t mib = 1u << 20;
+	const Oci__LinuxResources *r = resources_of(first);
 
-	p->vcpus = config->default_vcpus;
-	p->memory = config->default_memory * mib;
+	p->vcpus = s->args->config->default_vcpus;
+	p->memory = memory_size(s, first);
 	if (r && r->cpu && r->cpu->quota > 0 && r->cpu->period) {
 		uint64_t quota = (uint64_t)r->cpu->quota;
 		uint64_t want = (quota + r->cpu->period - 1) / r->cpu->period;
@@ -230,13 +251,6 @@ static void choose_size(const struct sandbox *s, const struct container *first,
 			p->vcpus = (unsigned)MIN(MAX(want, (uint64_t)1),
 						 (uint64_t)VM_VCPUS_MAX);
 	}
-	if (r && r->memory && r->memory->limit > 0) {
-		uint64_t want = (uint64_t)r->memory->limit +
-				config->overhead_memory * mib;
-
-		p->memory = MAX(p->memory, want);
-	}
-	p->memory = (p->memory + 2 * mib - 1) & ~(2 * mib - 1);
 }
 
 static const char *choose_machine(const struct config *config, struct err *err)
@@ -305,13 +319,14 @@ static int watch_process(struct sandbox *s, struct err *err)
 static int make_host_cgroup(struct sandbox *s, const struct container *first,
 			    struct err *err)
 {
-	const Oci__Linux *l = first->spec->linux_config;
+	const Oci__LinuxResources *r = resources_of(first);
 	uint64_t overhead = s->args->config->overhead_memory;
 	int ret = s->cgroup ? host_cgroup_make(s->cgroup, err) : 0;
 
-	if (ret < 0 || !s->cgroup || !l || !l->resources)
+	if (ret < 0 || !s->cgroup || !r)
 		return ret;
-	return host_cgroup_limit(s->cgroup, l->resources, overhead << 20, err);
+	return host_cgroup_limit(s->cgroup, r,
+				 memory_size(s, first) + (overhead << 20), err);
 }
 
 /* Written down before it is made, so that no kill leaves it behind. */
