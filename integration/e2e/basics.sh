@@ -38,9 +38,9 @@ streams()
 		>"$work/out" 2>"$work/err"
 	succeeds 'exec: input to its end, and back' cmp "$work/in" "$work/out"
 	is 'exec: standard error is apart' "$(cat "$work/err")" 'the end'
-	head -c 10M /dev/urandom >"$work/b/rootfs/stream"
+	head -c 100M /dev/urandom >"$work/b/rootfs/stream"
 	nacre exec "$tag-b" cat /stream </dev/null >"$work/out" 2>/dev/null
-	succeeds 'exec: 10 MiB of output are unbroken' \
+	succeeds 'exec: 100 MiB of output are unbroken' \
 		cmp "$work/b/rootfs/stream" "$work/out"
 	returns 'exec: its status comes back' 7 nacre exec "$tag-b" \
 		sh -c 'exit 7'
