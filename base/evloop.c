@@ -277,6 +277,16 @@ void evsource_del(struct evsource *src)
 	src->loop = NULL;
 }
 
+void evsource_close(struct evsource *src)
+{
+	int fd = src->fd;
+
+	if (!src->loop)
+		return;
+	evsource_del(src);
+	close(fd);
+}
+
 static void timer_ready(struct evsource *src, uint32_t revents)
 {
 	struct evtimer *timer = container_of(src, struct evtimer, src);

@@ -54,6 +54,8 @@ int evsource_add(struct evloop *loop, struct evsource *src, int fd,
 int evsource_modify(struct evsource *src, uint32_t events) MUST_CHECK;
 /* Does not close fd. No effect on a zeroed or already removed source. */
 void evsource_del(struct evsource *src);
+/* The same, and closes fd: for a source that owns it. */
+void evsource_close(struct evsource *src);
 
 int evtimer_init(struct evloop *loop, struct evtimer *timer,
 		 void (*expired)(struct evtimer *)) MUST_CHECK;

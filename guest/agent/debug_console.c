@@ -30,21 +30,11 @@ static struct {
 	struct pipe in, out;
 } console;
 
-static void close_source(struct evsource *src)
-{
-	int fd = src->fd;
-
-	if (!src->loop)
-		return;
-	evsource_del(src);
-	close(fd);
-}
-
 /* The shell gets SIGHUP when its terminal goes. */
 static void end_session(void)
 {
-	close_source(&console.peer);
-	close_source(&console.terminal);
+	evsource_close(&console.peer);
+	evsource_close(&console.terminal);
 }
 
 static uint32_t wanted(const struct pipe *read_into, const struct pipe *written)

@@ -86,20 +86,10 @@ int shared_mounts_keep(struct shared_mounts *s,
 	return s->msg ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-static void close_source(struct evsource *src)
-{
-	int fd = src->fd;
-
-	if (!src->loop)
-		return;
-	evsource_del(src);
-	close(fd);
-}
-
 static void stop(struct shared_mounts *s)
 {
-	close_source(&s->mounts);
-	close_source(&s->result);
+	evsource_close(&s->mounts);
+	evsource_close(&s->result);
 	if (s->limit.src.loop)
 		evtimer_stop(&s->limit);
 }
@@ -183,7 +173,7 @@ static void start_copy(struct container *c, const struct container *source)
 	pid_t from = source->init.pid, to = c->init.pid, pid;
 	int pair[2], ret;
 
-	close_source(&c->shared.mounts);
+	evsource_close(&c->shared.mounts);
 	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0) {
 		fail(c, errno, "pipe");
 		return;
