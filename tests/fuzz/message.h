@@ -145,7 +145,9 @@ message_take(struct input *in, const ProtobufCMessageDescriptor *type,
 	return message;
 }
 
-/* What was packed is what is unpacked. */
+/* What was packed is what is unpacked. It is so for what we fill in alone:
+ * protobuf-c takes a field number 0 in two bytes, and keeps it as one that it
+ * does not know, but not in one byte. */
 static inline void message_there_and_back(const ProtobufCMessage *msg)
 {
 	size_t len = protobuf_c_message_get_packed_size(msg), again;
@@ -178,12 +180,11 @@ static inline ProtobufCMessage *message_any(const struct ttrpc_method *methods,
 
 	while (methods[n].name)
 		n++;
-	if (take_byte(&in) & 1)
-		msg = message_take(&in, methods[pick % n].request, 0);
-	else
-		msg = ttrpc_unpack(methods[pick % n].request, in.data, in.left);
-	if (msg)
-		message_there_and_back(msg);
+	if (!(take_byte(&in) & 1))
+		return ttrpc_unpack(methods[pick % n].request, in.data,
+				    in.left);
+	msg = message_take(&in, methods[pick % n].request, 0);
+	message_there_and_back(msg);
 	return msg;
 }
 
