@@ -44,17 +44,25 @@ int snake_case(const char *camel, char *out, size_t size)
 	return 0;
 }
 
+/* Keys are as the specification spells them: "linuxConfig" and "Linux" are as
+ * unknown as "lunix". */
 static const ProtobufCFieldDescriptor *
 find_field(const ProtobufCMessageDescriptor *type, const char *key)
 {
 	char snake[FIELD_NAME_MAX];
 	const char *name = snake;
 
-	if (snake_case(key, snake, sizeof(snake)) < 0)
+	if (isupper((unsigned char)*key) || strchr(key, '_') ||
+	    snake_case(key, snake, sizeof(snake)) < 0)
 		return NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
+		const char *field = aliases[i].field;
+
 		if (!strcmp(aliases[i].json, key))
-			name = aliases[i].field;
+			name = field;
+		else if (field && !strcmp(field, snake))
+			return NULL;
+	}
 	if (!name)
 		return NULL;
 	return protobuf_c_message_descriptor_get_field_by_name(type, name);
@@ -206,9 +214,12 @@ ProtobufCMessage *json_to_message(const struct json *obj,
 				  struct err *err)
 {
 	ProtobufCMessage *message = calloc(1, type->sizeof_message);
+	bool *seen = calloc(type->n_fields + 1, sizeof(*seen));
 	int ret = 0;
 
-	if (!message) {
+	if (!message || !seen) {
+		free(message);
+		free(seen);
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
 	}
@@ -218,9 +229,15 @@ ProtobufCMessage *json_to_message(const struct json *obj,
 		const ProtobufCFieldDescriptor *field =
 			find_field(type, json_key(obj, i));
 
-		if (field && json_type(node) != JSON_NULL)
+		if (!field || json_type(node) == JSON_NULL)
+			continue;
+		if (seen[field - type->fields])
+			ret = json_fail(node, err, "there in two spellings");
+		else
 			ret = set_member(node, field, message, err);
+		seen[field - type->fields] = true;
 	}
+	free(seen);
 	if (ret < 0) {
 		protobuf_c_message_free_unpacked(message, NULL);
 		return NULL;

@@ -134,6 +134,10 @@ static void test_refused(void **state)
 	bad(HEAD "\"process\":{\"args\":[\"a\"],\"cwd\":\"/\","
 		 "\"env\":[\"novalue\"]}}",
 	    "process.env[0]: expected NAME=VALUE");
+	bad(HEAD PROCESS ",\"linux\":{\"resources\":{\"blockIO\":{"
+			 "\"throttleReadIOPSDevice\":[],"
+			 "\"throttleReadIopsDevice\":[]}}}}",
+	    "throttleReadIopsDevice: there in two spellings");
 	bad("{\"ociVersion\":\"2.0\",\"root\":{\"path\":\"r\"}," PROCESS "}",
 	    "expected 1.x");
 	bad("{\"ociVersion\":\"1.0.0\"," PROCESS "}", "root.path: missing");
@@ -153,6 +157,21 @@ static void test_refused(void **state)
 	bad(HEAD PROCESS ",\"linux\":{\"resources\":{\"pids\":"
 			 "{\"limit\":1.5}}}}",
 	    "pids.limit");
+}
+
+/* What protobuf calls the fields is not what JSON does. */
+static void test_spelling(void **state)
+{
+	Oci__Spec *spec =
+		good(HEAD PROCESS ",\"Hostname\":\"a\",\"domain_name\":\"b\","
+				  "\"linuxConfig\":{\"seccomp\":{}},"
+				  "\"linux\":{\"Seccomp\":{}}}");
+
+	(void)state;
+	assert_string_equal("", spec->hostname);
+	assert_non_null(spec->linux_config);
+	assert_null(spec->linux_config->seccomp);
+	oci__spec__free_unpacked(spec, NULL);
 }
 
 static void test_ids(void **state)
@@ -227,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_minimal),
 		cmocka_unit_test(test_linux),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_spelling),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_roles),
 	};
