@@ -35,7 +35,8 @@ enum frame_kind {
 	FRAME_STDOUT = 1,
 	FRAME_STDERR = 2,
 	FRAME_UP = 3,
-	FRAME_EXIT = 4, /* len is the status, no payload */
+	FRAME_EXIT = 4,	 /* len is the status, no payload */
+	FRAME_ALIVE = 5, /* no payload */
 };
 
 struct frame {
@@ -51,6 +52,13 @@ struct frame {
  */
 #define QUIET_MS 500
 #define LINGER_MS 5000
+
+/*
+ * The machine says that it and the build machine's tree are there so often;
+ * one that has not for so long hangs.
+ */
+#define PULSE_MS 5000
+#define STUCK_MS 120000
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt,
 								...)
@@ -103,7 +111,7 @@ struct job {
 	int status;	      /* once pid is 0 */
 	int64_t quiet;	      /* the time from which no byte has come */
 	int64_t ended;	      /* the command's exit */
-	struct pollfd fds[3]; /* stdout, stderr, SIGCHLD */
+	struct pollfd fds[4]; /* stdout, stderr, SIGCHLD, pulse */
 };
 
 static void send_frame(int port, enum frame_kind kind, const void *data,
@@ -183,6 +191,43 @@ static void start_command(struct job *job, const char *dir)
 	job->fds[1] = (struct pollfd){.fd = err[0], .events = POLLIN};
 }
 
+/*
+ * Writes a byte each time that the tree answered; a process of its own, for a
+ * tree that does not answer stops it. Names that never were are not cached.
+ */
+static void start_pulse(struct job *job, int tree)
+{
+	int beat[2];
+	pid_t pid;
+
+	if (pipe2(beat, O_CLOEXEC))
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	for (unsigned n = 0; pid == 0; n++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), ".lab-pulse-%u", n);
+		faccessat(tree, name, F_OK, 0);
+		if (write(beat[1], "", 1) != 1)
+			_exit(1);
+		poll(NULL, 0, PULSE_MS);
+	}
+	close(beat[1]);
+	job->fds[3] = (struct pollfd){.fd = beat[0], .events = POLLIN};
+}
+
+static void pass_pulse(struct job *job)
+{
+	char beat;
+
+	if (read(job->fds[3].fd, &beat, 1) == 1)
+		send_frame(job->port, FRAME_ALIVE, NULL, 0);
+	else
+		job->fds[3].fd = -1;
+}
+
 static void reap(struct job *job)
 {
 	struct signalfd_siginfo info;
@@ -226,7 +271,7 @@ static void follow(struct job *job)
 
 		if (!job->pid && (!open || now_ms() > job->ended + LINGER_MS))
 			return;
-		n = poll(job->fds, 3, job->pid ? -1 : QUIET_MS);
+		n = poll(job->fds, 4, job->pid ? -1 : QUIET_MS);
 		if (!job->pid && !killed && now_ms() >= job->quiet + QUIET_MS) {
 			kill(-1, SIGKILL);
 			killed = 1;
@@ -235,6 +280,8 @@ static void follow(struct job *job)
 			continue;
 		if (job->fds[2].revents)
 			reap(job);
+		if (job->fds[3].revents)
+			pass_pulse(job);
 		if (job->fds[0].revents)
 			forward(job, &job->fds[0], FRAME_STDOUT);
 		if (job->fds[1].revents)
@@ -264,6 +311,7 @@ __attribute__((noreturn)) static void run(const char *port, const char *dir,
 		die("signalfd");
 
 	send_frame(job.port, FRAME_UP, NULL, 0);
+	start_pulse(&job, keep_fd);
 	start_command(&job, dir);
 	follow(&job);
 	/* Pages that a command dirtied through a mapping. */
@@ -278,6 +326,7 @@ __attribute__((noreturn)) static void run(const char *port, const char *dir,
 
 struct stream {
 	int64_t deadline;
+	int64_t heard; /* the last byte */
 	FILE *result;
 	int up;
 };
@@ -300,9 +349,12 @@ static void take(struct stream *s, void *data, size_t len)
 
 		if (left <= 0)
 			conclude(s, s->up ? "timeout" : "down", 0);
-		if (poll(&in, 1, left > 60000 ? 60000 : (int)left) <= 0)
+		if (s->up && now_ms() - s->heard > STUCK_MS)
+			conclude(s, "stuck", STUCK_MS / 1000);
+		if (poll(&in, 1, left > 10000 ? 10000 : (int)left) <= 0)
 			continue;
 		n = read(STDIN_FILENO, p, len);
+		s->heard = now_ms();
 		if (n == 0)
 			conclude(s, "died", 0);
 		if (n < 0 && errno != EINTR)
@@ -334,6 +386,8 @@ __attribute__((noreturn)) static void show(const char *seconds,
 		len = le32toh(head.len);
 		if (kind == FRAME_EXIT)
 			conclude(&s, "exit", len);
+		if (kind == FRAME_ALIVE && len == 0)
+			continue;
 		if (kind == FRAME_UP && len == 0) {
 			s.up = 1;
 			continue;
