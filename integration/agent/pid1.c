@@ -47,6 +47,15 @@ static void follow_agent(bool socket)
 	_exit(1);
 }
 
+/* Longer than what a UART takes at once: the rest comes when it has room. */
+static void greet(void)
+{
+	static const char line[] = "pid1: the console takes long lines\n";
+
+	if (write(STDOUT_FILENO, line, sizeof(line) - 1) < 0)
+		perror("console");
+}
+
 static void be_client(void)
 {
 	static char *ctl[] = {(char *)"agentctl", (char *)"vsock",
@@ -68,6 +77,7 @@ int main(void)
 {
 	static char *agent[] = {(char *)"init", NULL};
 
+	greet();
 	(void)setenv("AGENT_IS_INIT", "1", 1);
 	(void)setenv("PATH", "/testroot/bin", 1);
 	if (fork() == 0) {

@@ -86,6 +86,7 @@ static void looks_like_a_16550a(void **state)
 	assert_int_equal(in(7), 0xa5);
 	out(1, 0xff);
 	assert_int_equal(in(1), 0x0f);
+	out(1, 0);
 	assert_int_equal(in(2), 0x01);
 	out(2, 0x01);
 	assert_int_equal(in(2), 0xc1);
@@ -93,6 +94,19 @@ static void looks_like_a_16550a(void **state)
 	assert_int_equal(in(6) & 0xf0, 0x90);
 	out(4, 0);
 	assert_int_equal(in(6), 0xb0);
+}
+
+/* As Linux does from a timer, for a port without an interrupt. */
+static void a_poll_finds_room(void **state)
+{
+	(void)state;
+	out(2, 0x01);
+	out(1, 0x02);
+	assert_int_equal(in(2), 0xc2);
+	out(0, 'x');
+	assert_int_equal(in(2), 0xc2);
+	out(1, 0x00);
+	assert_int_equal(in(2), 0xc1);
 }
 
 static void divisor_is_behind_dlab(void **state)
@@ -156,6 +170,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gives_the_rest_at_release,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(looks_like_a_16550a, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_poll_finds_room, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(divisor_is_behind_dlab, setup,
 						teardown),
