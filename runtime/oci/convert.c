@@ -127,8 +127,6 @@ static int set_value(const struct json *node,
 	case PROTOBUF_C_TYPE_STRING:
 		return set_string(node, dst, err);
 	case PROTOBUF_C_TYPE_MESSAGE:
-		if (json_type(node) != JSON_OBJECT)
-			return json_fail(node, err, "expected an object");
 		*(ProtobufCMessage **)dst =
 			json_to_message(node, field->descriptor, err);
 		return *(ProtobufCMessage **)dst ? 0 : -err->code;
@@ -213,10 +211,16 @@ ProtobufCMessage *json_to_message(const struct json *obj,
 				  const ProtobufCMessageDescriptor *type,
 				  struct err *err)
 {
-	ProtobufCMessage *message = calloc(1, type->sizeof_message);
-	bool *seen = calloc(type->n_fields + 1, sizeof(*seen));
+	ProtobufCMessage *message;
+	bool *seen;
 	int ret = 0;
 
+	if (json_type(obj) != JSON_OBJECT) {
+		json_fail(obj, err, "expected an object");
+		return NULL;
+	}
+	message = calloc(1, type->sizeof_message);
+	seen = calloc(type->n_fields + 1, sizeof(*seen));
 	if (!message || !seen) {
 		free(message);
 		free(seen);

@@ -210,13 +210,9 @@ static int check_spec(const struct json *root, Oci__Spec *spec, struct err *err)
 
 Oci__Spec *oci_spec_from_json(const struct json *root, struct err *err)
 {
-	Oci__Spec *spec;
+	Oci__Spec *spec =
+		(void *)json_to_message(root, &oci__spec__descriptor, err);
 
-	if (json_type(root) != JSON_OBJECT) {
-		json_fail(root, err, "expected an object");
-		return NULL;
-	}
-	spec = (void *)json_to_message(root, &oci__spec__descriptor, err);
 	if (spec && check_spec(root, spec, err) < 0) {
 		oci__spec__free_unpacked(spec, NULL);
 		return NULL;
@@ -250,13 +246,9 @@ Oci__Spec *oci_spec_load(const char *bundle, struct err *err)
 
 Oci__Process *oci_process_from_json(const struct json *obj, struct err *err)
 {
-	Oci__Process *process;
+	Oci__Process *process =
+		(void *)json_to_message(obj, &oci__process__descriptor, err);
 
-	if (json_type(obj) != JSON_OBJECT) {
-		json_fail(obj, err, "expected an object");
-		return NULL;
-	}
-	process = (void *)json_to_message(obj, &oci__process__descriptor, err);
 	if (process && fix_and_check_process(obj, process, err) < 0) {
 		oci__process__free_unpacked(process, NULL);
 		return NULL;
@@ -267,14 +259,9 @@ Oci__Process *oci_process_from_json(const struct json *obj, struct err *err)
 Oci__LinuxResources *oci_resources_from_json(const struct json *obj,
 					     struct err *err)
 {
-	Oci__LinuxResources *out;
+	Oci__LinuxResources *out = (void *)json_to_message(
+		obj, &oci__linux_resources__descriptor, err);
 
-	if (json_type(obj) != JSON_OBJECT) {
-		json_fail(obj, err, "expected an object");
-		return NULL;
-	}
-	out = (void *)json_to_message(obj, &oci__linux_resources__descriptor,
-				      err);
 	if (out && fix_device_rules(obj, out, err) < 0) {
 		oci__linux_resources__free_unpacked(out, NULL);
 		return NULL;

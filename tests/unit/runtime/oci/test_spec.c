@@ -138,6 +138,8 @@ static void test_refused(void **state)
 			 "\"throttleReadIOPSDevice\":[],"
 			 "\"throttleReadIopsDevice\":[]}}}}",
 	    "throttleReadIopsDevice: there in two spellings");
+	bad(HEAD PROCESS ",\"linux\":{\"timeOffsets\":{\"boottime\":[1]}}}",
+	    "linux.timeOffsets.boottime: expected an object");
 	bad("{\"ociVersion\":\"2.0\",\"root\":{\"path\":\"r\"}," PROCESS "}",
 	    "expected 1.x");
 	bad("{\"ociVersion\":\"1.0.0\"," PROCESS "}", "root.path: missing");
