@@ -12,6 +12,7 @@
 #include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
+#include "virtiofs/replay.h"
 
 static const uint64_t cache_seconds[] = {
 	[VIRTIOFS_CACHE_NEVER] = 0,
@@ -135,13 +136,18 @@ int fs_lookup(struct fs_req *req)
 
 	if (ret)
 		return ret;
-	if (!req->nowait)
-		return fs_entry_reply(req, name);
-	fd = fs_open_cached(req->inode->fd, name);
-	if (fd < 0)
-		return fd;
 	out = fs_reply(req, sizeof(*out));
-	return fs_entry_fill(req, req->inode, fd, out);
+	if (!req->nowait) {
+		ret = fs_entry_named(req, name, out);
+	} else {
+		fd = fs_open_cached(req->inode->fd, name);
+		if (fd < 0)
+			return fd;
+		ret = fs_entry_fill(req, req->inode, fd, out);
+	}
+	if (!ret)
+		fs_replay_note(req, name, out->nodeid);
+	return ret;
 }
 
 static int attr_reply(struct fs_req *req)

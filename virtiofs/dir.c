@@ -11,6 +11,7 @@
 #include "virtiofs/handle.h"
 #include "virtiofs/io.h"
 #include "virtiofs/name.h"
+#include "virtiofs/replay.h"
 
 int fs_opendir(struct fs_req *req)
 {
@@ -95,6 +96,8 @@ static void entry_put(struct fs_req *req, uint8_t *at, const char *name)
 		return;
 	if (fs_entry_named(req, name, out))
 		memset(out, 0, sizeof(*out));
+	else
+		fs_replay_note(req, name, out->nodeid);
 }
 
 static int dir_fill(struct fs_req *req, struct fs_handle *handle, size_t room,

@@ -183,6 +183,7 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 	inode->pins = 0;
 	inode->type = type;
 	atomic_store(&inode->mappable, FS_MAPPABLE_UNKNOWN);
+	atomic_store(&inode->noted, false);
 	inode->nlookup = 0;
 	inode->next = fs->buckets[bucket];
 	fs->buckets[bucket] = inode;

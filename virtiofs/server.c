@@ -18,6 +18,7 @@
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
 #include "virtiofs/remove.h"
+#include "virtiofs/replay.h"
 #include "virtiofs/session.h"
 #include "virtiofs/xattr.h"
 
@@ -252,14 +253,14 @@ static int request_run(struct fs_req *req, const struct op *op)
 		return ret;
 	if (!(op->flags & OP_FIRST) && !atomic_load(&fs->session))
 		return -EIO;
-	if ((op->flags & OP_WRITES) && fs->config.readonly)
+	if ((op->flags & OP_WRITES) && fs->config.readonly && !req->replayed)
 		return -EROFS;
 	if (op->flags & OP_NO_NODE)
 		return op->run(req);
 	req->inode = fs_inode_get(fs, req->in.nodeid);
 	if (!req->inode)
 		return -ESTALE;
-	ret = op->run(req);
+	ret = req->replayed ? fs_replay(req) : op->run(req);
 	fs_inode_put(fs, req->inode);
 	return ret;
 }
@@ -304,6 +305,7 @@ static int request_serve(struct fs_thread *thread,
 	if (virtq_chain_read(chain, 0, &req.in, sizeof(req.in)) !=
 	    sizeof(req.in))
 		return -EPROTO;
+	req.replayed = fs_is_replay(req.fs, &req.in);
 	req.in.uid = fs_id_to_host(req.fs->config.uids, req.in.uid);
 	req.in.gid = fs_id_to_host(req.fs->config.gids, req.in.gid);
 	op = op_find(req.in.opcode);

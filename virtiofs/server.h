@@ -70,8 +70,9 @@ struct fs_inode {
 	unsigned pins;
 	mode_t type; /* S_IFMT bits; an inode never changes them */
 	_Atomic(enum fs_mappable) mappable;
-	uint64_t nlookup; /* the guest's count; guarded by the shard. While it
-			   * is not 0, the guest has one reference. */
+	atomic_bool noted; /* a directory: see replay.h */
+	uint64_t nlookup;  /* the guest's count; guarded by the shard. While it
+			    * is not 0, the guest has one reference. */
 };
 
 struct fs_shard {
@@ -103,6 +104,7 @@ struct fs_handle {
 struct fs_dax;
 struct fs_fhandle;
 struct fs_mounts;
+struct fs_replay;
 
 struct virtiofs {
 	struct virtiofs_config config; /* without tag and callbacks */
@@ -119,6 +121,7 @@ struct virtiofs {
 	uint64_t root_id;
 	struct fs_dax *dax;	  /* NULL: none */
 	struct fs_mounts *mounts; /* of file handles; NULL: none */
+	struct fs_replay *replay; /* NULL: none */
 	pthread_mutex_t fault_lock;
 	struct log_limit faults;
 };
@@ -144,6 +147,7 @@ struct fs_req {
 	const struct virtq_chain *chain;
 	struct fuse_in_header in;
 	bool nowait;	  /* -EAGAIN rather than to wait for a disk */
+	bool replayed;	  /* what the host did: see replay.h */
 	const void *args; /* after the header; at least the opcode's minimum */
 	size_t args_len;  /* bytes at args */
 	size_t body_len;  /* of the request, without header */

@@ -14,6 +14,7 @@
 #include "virtiofs/fhandle.h"
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
+#include "virtiofs/replay.h"
 
 /* virtio-fs came with 7.31; later than 7.38, replies keep their form. */
 #define MINOR_MIN 31u
@@ -309,7 +310,10 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	ret = proc_open(fs, err);
 	if (!ret)
 		ret = fs_fhandles_init(fs, err);
-	return ret ? ret : root_add(fs, err);
+	if (ret)
+		return ret;
+	ret = fs->config.replay ? fs_replay_init(fs) : 0;
+	return ret ? err_ret(err, ret, "replay") : root_add(fs, err);
 }
 
 struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
@@ -350,6 +354,7 @@ void virtiofs_free(struct virtiofs *fs)
 	fs_handles_release(fs);
 	fs_inodes_release(fs);
 	fs_fhandles_release(fs);
+	fs_replay_release(fs);
 	fs_dax_release(fs);
 	if (fs->root_fd >= 0)
 		close(fs->root_fd);

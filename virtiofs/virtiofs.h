@@ -81,6 +81,9 @@ struct virtiofs_config {
 	bool direct_io;
 	bool no_readdirplus;
 	bool no_mmap; /* shared mappings of files that are not cached */
+	/* Changes of the host's may be repeated in the guest: base/replay.h.
+	 * One ordinary user and group of the guest is lost to that. */
+	bool replay;
 	/* Owners by other numbers in the guest; borrowed. NULL: the same. */
 	const struct fs_idmap *uids;
 	const struct fs_idmap *gids;

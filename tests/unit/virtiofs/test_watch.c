@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+
+#define LIMIT 8u
+
+struct fixture {
+	char top[64];
+	int dir;
+	struct evloop *loop;
+	struct fs_watch *watch;
+	bool ready;
+	char warnings[1024];
+};
+
+static void on_ready(void *arg)
+{
+	((struct fixture *)arg)->ready = true;
+}
+
+static void on_warn(void *arg, const char *text)
+{
+	struct fixture *f = arg;
+	size_t len = strlen(f->warnings);
+
+	snprintf(f->warnings + len, sizeof(f->warnings) - len, "%s\n", text);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct fs_watch_config config = {
+		.limit = LIMIT,
+		.ready = on_ready,
+		.warn = on_warn,
+		.arg = f,
+	};
+	struct err err;
+
+	assert_non_null(f);
+	snprintf(f->top, sizeof(f->top), "/tmp/nacre-watch-XXXXXX");
+	assert_non_null(mkdtemp(f->top));
+	f->dir = open(f->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mkdirat(f->dir, "v", 0755), 0);
+	assert_int_equal(mkdirat(f->dir, "other", 0755), 0);
+	f->loop = evloop_new();
+	config.loop = f->loop;
+	config.root_fd = open(f->top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	f->watch = fs_watch_new(&config, &err);
+	if (!f->watch)
+		fail_msg("%s", err.text);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	fs_watch_free(f->watch);
+	evloop_free(f->loop);
+	close(f->dir);
+	assert_int_equal(remove_tree(AT_FDCWD, f->top), 0);
+	free(f);
+	return 0;
+}
+
+/* By another process: its own changes are the guest's. */
+static void by_host(const struct fixture *f, const char *script)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (fchdir(f->dir) == 0)
+			execl("/bin/sh", "sh", "-ec", script, NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static const char *line_of(const struct fs_event *e)
+{
+	static const char *const kinds[FILE_EVENT_KINDS] = {
+		[FILE_EVENT_ROOT] = "root",
+		[FILE_EVENT_DIRECTORY] = "directory",
+		[FILE_EVENT_FORGET] = "forget",
+		[FILE_EVENT_CREATE] = "create",
+		[FILE_EVENT_DELETE] = "delete",
+		[FILE_EVENT_RENAME] = "rename",
+		[FILE_EVENT_MODIFY] = "modify",
+		[FILE_EVENT_CLOSE_WRITE] = "close",
+		[FILE_EVENT_ATTRIB] = "attrib",
+	};
+	static char line[640];
+
+	snprintf(line, sizeof(line), "%s%s %u:%s %u:%s", kinds[e->kind],
+		 e->directory ? "/" : "", (unsigned)e->dir, e->name,
+		 (unsigned)e->to_dir, e->to_name);
+	return line;
+}
+
+/* All there is; the loop is asked until it has no more to say. */
+static char *take(struct fixture *f)
+{
+	static char all[16384];
+	const struct fs_event *e;
+	size_t len = 0;
+
+	all[0] = '\0';
+	for (unsigned idle = 0; idle < 3;) {
+		assert_int_equal(evloop_once(f->loop, 5), 0);
+		idle = fs_watch_first(f->watch) ? 0 : idle + 1;
+		while ((e = fs_watch_first(f->watch))) {
+			len += (size_t)snprintf(all + len, sizeof(all) - len,
+						"%s;", line_of(e));
+			assert_true(len < sizeof(all));
+			fs_watch_drop(f->watch);
+		}
+	}
+	return all;
+}
+
+static void starts(struct fixture *f)
+{
+	fs_watch_add(f->watch, "v");
+	assert_string_equal(take(f), "root/ 0:v 1:;");
+	assert_true(f->ready);
+}
+
+static void test_files(void **state)
+{
+	struct fixture *f = *state;
+
+	starts(f);
+	by_host(f, "echo text >v/a");
+	assert_string_equal(take(f), "create 1:a 0:;modify 1:a 0:;"
+				     "close 1:a 0:;");
+	by_host(f, "echo more >>v/a");
+	assert_string_equal(take(f), "modify 1:a 0:;close 1:a 0:;");
+	by_host(f, "chmod 600 v/a");
+	assert_string_equal(take(f), "attrib 1:a 0:;");
+	by_host(f, "ln -s a v/l");
+	assert_string_equal(take(f), "create 1:l 0:;");
+	by_host(f, "rm v/a");
+	assert_string_equal(take(f), "delete 1:a 0:;");
+	by_host(f, "chmod 700 v");
+	assert_string_equal(take(f), "attrib/ 1: 0:;");
+	assert_string_equal(f->warnings, "");
+}
+
+static void test_renames(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "echo >v/a; echo >other/b");
+	starts(f);
+	by_host(f, "mv v/a v/c");
+	assert_string_equal(take(f), "rename 1:a 1:c;");
+	by_host(f, "mv v/c other/c");
+	assert_string_equal(take(f), "delete 1:c 0:;");
+	by_host(f, "mv other/b v/b");
+	assert_string_equal(take(f), "create 1:b 0:;close 1:b 0:;");
+}
+
+/* As Kubernetes' kubelet changes a volume. */
+static void test_atomic_writer(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "mkdir v/..1; echo old >v/..1/k; ln -s ..1 v/..data; "
+		   "ln -s ..data/k v/k");
+	fs_watch_add(f->watch, "v");
+	assert_string_equal(take(f), "root/ 0:v 1:;directory/ 1:..1 2:;");
+	by_host(f, "mkdir v/..2");
+	assert_string_equal(take(f), "create/ 1:..2 0:;directory/ 1:..2 3:;");
+	by_host(f, "echo new >v/..2/k");
+	assert_string_equal(take(f), "create 3:k 0:;modify 3:k 0:;"
+				     "close 3:k 0:;");
+	by_host(f, "ln -s ..2 v/..tmp");
+	by_host(f, "mv -T v/..tmp v/..data");
+	assert_string_equal(take(f),
+			    "create 1:..tmp 0:;rename 1:..tmp 1:..data;");
+	by_host(f, "rm -r v/..1");
+	assert_string_equal(take(f), "delete 2:k 0:;delete/ 1:..1 0:;"
+				     "forget/ 2: 0:;");
+}
+
+/* Directories made, moved and filled before they were watched. */
+static void test_directories(void **state)
+{
+	struct fixture *f = *state;
+
+	starts(f);
+	by_host(f, "mkdir -p v/d/e; echo >v/d/e/f");
+	assert_string_equal(take(f), "create/ 1:d 0:;directory/ 1:d 2:;"
+				     "create/ 2:e 0:;directory/ 2:e 3:;"
+				     "create 3:f 0:;");
+	by_host(f, "mv v/d/e v/g");
+	assert_string_equal(take(f), "rename/ 2:e 1:g;");
+	by_host(f, "rm v/g/f");
+	assert_string_equal(take(f), "delete 3:f 0:;");
+	by_host(f, "mv v/g other/g; echo >other/g/x");
+	assert_string_equal(take(f), "delete/ 1:g 0:;forget/ 3: 0:;");
+	by_host(f, "mv other/g v/g; echo >v/g/x");
+	assert_non_null(strstr(take(f), "create/ 1:g 0:;directory/ 1:g 4:;"));
+	by_host(f, "rm -r v/d v/g");
+	assert_non_null(strstr(take(f), "forget/ 4: 0:;"));
+}
+
+/* What this process does is no news, but its directories are known. */
+static void test_own(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	starts(f);
+	fd = openat(f->dir, "v/a", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+	assert_int_equal(mkdirat(f->dir, "v/d", 0755), 0);
+	assert_string_equal(take(f), "directory/ 1:d 2:;");
+	by_host(f, "chmod 600 v/a; echo >v/d/b");
+	assert_string_equal(take(f), "attrib 1:a 0:;create 2:b 0:;"
+				     "modify 2:b 0:;close 2:b 0:;");
+	assert_int_equal(renameat(f->dir, "v/d", f->dir, "v/e"), 0);
+	assert_int_equal(unlinkat(f->dir, "v/a", 0), 0);
+	assert_string_equal(take(f), "");
+	by_host(f, "rm -r v/e");
+	assert_string_equal(take(f), "delete 2:b 0:;delete/ 1:e 0:;"
+				     "forget/ 2: 0:;");
+}
+
+static void test_limit(void **state)
+{
+	struct fixture *f = *state;
+
+	starts(f);
+	by_host(f, "for i in 1 2 3 4 5 6 7 8 9 10; do mkdir v/$i; done");
+	assert_non_null(strstr(take(f), "directory/ 1:7 8:;"));
+	assert_non_null(strstr(f->warnings, "8 directories are watched"));
+	assert_null(strstr(strchr(f->warnings, '\n'), "limit"));
+	/* Their own names are news all the same. */
+	by_host(f, "rmdir v/9; echo >v/10/x; rmdir v/1");
+	assert_string_equal(take(f), "delete/ 1:9 0:;delete/ 1:1 0:;"
+				     "forget/ 2: 0:;");
+	by_host(f, "mkdir v/1");
+	assert_string_equal(take(f), "create/ 1:1 0:;directory/ 1:1 9:;");
+}
+
+static void test_links(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "ln -s ../other v/l; ln -s v w");
+	starts(f);
+	by_host(f, "echo >other/x; ln -s /etc v/etc");
+	assert_string_equal(take(f), "create 1:etc 0:;");
+	fs_watch_add(f->watch, "w");
+	fs_watch_add(f->watch, "../x");
+	fs_watch_add(f->watch, "/etc");
+	assert_string_equal(take(f), "");
+}
+
+/* Two containers with one volume; one of them goes. */
+static void test_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	starts(f);
+	fs_watch_add(f->watch, "./v");
+	assert_string_equal(take(f), "root/ 0:./v 2:;");
+	by_host(f, "mkdir v/d");
+	assert_string_equal(take(f), "create/ 2:d 0:;directory/ 2:d 3:;"
+				     "create/ 1:d 0:;directory/ 1:d 4:;");
+	fs_watch_remove(f->watch, "./");
+	assert_string_equal(take(f), "forget/ 3: 0:;forget/ 2: 0:;");
+	by_host(f, "echo >v/d/x");
+	assert_non_null(strstr(take(f), "create 4:x 0:;"));
+	fs_watch_remove(f->watch, "v");
+	assert_string_equal(take(f), "forget/ 4: 0:;forget/ 1: 0:;");
+	by_host(f, "echo >v/d/y");
+	assert_string_equal(take(f), "");
+}
+
+/* More than the kernel's queue takes, in a process of its own. */
+static void flood(const struct fixture *f)
+{
+	char name[32];
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	for (unsigned i = 0; pid == 0 && i < 20000; i++) {
+		snprintf(name, sizeof(name), "v/%u", i);
+		if (mknodat(f->dir, name, S_IFREG | 0600, 0) ||
+		    unlinkat(f->dir, name, 0))
+			_exit(1);
+	}
+	if (pid == 0)
+		_exit(mkdirat(f->dir, "v/new", 0755) != 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Then each directory may have changed, and is read again. */
+static void test_overflow(void **state)
+{
+	struct fixture *f = *state;
+	bool told = false, found = false;
+	const struct fs_event *e;
+
+	starts(f);
+	flood(f);
+	for (unsigned idle = 0; idle < 3;) {
+		assert_int_equal(evloop_once(f->loop, 5), 0);
+		idle = fs_watch_first(f->watch) ? 0 : idle + 1;
+		for (; (e = fs_watch_first(f->watch));
+		     fs_watch_drop(f->watch)) {
+			told |= !strcmp(line_of(e), "attrib/ 1: 0:");
+			found |= !strcmp(line_of(e), "directory/ 1:new 2:");
+		}
+	}
+	assert_non_null(strstr(f->warnings, "are lost"));
+	assert_true(told);
+	assert_true(found);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		TEST(test_files),	  TEST(test_renames),
+		TEST(test_atomic_writer), TEST(test_directories),
+		TEST(test_own),		  TEST(test_limit),
+		TEST(test_links),	  TEST(test_twice),
+		TEST(test_overflow),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

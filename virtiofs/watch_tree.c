@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/watch_tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef FAN_RENAME
+#define FAN_RENAME 0x10000000
+#endif
+
+static bool key_equal(const struct watch_key *a, const struct watch_key *b)
+{
+	return a->fsid[0] == b->fsid[0] && a->fsid[1] == b->fsid[1] &&
+	       a->type == b->type && a->len == b->len &&
+	       memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+static struct watch_dir **bucket_of(struct fs_watch *w,
+				    const struct watch_key *key)
+{
+	uint32_t h = 0x811c9dc5u;
+
+	for (unsigned i = 0; i < key->len; i++)
+		h = (h ^ key->bytes[i]) * 0x01000193u;
+	return &w->buckets[(h ^ h >> 16) % WATCH_BUCKETS];
+}
+
+struct watch_dir *watch_dir_find(struct fs_watch *w,
+				 const struct watch_key *key,
+				 const struct watch_dir *after)
+{
+	struct watch_dir *dir = after ? after->next_same : *bucket_of(w, key);
+
+	while (dir && !key_equal(&dir->key, key))
+		dir = dir->next_same;
+	return dir;
+}
+
+struct watch_dir *watch_dir_child(struct watch_dir *dir, const char *name)
+{
+	struct watch_dir *child = dir->children;
+
+	while (child && strcmp(child->name, name) != 0)
+		child = child->next;
+	return child;
+}
+
+static int key_read(int fd, struct watch_key *key)
+{
+	union {
+		struct file_handle handle;
+		char room[sizeof(struct file_handle) + WATCH_HANDLE_MAX];
+	} u = {.handle.handle_bytes = WATCH_HANDLE_MAX};
+	struct statfs st;
+	int mount;
+
+	if (fstatfs(fd, &st) ||
+	    name_to_handle_at(fd, "", &u.handle, &mount, AT_EMPTY_PATH))
+		return -errno;
+	memcpy(key->fsid, &st.f_fsid, sizeof(key->fsid));
+	key->type = u.handle.handle_type;
+	key->len = u.handle.handle_bytes;
+	memcpy(key->bytes, u.handle.f_handle, MIN(key->len, WATCH_HANDLE_MAX));
+	return 0;
+}
+
+static int mark(struct fs_watch *w, unsigned what, int fd)
+{
+	int ret = fanotify_mark(w->fan, what | FAN_MARK_ONLYDIR, w->mask, fd,
+				".");
+
+	/* Before Linux 5.17: a rename is two events of their own. */
+	if (ret && errno == EINVAL && (w->mask & FAN_RENAME)) {
+		w->mask = (w->mask & ~(uint64_t)FAN_RENAME) | FAN_MOVED_FROM |
+			  FAN_MOVED_TO;
+		return mark(w, what, fd);
+	}
+	return ret ? -errno : 0;
+}
+
+/* A name of a directory that is held open, or a path below the root; neither
+ * leaves it, nor, but for a root, its mount. */
+static int open_dir(const struct fs_watch *w, const struct watch_dir *parent,
+		    const char *name)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
+			   RESOLVE_NO_SYMLINKS | (parent ? RESOLVE_NO_XDEV : 0),
+	};
+	long fd = syscall(SYS_openat2, parent ? parent->fd : w->config.root_fd,
+			  name, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static int dir_open(struct fs_watch *w, struct watch_dir *dir)
+{
+	int ret;
+
+	dir->fd = open_dir(w, dir->parent, dir->name);
+	if (dir->fd < 0)
+		return dir->fd;
+	ret = key_read(dir->fd, &dir->key);
+	return ret ? ret : mark(w, FAN_MARK_ADD, dir->fd);
+}
+
+static void dir_free(struct watch_dir *dir)
+{
+	if (dir->fd >= 0)
+		close(dir->fd);
+	free(dir->name);
+	free(dir);
+}
+
+static bool room_for(struct fs_watch *w, const char *name)
+{
+	if (w->ndirs < w->config.limit)
+		return true;
+	if (!w->full)
+		watch_warn(w,
+			   "%u directories are watched, which is the limit: "
+			   "%.100s and others are not",
+			   w->ndirs, name);
+	w->full = true;
+	return false;
+}
+
+static void scan_later(struct fs_watch *w, struct watch_dir *dir)
+{
+	struct watch_dir **end = &w->scans;
+
+	if (dir->scanning)
+		return;
+	while (*end)
+		end = &(*end)->next_scan;
+	*end = dir;
+	dir->next_scan = NULL;
+	dir->scanning = true;
+	evtimer_start(&w->scan, 0);
+}
+
+static void dir_link(struct fs_watch *w, struct watch_dir *dir)
+{
+	struct watch_dir **list =
+		dir->parent ? &dir->parent->children : &w->roots;
+	struct watch_dir **bucket = bucket_of(w, &dir->key);
+
+	dir->root = dir->parent ? dir->parent->root : dir;
+	dir->id = ++w->last_id;
+	dir->next = *list;
+	*list = dir;
+	dir->next_same = *bucket;
+	*bucket = dir;
+	w->ndirs++;
+}
+
+struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
+				const char *name, bool announce)
+{
+	struct watch_dir *dir;
+	int ret;
+
+	if (parent && watch_dir_child(parent, name))
+		return NULL;
+	if (!room_for(w, name))
+		return NULL;
+	dir = calloc(1, sizeof(*dir));
+	if (!dir)
+		return NULL;
+	dir->fd = -1;
+	dir->parent = parent;
+	dir->announce = announce;
+	dir->name = strdup(name);
+	ret = dir->name ? dir_open(w, dir) : -ENOMEM;
+	if (ret) {
+		/* Gone again, or a mount of its own: nothing to watch. */
+		if (ret != -ENOENT && ret != -ENOTDIR && ret != -EXDEV)
+			watch_warn(w, "%.100s is not watched: %s", name,
+				   strerror(-ret));
+		dir_free(dir);
+		return NULL;
+	}
+	dir_link(w, dir);
+	watch_emit(w, &(struct fs_event){
+			      .kind = parent ? FILE_EVENT_DIRECTORY
+					     : FILE_EVENT_ROOT,
+			      .directory = true,
+			      .dir = parent ? parent->id : 0,
+			      .to_dir = dir->id,
+			      .name = name,
+			      .to_name = "",
+		      });
+	scan_later(w, dir);
+	return dir;
+}
+
+static void scan_end(struct fs_watch *w, struct watch_dir *dir)
+{
+	struct watch_dir **p = &w->scans;
+
+	if (!dir->scanning)
+		return;
+	if (w->scans == dir && w->scan_fd >= 0) {
+		close(w->scan_fd);
+		w->scan_fd = -1;
+	}
+	while (*p != dir)
+		p = &(*p)->next_scan;
+	*p = dir->next_scan;
+	dir->scanning = false;
+	dir->announce = false;
+}
+
+static void dir_unlink(struct watch_dir **list, struct watch_dir *dir)
+{
+	while (*list != dir)
+		list = &(*list)->next;
+	*list = dir->next;
+}
+
+/* One without children. */
+static void leaf_drop(struct fs_watch *w, struct watch_dir *dir)
+{
+	struct watch_dir **p = bucket_of(w, &dir->key);
+
+	scan_end(w, dir);
+	dir_unlink(dir->parent ? &dir->parent->children : &w->roots, dir);
+	while (*p != dir)
+		p = &(*p)->next_same;
+	*p = dir->next_same;
+	/* It may be gone, and its mark with it. */
+	if (!watch_dir_find(w, &dir->key, NULL))
+		(void)mark(w, FAN_MARK_REMOVE, dir->fd);
+	watch_emit(w, &(struct fs_event){
+			      .kind = FILE_EVENT_FORGET,
+			      .directory = true,
+			      .dir = dir->id,
+			      .name = "",
+			      .to_name = "",
+		      });
+	w->ndirs--;
+	w->full = false;
+	dir_free(dir);
+}
+
+void watch_dir_drop(struct fs_watch *w, struct watch_dir *dir)
+{
+	struct watch_dir *at = dir;
+
+	for (;;) {
+		struct watch_dir *parent = at->parent;
+		bool last = at == dir;
+
+		if (at->children) {
+			at = at->children;
+			continue;
+		}
+		leaf_drop(w, at);
+		if (last)
+			return;
+		at = parent;
+	}
+}
+
+int watch_dir_move(struct watch_dir *dir, struct watch_dir *parent,
+		   const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(dir->name);
+	dir->name = copy;
+	dir_unlink(&dir->parent->children, dir);
+	dir->parent = parent;
+	dir->next = parent->children;
+	parent->children = dir;
+	return 0;
+}
+
+/* Reading directories, a piece at a time. --------------------------------- */
+
+static void found(struct fs_watch *w, struct watch_dir *dir,
+		  const struct dirent64 *d)
+{
+	bool directory = d->d_type == DT_DIR;
+
+	if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+		return;
+	if (d->d_type == DT_UNKNOWN) {
+		int fd = open_dir(w, dir, d->d_name);
+
+		directory = fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir->announce && !(directory && watch_dir_child(dir, d->d_name)))
+		watch_emit(w, &(struct fs_event){
+				      .kind = FILE_EVENT_CREATE,
+				      .directory = directory,
+				      .dir = dir->id,
+				      .name = d->d_name,
+				      .to_name = "",
+			      });
+	if (directory)
+		watch_dir_add(w, dir, d->d_name, dir->announce);
+}
+
+/* False: the directory is read. */
+static bool scan_piece(struct fs_watch *w, struct watch_dir *dir)
+{
+	_Alignas(8) char buf[8192];
+	ssize_t n;
+
+	if (w->scan_fd < 0)
+		w->scan_fd = openat(dir->fd, ".",
+				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	n = w->scan_fd < 0 ? -1 : getdents64(w->scan_fd, buf, sizeof(buf));
+	for (ssize_t at = 0; at < n;) {
+		const struct dirent64 *d = (const void *)(buf + at);
+
+		at += d->d_reclen;
+		found(w, dir, d);
+	}
+	return n > 0;
+}
+
+static void on_scan(struct evtimer *timer)
+{
+	struct fs_watch *w = container_of(timer, struct fs_watch, scan);
+
+	for (unsigned i = 0; i < 16 && w->scans; i++)
+		if (!scan_piece(w, w->scans))
+			scan_end(w, w->scans);
+	if (w->scans)
+		evtimer_start(&w->scan, 0);
+}
+
+int watch_tree_init(struct fs_watch *w)
+{
+	w->scan_fd = -1;
+	return evtimer_init(w->config.loop, &w->scan, on_scan);
+}
+
+/* Still where it was. */
+static bool in_place(const struct fs_watch *w, const struct watch_dir *dir)
+{
+	struct watch_key key;
+	int fd = open_dir(w, dir->parent, dir->name);
+	bool same = fd >= 0 && key_read(fd, &key) == 0 &&
+		    key_equal(&key, &dir->key);
+
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
+static struct watch_dir *next_of(const struct watch_dir *dir)
+{
+	while (dir && !dir->next)
+		dir = dir->parent;
+	return dir ? dir->next : NULL;
+}
+
+void watch_tree_check(struct fs_watch *w)
+{
+	struct watch_dir *next;
+
+	for (struct watch_dir *dir = w->roots; dir; dir = next) {
+		if (dir->parent && !in_place(w, dir)) {
+			next = next_of(dir);
+			watch_dir_drop(w, dir);
+			continue;
+		}
+		next = dir->children ? dir->children : next_of(dir);
+		watch_emit(w, &(struct fs_event){
+				      .kind = FILE_EVENT_ATTRIB,
+				      .directory = true,
+				      .dir = dir->id,
+				      .name = "",
+				      .to_name = "",
+			      });
+		scan_later(w, dir);
+	}
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIRTIOFS_WATCH_TREE_H
+#define VIRTIOFS_WATCH_TREE_H
+
+/* The directories that are watched (watch.c): a tree for each root, and the
+ * way from the kernel's file handles to them. */
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/statfs.h>
+
+#include "base/compiler.h"
+#include "virtiofs/watch.h"
+
+#define WATCH_HANDLE_MAX 128u
+#define WATCH_BUCKETS 1024u
+
+/* As fanotify names a directory. */
+struct watch_key {
+	int fsid[2];
+	int type;
+	unsigned len;
+	uint8_t bytes[WATCH_HANDLE_MAX];
+};
+
+struct watch_dir {
+	struct watch_dir *next_same; /* in its bucket */
+	struct watch_dir *parent;    /* NULL: a root */
+	struct watch_dir *root;
+	struct watch_dir *children;
+	struct watch_dir *next; /* sibling, or root */
+	struct watch_dir *next_scan;
+	uint64_t id;
+	bool scanning;
+	bool announce; /* what is found in it is new */
+	int fd;	       /* O_PATH */
+	struct watch_key key;
+	char *name; /* of a root, its path */
+};
+
+struct watch_event {
+	struct watch_event *next;
+	struct fs_event event;
+	char names[];
+};
+
+struct fs_watch {
+	struct fs_watch_config config;
+	int fan;
+	uint64_t mask;
+	pid_t self;
+	struct evsource src;
+	struct evtimer scan; /* the next piece of it */
+	uint64_t last_id;
+	unsigned ndirs;
+	bool full; /* and said so */
+	struct watch_dir *roots;
+	struct watch_dir *buckets[WATCH_BUCKETS];
+	struct watch_dir *scans; /* to be read; the first one has scan_fd */
+	int scan_fd;
+	struct watch_event *first;
+	struct watch_event *last;
+	unsigned nevents;
+	_Alignas(8) char buf[16384];
+};
+
+int watch_tree_init(struct fs_watch *w) MUST_CHECK;
+/* Appends an event. Names are copied. */
+void watch_emit(struct fs_watch *w, const struct fs_event *event);
+void watch_warn(struct fs_watch *w, const char *fmt, ...) PRINTF(2, 3);
+
+/* NULL: not watched, and why was said. */
+struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
+				const char *name, bool announce);
+/* With all below it. */
+void watch_dir_drop(struct fs_watch *w, struct watch_dir *dir);
+/* The child is in another place, in the same tree. */
+int watch_dir_move(struct watch_dir *dir, struct watch_dir *parent,
+		   const char *name) MUST_CHECK;
+struct watch_dir *watch_dir_child(struct watch_dir *dir, const char *name);
+/* Those with the key: the first, and each next one. */
+struct watch_dir *watch_dir_find(struct fs_watch *w,
+				 const struct watch_key *key,
+				 const struct watch_dir *after);
+/* Events were lost: every directory may have changed. */
+void watch_tree_check(struct fs_watch *w);
+
+#endif
