@@ -96,7 +96,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/control sandbox/jail sandbox/seccomp sandbox/process \
 	sandbox/dial sandbox/stdio_dial sandbox/stream sandbox/console \
 	sandbox/network sandbox/hooks \
-	sandbox/host_cgroup sandbox/share sandbox/guest_spec \
+	sandbox/host_cgroup sandbox/size sandbox/share sandbox/guest_spec \
 	sandbox/mount_points sandbox/idmap sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/waiters sandbox/task \
@@ -141,8 +141,8 @@ TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrm
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
-	runtime/sandbox/test_host_cgroup runtime/sandbox/test_liar \
-	runtime/sandbox/test_races
+	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
+	runtime/sandbox/test_liar runtime/sandbox/test_races
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
 	pci_path policy stdio storage user_names)
 # It has a sandbox process in place of ours.

@@ -24,7 +24,9 @@ pod()
 {
 	local pause boot
 
-	member pod sandbox
+	member pod sandbox '' '.annotations += {
+		"io.kubernetes.cri.sandbox-memory": "335544320"} |
+		.linux.resources.memory.limit = 4194304'
 	up pod
 	pause=$(pid_of pod)
 	joined="(.linux.namespaces[] | select(.type == \"ipc\")).path =
@@ -45,6 +47,9 @@ pod()
 	up one
 	up two
 	boot=$(boot_id pod)
+	guest_ok 'it has the memory of all of the pod' one \
+		'awk "/^MemTotal/ { exit !(\$2 > 300000 && \$2 < 360448) }" \
+			/proc/meminfo'
 	like 'a kernel for the pod' "$boot" '^[0-9a-f-]{36}$'
 	is 'it is that of the first container' "$(boot_id one)" "$boot"
 	is 'and that of the second' "$(boot_id two)" "$boot"

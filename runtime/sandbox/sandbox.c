@@ -211,48 +211,6 @@ int sandbox_listen(const struct sandbox *s, const char *name, struct err *err)
 	return steal_fd(&fd);
 }
 
-static const Oci__LinuxResources *resources_of(const struct container *c)
-{
-	const Oci__Linux *l = c->spec->linux_config;
-
-	return l ? l->resources : NULL;
-}
-
-/* Of the VM, in bytes: what is configured, or what the limit asks for. */
-static uint64_t memory_size(const struct sandbox *s,
-			    const struct container *first)
-{
-	const struct config *config = s->args->config;
-	const Oci__LinuxResources *r = resources_of(first);
-	const uint64_t mib = 1u << 20;
-	uint64_t size = config->default_memory * mib;
-
-	if (r && r->memory && r->memory->limit > 0) {
-		uint64_t want = (uint64_t)r->memory->limit +
-				config->overhead_memory * mib;
-
-		size = MAX(size, want);
-	}
-	return (size + 2 * mib - 1) & ~(2 * mib - 1);
-}
-
-static void choose_size(const struct sandbox *s, const struct container *first,
-			struct sandbox_params *p)
-{
-	const Oci__LinuxResources *r = resources_of(first);
-
-	p->vcpus = s->args->config->default_vcpus;
-	p->memory = memory_size(s, first);
-	if (r && r->cpu && r->cpu->quota > 0 && r->cpu->period) {
-		uint64_t quota = (uint64_t)r->cpu->quota;
-		uint64_t want = (quota + r->cpu->period - 1) / r->cpu->period;
-
-		if (!strcmp(p->machine, "kvm"))
-			p->vcpus = (unsigned)MIN(MAX(want, (uint64_t)1),
-						 (uint64_t)VM_VCPUS_MAX);
-	}
-}
-
 static const char *choose_machine(const struct config *config, struct err *err)
 {
 	if (strcmp(config->machine, "auto"))
@@ -260,13 +218,15 @@ static const char *choose_machine(const struct config *config, struct err *err)
 	return vm_auto_machine(err);
 }
 
-static int start_process(struct sandbox *s, const struct container *first,
-			 struct err *err)
+static int start_process(struct sandbox *s, struct err *err)
 {
+	const struct config *config = s->args->config;
 	struct sandbox_params p = {
-		.config = s->args->config,
+		.config = config,
 		.dir = s->dir,
-		.machine = choose_machine(s->args->config, err),
+		.machine = choose_machine(config, err),
+		.memory = s->size.vm_memory,
+		.vcpus = s->size.vcpus,
 		.nnets = s->network.net.count,
 	};
 	AUTO_FD int cgroup = -1;
@@ -281,7 +241,8 @@ static int start_process(struct sandbox *s, const struct container *first,
 	if (ret < 0)
 		return ret;
 	p.device_fd = device;
-	choose_size(s, first, &p);
+	if (strcmp(p.machine, "kvm"))
+		p.vcpus = config->default_vcpus;
 	vsock = sandbox_listen(s, "vsock/vsock.sock", err);
 	if (vsock < 0)
 		return vsock;
@@ -316,33 +277,33 @@ static int watch_process(struct sandbox *s, struct err *err)
 	return ret < 0 ? err_ret(err, ret, "event loop") : 0;
 }
 
-static int make_host_cgroup(struct sandbox *s, const struct container *first,
-			    struct err *err)
+static int make_host_cgroup(struct sandbox *s, struct err *err)
 {
-	const Oci__LinuxResources *r = resources_of(first);
-	uint64_t overhead = s->args->config->overhead_memory;
 	int ret = s->cgroup ? host_cgroup_make(s->cgroup, err) : 0;
 
-	if (ret < 0 || !s->cgroup || !r)
+	if (ret < 0 || !s->cgroup)
 		return ret;
-	return host_cgroup_limit(s->cgroup, r,
-				 memory_size(s, first) + (overhead << 20), err);
+	return host_cgroup_limit(s->cgroup, &s->size.limits,
+				 s->size.host_memory, err);
 }
 
 /* Written down before it is made, so that no kill leaves it behind. */
 static int make_host_resources(struct sandbox *s, struct container *first,
 			       struct err *err)
 {
-	int ret = host_cgroup_plan(first->spec, s->args->id,
-				   s->args->systemd_cgroup, &s->cgroup, err);
+	int ret = sandbox_size(&s->size, first->spec, s->args->config, err);
 
+	if (!ret)
+		ret = host_cgroup_plan(first->spec, s->args->id,
+				       s->args->systemd_cgroup, &s->cgroup,
+				       err);
 	if (!ret)
 		ret = network_plan(&s->network, first->spec, s->dir,
 				   s->args->config->internetworking_model, err);
 	if (!ret)
 		ret = container_save_early(first, err);
 	if (!ret)
-		ret = make_host_cgroup(s, first, err);
+		ret = make_host_cgroup(s, err);
 	if (!ret)
 		ret = network_attach(&s->network, err);
 	return ret;
@@ -357,7 +318,7 @@ int sandbox_boot(struct sandbox *s, struct container *first, struct err *err)
 		ret = make_tree(s, err);
 	}
 	if (!ret)
-		ret = start_process(s, first, err);
+		ret = start_process(s, err);
 	if (!ret)
 		ret = watch_process(s, err);
 	if (ret < 0)

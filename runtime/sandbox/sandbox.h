@@ -24,6 +24,7 @@
 #include "runtime/sandbox/dial.h"
 #include "runtime/sandbox/network.h"
 #include "runtime/sandbox/process.h"
+#include "runtime/sandbox/size.h"
 #include "runtime/sandbox/stream.h"
 #include "runtime/sandbox/supervisor.h"
 #include "runtime/sandbox/waiters.h"
@@ -108,6 +109,7 @@ struct sandbox {
 	char reason[ERR_TEXT_MAX]; /* why it is DEAD */
 	bool closing;		   /* its end is wanted */
 	char *cgroup;		   /* absolute path, made by us; or NULL */
+	struct sandbox_size size;
 	struct network network;
 
 	struct sandbox_process vmm;
