@@ -99,16 +99,17 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/host_cgroup sandbox/size sandbox/share sandbox/guest_spec \
 	sandbox/mount_points sandbox/idmap sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
-	sandbox/stdio sandbox/stats sandbox/events sandbox/waiters sandbox/task \
+	sandbox/stdio sandbox/stats sandbox/events sandbox/file_events \
+	sandbox/event_batch sandbox/file_watch sandbox/waiters sandbox/task \
 	sandbox/task_state sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	command container container_exec container_root container_state \
-	copy_file copy_up debug_console devices guest_devices \
+	copy_file copy_up debug_console devices file_events guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \
 	lookup mem_agent metrics modules mount_options mounts namespaces \
-	net netlink parked pci_path pending policy process reaper \
+	net netlink parked pci_path pending policy process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
 	stdio_port stdio_stream storage submounts sysctl user user_names \
@@ -451,8 +452,9 @@ $(B)/integration/e2e/metrics: %: %.o $(LINK_proto)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Runs in containers, which have no libraries.
-E2E_BINS += $(B)/integration/e2e/dax
-$(B)/integration/e2e/dax: $(B)/integration/e2e/dax.o
+E2E_STATIC := $(addprefix $(B)/integration/e2e/,dax inotify)
+E2E_BINS += $(E2E_STATIC)
+$(E2E_STATIC): %: %.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 

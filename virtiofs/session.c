@@ -165,6 +165,7 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 			       "RLIMIT_NOFILE is %llu, need at least %u",
 			       (unsigned long long)rlim.rlim_cur, FD_MIN);
 	room = rlim.rlim_cur - FD_RESERVE;
+	room -= MIN(room / 2, (uint64_t)config->other_fds);
 	if (!config->max_handles)
 		config->max_handles =
 			(uint32_t)MIN(room / 4, (uint64_t)HANDLES_DEFAULT);

@@ -105,6 +105,7 @@ struct virtiofs_config {
 	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */
 	uint32_t max_inodes;
 	uint32_t max_handles;
+	uint32_t other_fds; /* that the process takes for other things */
 	/* On each worker before it works ("fs0"); may be NULL. Not 0: the
 	 * worker does not run and the device cannot be activated. */
 	int (*thread_started)(void *arg, const char *name);

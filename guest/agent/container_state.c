@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/container_parts.h"
+#include "guest/agent/file_events.h"
 #include "guest/agent/guest_hooks.h"
 #include "guest/agent/storage.h"
 
@@ -112,6 +113,7 @@ static void container_free(struct container *c)
 		container_unlink_exec(c, c->execs);
 	process_release(&c->init);
 	shared_mounts_release(&c->shared);
+	file_events_forget(c->id);
 	submounts_unpin(&c->submounts);
 	storages_unmount(&agent->sandbox.mounts, c->storages);
 	if (rmdir(c->rootfs) < 0 || rmdir(c->dir) < 0)

@@ -19,6 +19,7 @@
 #include "guest/agent/boot.h"
 #include "guest/agent/container.h"
 #include "guest/agent/debug_console.h"
+#include "guest/agent/file_events.h"
 #include "guest/agent/listen.h"
 #include "guest/agent/log_port.h"
 #include "guest/agent/rpc.h"
@@ -78,6 +79,7 @@ static void disconnected(void *arg, uint64_t connection)
 {
 	containers_drop(arg, connection);
 	parked_drop(arg, connection);
+	file_events_drop(connection);
 	sandbox_drop(arg, connection);
 }
 

@@ -245,6 +245,7 @@ const struct ttrpc_method rpc_methods[] = {
 	      rpc_mem_agent_memcg_set),
 	AGENT("MemAgentCompactSet", mem_agent_compact_set_request,
 	      rpc_mem_agent_compact_set),
+	AGENT("ReplayEvents", replay_events_request, rpc_replay_events),
 	HEALTH("Check", check_request, rpc_check),
 	HEALTH("Version", check_request, rpc_version),
 	{0},

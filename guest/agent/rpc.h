@@ -46,5 +46,7 @@ rpc_handler rpc_copy_file, rpc_update_ephemeral_mounts, rpc_online_cpu_mem,
 /* rpc_observe.c */
 rpc_handler rpc_get_metrics, rpc_set_policy, rpc_get_diagnostic_data,
 	rpc_mem_agent_memcg_set, rpc_mem_agent_compact_set;
+/* file_events.c */
+rpc_handler rpc_replay_events;
 
 #endif

@@ -23,7 +23,7 @@
 /* Extensions of the protocol that the host may use with this agent. */
 static const char *const features[] = {
 	"exit_timestamps", "oom_killed",  "cgroup_unified",
-	"spec_extensions", "stdio_ports", /* the last one */
+	"spec_extensions", "file_events", "stdio_ports", /* the last one */
 };
 
 static int sandbox_ready(struct agent *agent, const ProtobufCMessage *message,

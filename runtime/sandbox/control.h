@@ -3,8 +3,8 @@
 #define RUNTIME_SANDBOX_CONTROL_H
 
 /*
- * Messages from the sandbox process to its supervisor, one a packet of a
- * SOCK_SEQPACKET pair. They are hostile: the supervisor takes them only
+ * Messages between the sandbox process and its supervisor, one a packet of a
+ * SOCK_SEQPACKET pair. Those to the supervisor are hostile: it takes them only
  * through control_receive, which checks them.
  */
 
@@ -16,11 +16,16 @@
 #define CONTROL_TEXT_MAX 4096u
 
 enum control_type {
-	CONTROL_READY = 1, /* locked down, starting the guest */
-	CONTROL_FAILED,	   /* text: why it cannot start */
-	CONTROL_EXITED,	   /* text: why the machine is over */
-	CONTROL_CONSOLE,   /* text: bytes of the guest's console */
-	CONTROL_LOG,	   /* text: one line */
+	CONTROL_READY = 1,   /* locked down, starting the guest */
+	CONTROL_FAILED,	     /* text: why it cannot start */
+	CONTROL_EXITED,	     /* text: why the machine is over */
+	CONTROL_CONSOLE,     /* text: bytes of the guest's console */
+	CONTROL_LOG,	     /* text: one line */
+	CONTROL_FILE_EVENTS, /* text: see event_batch.h */
+	/* To the sandbox process: */
+	CONTROL_WATCH,	 /* text: a directory below the shared tree */
+	CONTROL_UNWATCH, /* text: how their paths begin */
+	CONTROL_NEXT,	 /* of CONTROL_FILE_EVENTS */
 };
 
 struct control_message {

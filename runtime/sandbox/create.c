@@ -107,6 +107,7 @@ static void created(struct ttrpc_call *call, enum ttrpc_code code,
 
 	if (code == TTRPC_OK) {
 		cr->c->created_in_guest = true;
+		file_events_begin(cr->c);
 		log_debug("step: container created");
 		finish(cr);
 	} else if (code == TTRPC_CANCELLED || code == TTRPC_UNAVAILABLE) {
@@ -386,6 +387,8 @@ void delete_container(struct container *c, struct ttrpc_request *req)
 		return;
 	}
 	c->deleting = true;
+	if (c->created_in_guest)
+		file_events_end(c);
 	d->c = c;
 	d->req = req;
 	d->call.done = removed;

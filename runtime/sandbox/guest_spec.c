@@ -77,7 +77,7 @@ static int make_target(const char *path, mode_t kind, struct err *err)
 
 /* Names in the shared tree: the index tells them apart, the rest is for
  * people, and loses what is not plain. */
-static void share_name(char *name, size_t size, size_t index, const char *dest)
+void mount_share_name(char *name, size_t size, size_t index, const char *dest)
 {
 	const char *base = strrchr(dest, '/');
 	size_t n;
@@ -153,7 +153,7 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 
 	if (from < 0)
 		return from;
-	share_name(name, sizeof(name), index, m->destination);
+	mount_share_name(name, sizeof(name), index, m->destination);
 	if (asprintf(&host, "%s/shared/%s/%s", c->sandbox->dir, c->id, name) <
 		    0 ||
 	    asprintf(&guest, GUEST_SHARED "/%s/%s", c->id, name) < 0)

@@ -20,6 +20,7 @@
 #include "base/landlock.h"
 #include "base/log.h"
 #include "runtime/sandbox/control.h"
+#include "runtime/sandbox/file_watch.h"
 #include "runtime/sandbox/jail.h"
 #include "runtime/sandbox/seccomp.h"
 #include "virtiofs/virtiofs.h"
@@ -34,6 +35,7 @@ struct running {
 	struct jail jail;
 	int control;
 	struct evsource control_src;
+	struct file_watch files;
 };
 
 static void report(struct running *r, enum control_type type, const char *text)
@@ -76,9 +78,15 @@ static int on_thread(void *arg, const char *name)
 
 static void on_control(struct evsource *src, uint32_t revents)
 {
-	/* It never says a word: it is gone, and without it there is no
-	 * sandbox. */
-	_exit(1);
+	struct running *r = container_of(src, struct running, control_src);
+	struct control_message m;
+	int ret = control_receive(r->control, &m);
+
+	if (ret == -EAGAIN)
+		return;
+	/* It is gone, and without it there is no sandbox. */
+	if (ret <= 0 || !file_watch_message(&r->files, &m))
+		_exit(1);
 }
 
 static int open_image(const char *what, const char *path, struct err *err)
@@ -154,10 +162,26 @@ static enum virtiofs_cache cache_of(const char *name)
 	BUG("virtio_fs_cache \"%s\"", name);
 }
 
+/* Without it, the guest has its files all the same. */
+static void watch_files(struct running *r)
+{
+	int root = fcntl(r->jail.shared_fd, F_DUPFD_CLOEXEC, 0);
+	struct err err;
+
+	if (root < 0)
+		err_sys(&err, "file events");
+	if (root < 0 ||
+	    file_watch_init(&r->files, r->loop, r->control, root,
+			    r->params->config->file_events_limit, &err) < 0)
+		report(r, CONTROL_LOG, err.text);
+}
+
 static int add_share(struct running *r, struct err *err)
 {
+	const struct config *config = r->params->config;
+	bool events = strcmp(config->file_events, "none") != 0;
 	struct virtiofs_config fs = {
-		.root_fd = steal_fd(&r->jail.shared_fd),
+		.root_fd = -1,
 		.proc_fd = steal_fd(&r->jail.proc_fd),
 		.tag = SANDBOX_SHARE_TAG,
 		.cache = cache_of(r->params->config->virtio_fs_cache),
@@ -167,11 +191,16 @@ static int add_share(struct running *r, struct err *err)
 		.workers = r->params->config->virtio_fs_workers,
 		.dax_size = (uint64_t)r->params->config->virtio_fs_cache_size
 			    << 20,
+		.replay = events,
+		.other_fds = events ? config->file_events_limit : 0,
 		.thread_started = on_thread,
 		.arg = r,
 	};
 	struct virtio_device *dev;
 
+	if (events)
+		watch_files(r);
+	fs.root_fd = steal_fd(&r->jail.shared_fd);
 	if (fs.dax_size && !strcmp(r->params->machine, "uml"))
 		return err_set(err, ENOTSUP,
 			       "virtio_fs_cache_size: the uml machine has no "

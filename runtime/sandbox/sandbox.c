@@ -90,6 +90,7 @@ void sandbox_died(struct sandbox *s, const char *reason)
 		 s->args->id, s->reason);
 	setup_abort(s);
 	events_abort(s);
+	file_events_abort(s);
 	/* Ends every call under way, which forget their owners here. */
 	ttrpc_client_free(agent);
 	if (s->vmm.pidfd >= 0)
@@ -139,6 +140,11 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 	case CONTROL_LOG:
 		if (log_allowed(&s->limit, 10))
 			log_info("sandbox process: %s", m->text);
+		break;
+	case CONTROL_FILE_EVENTS:
+		if (!file_events_message(s, m->text, m->len))
+			sandbox_died(s, "the sandbox process broke its "
+					"protocol");
 		break;
 	default:
 		sandbox_died(s, "the sandbox process broke its protocol");
@@ -363,6 +369,7 @@ void sandbox_destroy(struct sandbox *s)
 	s->phase = SANDBOX_DEAD;
 	setup_abort(s);
 	events_abort(s);
+	file_events_abort(s);
 	ttrpc_client_free(agent);
 	while (s->containers)
 		container_free(s->containers);

@@ -130,6 +130,10 @@ struct sandbox {
 	struct ttrpc_call oom_call;
 	struct evtimer oom_timer;
 	uint64_t oom_asked_ns; /* the last time */
+	bool file_events;      /* the agent repeats them */
+	bool file_events_busy;
+	struct ttrpc_call file_events_call;
+	struct evtimer file_events_timer;
 	/* Once, when READY (0) or DEAD (-errno). */
 	void (*on_ready)(struct sandbox *s, int ret);
 
@@ -198,6 +202,8 @@ const char *process_agent_id(const struct process *p);
  * frees). Binds volumes into the shared tree. */
 Oci__Spec *guest_spec(struct container *c, struct err *err);
 bool mount_is_bind(const Oci__Mount *m);
+/* The name of a bind mount below its container's directory. */
+void mount_share_name(char *name, size_t size, size_t index, const char *dest);
 /* The source of a bind mount (O_PATH) and its kind. */
 int mount_open_source(const struct container *c, size_t index, mode_t *mode,
 		      struct err *err) MUST_CHECK;
@@ -236,6 +242,15 @@ void events_end(struct container *c);
 void events_forget(struct container *c, uint64_t connection);
 void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
 		 void *arg);
+
+/* file_events.c */
+int file_events_start(struct sandbox *s, struct err *err) MUST_CHECK;
+void file_events_abort(struct sandbox *s);
+/* The guest has it: from now on. */
+void file_events_begin(const struct container *c);
+void file_events_end(const struct container *c);
+/* From the sandbox process. False: it broke its protocol. */
+bool file_events_message(struct sandbox *s, const char *text, size_t len);
 
 /* stats.c */
 void task_stats(struct ttrpc_request *req, const ProtobufCMessage *message,

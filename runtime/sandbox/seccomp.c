@@ -46,6 +46,9 @@ static const struct syscall_rule loop_rules[] = {
 	{SCMP_SYS(clone), SYSCALL_MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 	CALL(sched_getaffinity),
 	CALL(pread64),
+	/* Changes of shared files (virtiofs/watch.h). */
+	CALL(fanotify_mark),
+	CALL(name_to_handle_at),
 	/* Kernel and initramfs, as vm_start loads them. */
 	CALL(fstat),
 	CALL(newfstatat),

@@ -75,9 +75,14 @@ static void take_details(struct sandbox *s,
 {
 	const Agent__AgentDetails *details = reply->agent_details;
 
-	for (size_t i = 0; details && i < details->n_extra_features; i++)
-		if (!strcmp(details->extra_features[i], "stdio_ports"))
-			s->stdio_ports = true;
+	for (size_t i = 0; details && i < details->n_extra_features; i++) {
+		const char *name = details->extra_features[i];
+
+		if (!strcmp(name, "stdio_ports"))
+			s->stdio_ports = s->args->config->use_passfd_io;
+		if (!strcmp(name, "file_events"))
+			s->file_events = true;
+	}
 }
 
 static const ProtobufCMessageDescriptor *reply_type(const char *method)
@@ -125,7 +130,8 @@ static void next_call(struct sandbox *s)
 	if (!s->setup) {
 		struct err err;
 
-		if (events_start(s, &err) < 0) {
+		if (events_start(s, &err) < 0 ||
+		    file_events_start(s, &err) < 0) {
 			failed(s, "events", err.text);
 			return;
 		}
@@ -219,7 +225,8 @@ static int queue_calls(struct sandbox *s, const struct container *first)
 	if (!ret)
 		ret = push(s, "CreateSandbox",
 			   create_sandbox_request(s, first));
-	if (!ret && s->args->config->use_passfd_io)
+	if (!ret && (s->args->config->use_passfd_io ||
+		     strcmp(s->args->config->file_events, "none")))
 		ret = push(s, GUEST_DETAILS, details_request());
 	return ret;
 }

@@ -103,6 +103,7 @@ static void test_default_file(void **state)
 	assert_string_equal(built_in->uml_kernel, file->uml_kernel);
 	assert_string_equal(built_in->kernel_params, file->kernel_params);
 	assert_string_equal(built_in->virtio_fs_cache, file->virtio_fs_cache);
+	assert_string_equal(built_in->file_events, file->file_events);
 	assert_string_equal(built_in->internetworking_model,
 			    file->internetworking_model);
 #define SAME(field) assert_int_equal(built_in->field, file->field)
@@ -112,6 +113,7 @@ static void test_default_file(void **state)
 	SAME(overhead_memory);
 	SAME(virtio_fs_workers);
 	SAME(virtio_fs_cache_size);
+	SAME(file_events_limit);
 	SAME(disable_seccomp);
 	SAME(disable_guest_seccomp);
 	SAME(use_passfd_io);

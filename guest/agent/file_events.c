@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/agent/file_events.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/replay.h"
+#include "guest/agent/agent.h"
+#include "guest/agent/ids.h"
+#include "guest/agent/pending.h"
+#include "guest/agent/replay.h"
+#include "guest/agent/rpc.h"
+
+/* There is one, from the first request on. */
+static struct {
+	struct evsource src; /* to the process; its loop is NULL: none */
+	bool busy;
+	struct ttrpc_request *waiting; /* NULL when it went meanwhile */
+} replayer;
+
+/* Checking. --------------------------------------------------------------- */
+
+static bool is_name(const ProtobufCBinaryData *name)
+{
+	if (name->len == 0 || name->len > REPLAY_NAME_MAX ||
+	    memchr(name->data, '\0', name->len) ||
+	    memchr(name->data, '/', name->len))
+		return false;
+	return name->data[0] != '.' ||
+	       (name->len > 1 && (name->data[1] != '.' || name->len > 2));
+}
+
+/* Two names: of the container and of the volume. */
+static bool is_root(const ProtobufCBinaryData *path)
+{
+	const uint8_t *slash =
+		path->len ? memchr(path->data, '/', path->len) : NULL;
+	ProtobufCBinaryData id, volume;
+
+	if (!slash)
+		return false;
+	id.data = path->data;
+	id.len = (size_t)(slash - path->data);
+	volume.data = path->data + id.len + 1;
+	volume.len = path->len - id.len - 1;
+	return is_name(&id) && is_name(&volume);
+}
+
+static bool event_valid(const Agent__FileEvent *e)
+{
+	switch (e->kind) {
+	case FILE_EVENT_ROOT:
+		return is_root(&e->name);
+	case FILE_EVENT_FORGET:
+		return e->name.len == 0;
+	case FILE_EVENT_ATTRIB:
+		return e->name.len == 0 || is_name(&e->name);
+	case FILE_EVENT_RENAME:
+		return is_name(&e->name) && is_name(&e->to_name);
+	case FILE_EVENT_DIRECTORY:
+	case FILE_EVENT_CREATE:
+	case FILE_EVENT_DELETE:
+	case FILE_EVENT_MODIFY:
+	case FILE_EVENT_CLOSE_WRITE:
+		return is_name(&e->name);
+	default:
+		return false;
+	}
+}
+
+int file_events_check(const Agent__ReplayEventsRequest *msg)
+{
+	if (msg->n_events > FILE_EVENTS_MAX ||
+	    agent__replay_events_request__get_packed_size(msg) >
+		    FILE_EVENTS_SIZE)
+		return -EINVAL;
+	for (size_t i = 0; i < msg->n_events; i++)
+		if (!event_valid(msg->events[i]))
+			return -EINVAL;
+	return 0;
+}
+
+/* The process. ------------------------------------------------------------ */
+
+static void ended(void)
+{
+	log_error("file events: the process that repeats them ended");
+	evsource_close(&replayer.src);
+	replayer.busy = false;
+	if (replayer.waiting)
+		ttrpc_fail(steal_ptr(&replayer.waiting), TTRPC_INTERNAL,
+			   "the process that repeats them ended");
+}
+
+static void answered(struct evsource *src, uint32_t revents)
+{
+	char done;
+	ssize_t n = recv(src->fd, &done, sizeof(done), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		ended();
+		return;
+	}
+	replayer.busy = false;
+	if (replayer.waiting)
+		ttrpc_reply(steal_ptr(&replayer.waiting), NULL);
+}
+
+static NORETURN void child(int fd)
+{
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "nacre-events");
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* What it keeps is the socket, and the console for errors. */
+	if (dup2(fd, STDIN_FILENO) < 0 ||
+	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
+		_exit(1);
+	replay_serve(STDIN_FILENO);
+	_exit(0);
+}
+
+static int start(struct evloop *loop)
+{
+	int pair[2];
+	pid_t pid;
+	int ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child(pair[1]);
+	ret = pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (!ret)
+		ret = evsource_add(loop, &replayer.src, pair[0], EPOLLIN,
+				   answered);
+	if (ret < 0)
+		close(pair[0]);
+	return ret;
+}
+
+static int pass_on(const Agent__ReplayEventsRequest *msg)
+{
+	size_t len = agent__replay_events_request__get_packed_size(msg);
+	AUTO_FREE uint8_t *buf = malloc(len + 1);
+
+	if (!buf)
+		return -ENOMEM;
+	buf[0] = REPLAY_MESSAGE_EVENTS;
+	agent__replay_events_request__pack(msg, buf + 1);
+	return send(replayer.src.fd, buf, len + 1,
+		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0
+		       ? -errno
+		       : 0;
+}
+
+void rpc_replay_events(struct ttrpc_request *req,
+		       const ProtobufCMessage *message, void *arg)
+{
+	const Agent__ReplayEventsRequest *msg = (const void *)message;
+	struct agent *agent = arg;
+	int ret;
+
+	if (file_events_check(msg) < 0) {
+		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "events: not usable");
+		return;
+	}
+	if (replayer.busy) {
+		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
+			   "earlier events are not done yet");
+		return;
+	}
+	ret = replayer.src.loop ? 0 : start(agent->loop);
+	if (!ret)
+		ret = pass_on(msg);
+	if (ret < 0) {
+		ttrpc_fail(req, TTRPC_INTERNAL, "file events: %s",
+			   strerror(-ret));
+		return;
+	}
+	replayer.busy = true;
+	replayer.waiting = req;
+}
+
+void file_events_forget(const char *container)
+{
+	char buf[1 + ID_MAX] = {REPLAY_MESSAGE_FORGET};
+	size_t len = strlen(container);
+
+	if (!replayer.src.loop || len > ID_MAX)
+		return;
+	memcpy(buf + 1, container, len);
+	if (send(replayer.src.fd, buf, len + 1, MSG_NOSIGNAL | MSG_DONTWAIT) <
+	    0)
+		log_warn("file events: %s: %s", container, strerror(errno));
+}
+
+void file_events_drop(uint64_t connection)
+{
+	pending_drop_one(&replayer.waiting, connection);
+}
