@@ -84,7 +84,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool device needs idmap dax fhandle \
+	session server pool spin device needs idmap dax fhandle \
 	xattrmap replay watch watch_tree
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
@@ -136,7 +136,8 @@ TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
-	virtiofs/test_slots virtiofs/test_device virtiofs/test_race
+	virtiofs/test_slots virtiofs/test_spin virtiofs/test_device \
+	virtiofs/test_race
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch

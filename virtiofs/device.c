@@ -12,14 +12,17 @@
 #include "virtiofs/dax.h"
 #include "virtiofs/pool.h"
 #include "virtiofs/server.h"
+#include "virtiofs/spin.h"
 #include "virtiofs/virtiofs.h"
 #include "vmm/virtio/device.h"
 
 #define QUEUE_HIPRIO 0u
 #define QUEUE_SIZE 1024u
 #define QUEUES_MAX (1u + VIRTIOFS_QUEUES_MAX)
-/* Requests on the loop, per turn of it. */
+/* Requests on the loop, per turn of it, and until the guest hears of them: it
+ * can go on with the first ones. */
 #define INLINE_BATCH 16u
+#define SIGNAL_BATCH 4u
 #define DAX_CHECK_MS 1000u
 
 /* virtio 1.2, 5.11.4 */
@@ -40,6 +43,7 @@ struct virtiofs_device {
 	struct fs_pool pool;
 	struct fs_thread *thread;  /* of the loop */
 	struct virtq_chain *chain; /* that it works on */
+	struct fs_spin spin;	   /* of the loop */
 	int room_fd;		   /* eventfd: a task is free again */
 	struct evsource room;
 	struct evtimer dax_check; /* while there is a DAX window */
@@ -97,6 +101,35 @@ static bool ring_enable_kick(struct virtiofs_device *fsdev, unsigned q)
 	return more;
 }
 
+struct ring_ref {
+	struct virtiofs_device *fsdev;
+	unsigned q;
+};
+
+static bool ring_pending(void *arg)
+{
+	const struct ring_ref *ring = arg;
+	bool more;
+
+	pthread_mutex_lock(&ring->fsdev->rings[ring->q]);
+	more = virtq_pending(&ring->fsdev->dev.queues[ring->q]);
+	pthread_mutex_unlock(&ring->fsdev->rings[ring->q]);
+	return more;
+}
+
+/*
+ * Of a ring whose kicks are off: whether there is more, or soon. Otherwise
+ * they are on.
+ */
+static bool ring_more(struct virtiofs_device *fsdev, unsigned q,
+		      struct fs_spin *spin)
+{
+	struct ring_ref ring = {fsdev, q};
+
+	return fs_spin_for(spin, ring_pending, &ring) ||
+	       ring_enable_kick(fsdev, q);
+}
+
 /* One request on the loop. 1: done; 0: there is none; -errno: faulted. */
 static int handle_one(struct virtiofs_device *fsdev, unsigned q)
 {
@@ -114,6 +147,15 @@ static int handle_one(struct virtiofs_device *fsdev, unsigned q)
 	return 1;
 }
 
+/* Nobody waits for an answer to what the other queue has. */
+static bool batch_more(struct virtiofs_device *fsdev, unsigned q, unsigned done)
+{
+	if (q == QUEUE_HIPRIO || !done)
+		return ring_enable_kick(fsdev, q);
+	ring_signal(fsdev, q);
+	return ring_more(fsdev, q, &fsdev->spin);
+}
+
 static void handle_batch(struct virtiofs_device *fsdev, unsigned q)
 {
 	unsigned n = 0;
@@ -124,9 +166,11 @@ static void handle_batch(struct virtiofs_device *fsdev, unsigned q)
 		ret = handle_one(fsdev, q);
 		if (ret < 0)
 			break;
-		if (ret == 0 && !ring_enable_kick(fsdev, q))
+		if (ret == 0 && !batch_more(fsdev, q, n))
 			break;
 		n += ret == 1;
+		if (ret == 1 && n % SIGNAL_BATCH == 0)
+			ring_signal(fsdev, q);
 		if (n == INLINE_BATCH) {
 			virtio_device_kick_again(&fsdev->dev, q);
 			break;
@@ -158,39 +202,60 @@ static int submit_one(struct virtiofs_device *fsdev, struct fs_task *task)
 	return ret;
 }
 
-/* One from the ring, as above; *more: look again. */
-static int submit_next(struct virtiofs_device *fsdev, unsigned q, bool *more)
+enum submitted {
+	SUBMIT_DONE,  /* on the loop */
+	SUBMIT_GIVEN, /* to a worker */
+	SUBMIT_NONE,  /* the ring is empty */
+	SUBMIT_STOP,  /* on_room() goes on, or nobody */
+};
+
+/* One from the ring, as above. */
+static enum submitted submit_next(struct virtiofs_device *fsdev, unsigned q)
 {
 	struct fs_task *task = fs_pool_take(&fsdev->pool);
 	int ret;
 
-	*more = false;
 	if (!task)
-		return 0; /* on_room() goes on */
+		return SUBMIT_STOP;
 	ret = ring_pop(fsdev, q, &task->chain);
 	if (ret <= 0) {
 		fs_pool_give_back(&fsdev->pool, task);
-		*more = ret == 0 && ring_enable_kick(fsdev, q);
-		return ret;
+		return ret < 0 ? SUBMIT_STOP : SUBMIT_NONE;
 	}
 	task->queue = q;
 	ret = submit_one(fsdev, task);
-	*more = ret >= 0;
-	return ret;
+	if (ret < 0)
+		return SUBMIT_STOP;
+	return ret ? SUBMIT_DONE : SUBMIT_GIVEN;
 }
 
-/* Everything there is, as far as tasks last. */
+/* Everything there is, as far as tasks last. What comes after a request that a
+ * worker has is for the worker, which looks for it. */
 static void submit_all(struct virtiofs_device *fsdev, unsigned q)
 {
 	unsigned done = 0;
+	bool given = false;
 	bool more = true;
 
 	ring_disable_kick(fsdev, q);
 	while (more) {
-		done += submit_next(fsdev, q, &more) == 1;
-		if (more && done == INLINE_BATCH) {
-			virtio_device_kick_again(&fsdev->dev, q);
+		switch (submit_next(fsdev, q)) {
+		case SUBMIT_DONE:
+			more = ++done < INLINE_BATCH;
+			if (done % SIGNAL_BATCH == 0)
+				ring_signal(fsdev, q);
+			if (!more)
+				virtio_device_kick_again(&fsdev->dev, q);
+			break;
+		case SUBMIT_GIVEN:
+			given = true;
+			break;
+		case SUBMIT_NONE:
+			more = batch_more(fsdev, q, given ? 0 : done);
+			break;
+		case SUBMIT_STOP:
 			more = false;
+			break;
 		}
 	}
 	if (done)
@@ -201,18 +266,32 @@ static void fs_kick(struct virtio_device *dev, unsigned q)
 {
 	struct virtiofs_device *fsdev = device_of(dev);
 
+	if (q != QUEUE_HIPRIO)
+		fs_spin_woken(&fsdev->spin);
 	if (q == QUEUE_HIPRIO || !fsdev->fs->config.workers)
 		handle_batch(fsdev, q);
 	else
 		submit_all(fsdev, q);
 }
 
+/* From any thread: the loop looks at all rings. */
+static void call_loop(struct virtiofs_device *fsdev)
+{
+	/* Fails only when the counter is full, and then it is readable. */
+	if (eventfd_write(fsdev->room_fd, 1) && errno != EAGAIN)
+		BUG("eventfd: %s", strerror(errno));
+}
+
+static struct virtiofs_device *device_of_pool(struct fs_pool *pool)
+{
+	return container_of(pool, struct virtiofs_device, pool);
+}
+
 /* On a worker. */
 static void task_done(struct fs_pool *pool, const struct fs_task *task, int ret,
-		      uint32_t len)
+		      uint32_t len, bool last)
 {
-	struct virtiofs_device *fsdev =
-		container_of(pool, struct virtiofs_device, pool);
+	struct virtiofs_device *fsdev = device_of_pool(pool);
 
 	if (ret < 0) {
 		vdev_fault(&fsdev->dev, "queue %u: no FUSE request",
@@ -220,24 +299,48 @@ static void task_done(struct fs_pool *pool, const struct fs_task *task, int ret,
 		return;
 	}
 	pthread_mutex_lock(&fsdev->rings[task->queue]);
+	/* Before the guest knows and sends another: task_next() looks. */
+	if (!last)
+		virtq_disable_kick(&fsdev->dev.queues[task->queue]);
 	virtq_push(&fsdev->dev.queues[task->queue], task->chain.head, len);
 	virtio_device_signal(&fsdev->dev, task->queue);
 	pthread_mutex_unlock(&fsdev->rings[task->queue]);
 }
 
+/*
+ * On a worker. Kicks are off only while somebody looks at the ring: with a
+ * request in work, others are for the loop to see.
+ */
+static bool task_next(struct fs_pool *pool, struct fs_task *task,
+		      struct fs_spin *spin)
+{
+	struct virtiofs_device *fsdev = device_of_pool(pool);
+	int ret;
+
+	do {
+		if (!virtio_device_running(&fsdev->dev))
+			return false;
+		ret = ring_pop(fsdev, task->queue, &task->chain);
+		if (ret < 0)
+			return false;
+		if (ret > 0) {
+			if (ring_enable_kick(fsdev, task->queue))
+				call_loop(fsdev);
+			return true;
+		}
+	} while (ring_more(fsdev, task->queue, spin));
+	return false;
+}
+
 /* On a worker. */
 static void task_room(struct fs_pool *pool)
 {
-	struct virtiofs_device *fsdev =
-		container_of(pool, struct virtiofs_device, pool);
-
-	/* Fails only when the counter is full, and then it is readable. */
-	if (eventfd_write(fsdev->room_fd, 1) && errno != EAGAIN)
-		BUG("eventfd: %s", strerror(errno));
+	call_loop(device_of_pool(pool));
 }
 
 static const struct fs_pool_ops pool_ops = {
 	.done = task_done,
+	.next = task_next,
 	.room = task_room,
 };
 

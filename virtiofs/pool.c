@@ -68,19 +68,47 @@ static struct fs_task *task_wait(struct fs_pool *pool)
 	return task;
 }
 
-static void work(struct fs_pool *pool, struct fs_thread *thread)
+/* No other task waits for this worker. */
+static bool may_go_on(struct fs_pool *pool)
 {
-	struct fs_task *task;
+	bool may;
+
+	pthread_mutex_lock(&pool->lock);
+	may = !pool->first && !pool->starved && !pool->draining && !pool->stop;
+	pthread_mutex_unlock(&pool->lock);
+	return may;
+}
+
+/*
+ * A task, and then what comes to its queue for as long as that comes soon: a
+ * guest that does one thing after the other has it done by one thread.
+ */
+static void work_on(struct fs_worker *worker, struct fs_thread *thread,
+		    struct fs_task *task)
+{
+	struct fs_pool *pool = worker->pool;
 	uint32_t len;
-	bool starved;
+	bool last;
 	int ret;
+
+	fs_spin_woken(&worker->spin);
+	do {
+		ret = virtiofs_handle(thread, &task->chain, &len);
+		last = ret < 0 || !may_go_on(pool);
+		pool->ops->done(pool, task, ret, len, last);
+	} while (!last && pool->ops->next(pool, task, &worker->spin));
+}
+
+static void work(struct fs_worker *worker, struct fs_thread *thread)
+{
+	struct fs_pool *pool = worker->pool;
+	struct fs_task *task;
+	bool starved;
 
 	pthread_mutex_lock(&pool->lock);
 	while ((task = task_wait(pool))) {
 		pthread_mutex_unlock(&pool->lock);
-		ret = virtiofs_handle(thread, &task->chain, &len);
-		pool->ops->done(pool, task, ret, len);
-
+		work_on(worker, thread, task);
 		pthread_mutex_lock(&pool->lock);
 		task_free(pool, task);
 		starved = pool->starved;
@@ -116,7 +144,7 @@ static void *worker_run(void *arg)
 	pthread_cond_broadcast(&pool->change);
 	pthread_mutex_unlock(&pool->lock);
 	if (!ret)
-		work(pool, thread);
+		work(worker, thread);
 	fs_thread_free(thread);
 	return NULL;
 }
@@ -208,6 +236,7 @@ void fs_pool_drain(struct fs_pool *pool)
 	struct fs_task *task;
 
 	pthread_mutex_lock(&pool->lock);
+	pool->draining = true;
 	while ((task = pool->first)) {
 		pool->first = task->next;
 		task_free(pool, task);
@@ -215,5 +244,6 @@ void fs_pool_drain(struct fs_pool *pool)
 	while (pool->busy)
 		pthread_cond_wait(&pool->change, &pool->lock);
 	pool->starved = false;
+	pool->draining = false;
 	pthread_mutex_unlock(&pool->lock);
 }

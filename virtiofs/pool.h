@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "virtiofs/server.h"
+#include "virtiofs/spin.h"
 #include "vmm/virtio/queue.h"
 
 #define FS_TASKS 64u
@@ -28,9 +29,13 @@ struct fs_pool;
 
 struct fs_pool_ops {
 	/* On a worker: the request is done, `len` bytes are written, or ret
-	 * is -EPROTO. */
+	 * is -EPROTO. last: no call of next follows. */
 	void (*done)(struct fs_pool *pool, const struct fs_task *task, int ret,
-		     uint32_t len);
+		     uint32_t len, bool last);
+	/* On a worker that has nothing else to do: the next request of the
+	 * task's queue, into the task, if one comes soon. */
+	bool (*next)(struct fs_pool *pool, struct fs_task *task,
+		     struct fs_spin *spin);
 	/* On a worker: there is a free task again, after one was missing. */
 	void (*room)(struct fs_pool *pool);
 };
@@ -39,6 +44,7 @@ struct fs_worker {
 	struct fs_pool *pool;
 	unsigned index;
 	pthread_t thread;
+	struct fs_spin spin;
 };
 
 struct fs_pool {
@@ -58,6 +64,7 @@ struct fs_pool {
 	unsigned starting; /* workers that did not report yet */
 	int start_error;
 	bool starved; /* a task was missing */
+	bool draining;
 	bool stop;
 };
 

@@ -351,6 +351,12 @@ bool virtq_wants_signal(struct virtq *q)
 	return first || (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 
+bool virtq_pending(const struct virtq *q)
+{
+	return q->started && (avail_idx(q) != q->next_avail ||
+			      (q->track && inflight_waiting(q->track) > 0));
+}
+
 bool virtq_enable_kick(struct virtq *q)
 {
 	struct ring_used *used = q->used;
@@ -363,16 +369,19 @@ bool virtq_enable_kick(struct virtq *q)
 		store16(&used->flags, 0);
 	/* Our wish must be out before avail.idx is read again (2.7.10.1). */
 	full_barrier();
-	return avail_idx(q) != q->next_avail ||
-	       (q->track && inflight_waiting(q->track) > 0);
+	return virtq_pending(q);
 }
 
 void virtq_disable_kick(struct virtq *q)
 {
 	struct ring_used *used = q->used;
 
-	/* With EVENT_IDX, avail_event stays behind and no kick comes. */
-	if (q->started && !q->event_idx)
+	if (!q->started)
+		return;
+	/* An event that lies behind comes no more, before the index wraps. */
+	if (q->event_idx)
+		store16(avail_event(q), (uint16_t)(q->next_avail - 1));
+	else
 		store16(&used->flags, USED_F_NO_NOTIFY);
 }
 

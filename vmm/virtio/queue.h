@@ -105,6 +105,8 @@ bool virtq_wants_signal(struct virtq *q);
  */
 bool virtq_enable_kick(struct virtq *q);
 void virtq_disable_kick(struct virtq *q);
+/* Whether there is something to pop, for those who look again and again. */
+bool virtq_pending(const struct virtq *q);
 
 /* Helpers over a chain's segments: bytes copied (may be short). */
 size_t virtq_chain_read(const struct virtq_chain *chain, size_t offset,

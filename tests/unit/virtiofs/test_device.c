@@ -255,6 +255,63 @@ static void test_many(void **state)
 	many(3);
 }
 
+/* As EVENT_IDX has it: the device asked for it (virtio 1.2, 2.7.10.1). */
+static bool asks_for_kick(struct rig *rig, unsigned q)
+{
+	struct test_ring *r = &rig->d->rings[q];
+	uint16_t event = test_get16(rig->d, r->used + 4 + 8ull * r->size);
+
+	return (uint16_t)(r->avail_idx - event - 1) < 1;
+}
+
+/*
+ * A driver that kicks no more than it has to, sooner and later after each
+ * reply, is never left waiting: what it does not kick for, somebody looks for.
+ */
+static void no_kick_is_missed(unsigned workers)
+{
+	struct fuse_getattr_in getattr = {0};
+	volatile unsigned spun = 0;
+	unsigned kicks = 0;
+	struct sent sent;
+	struct rig rig;
+
+	rig_open(&rig, workers, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	for (unsigned i = 0; i < 3000; i++) {
+		unsigned turns = 0;
+
+		for (unsigned n = i % 64 * 500; n > 0; n--)
+			spun++;
+		/* What waits for nothing, and what a worker does. */
+		if (i % 3 == 0)
+			sent = send(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
+				    sizeof(getattr), 256);
+		else
+			sent = send(&rig, REQUEST, FUSE_STATFS, 1, &getattr, 1,
+				    256);
+		if (asks_for_kick(&rig, REQUEST)) {
+			test_kick(rig.d, REQUEST);
+			kicks++;
+		}
+		while (!test_used(rig.d, REQUEST, NULL, NULL)) {
+			assert_true(evloop_once(rig.loop, 1) >= 0);
+			assert_true(turns++ < 10000);
+		}
+		assert_int_equal(reply(&rig, sent, NULL), 0);
+	}
+	assert_true(kicks > 0);
+	rig_close(&rig);
+}
+
+static void test_kicks(void **state)
+{
+	no_kick_is_missed(0);
+	no_kick_is_missed(1);
+	no_kick_is_missed(3);
+}
+
 static void test_forget_on_hiprio(void **state)
 {
 	struct fuse_forget_in forget = {.nlookup = 1};
@@ -397,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_inline),
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_kicks),
 		cmocka_unit_test(test_forget_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),

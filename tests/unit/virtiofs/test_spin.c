@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "virtiofs/spin.h"
+
+/* Of asleep_ns: so long ago that nobody would have waited for it. */
+#define LONG_AGO 1u
+
+struct ring {
+	unsigned looks; /* so far */
+	unsigned after; /* of so many there is something */
+};
+
+static bool more(void *arg)
+{
+	struct ring *ring = arg;
+
+	return ++ring->looks >= ring->after;
+}
+
+/* A request that comes right after the thread went to sleep. */
+static void wake_soon(struct fs_spin *spin)
+{
+	spin->asleep_ns = monotonic_ns();
+	fs_spin_woken(spin);
+}
+
+static void looks_once_without_a_reason(void **state)
+{
+	struct ring ring = {.after = 2};
+	struct fs_spin spin = {0};
+
+	assert_false(fs_spin_for(&spin, more, &ring));
+	assert_int_equal(ring.looks, 1);
+	assert_true(fs_spin_for(&spin, more, &ring));
+	assert_int_equal(ring.looks, 2);
+}
+
+static void a_late_request_is_none(void **state)
+{
+	struct ring ring = {.after = UINT32_MAX};
+	struct fs_spin spin = {.asleep_ns = LONG_AGO};
+
+	fs_spin_woken(&spin);
+	assert_int_equal(spin.asleep_ns, 0);
+	assert_int_equal(spin.window_ns, 0);
+	assert_false(fs_spin_for(&spin, more, &ring));
+	assert_int_equal(ring.looks, 1);
+}
+
+static void looks_again_after_a_soon_one(void **state)
+{
+	struct ring ring = {.after = 3};
+	struct fs_spin spin = {0};
+
+	wake_soon(&spin);
+	assert_true(spin.window_ns > 0);
+	assert_true(fs_spin_for(&spin, more, &ring));
+	assert_int_equal(ring.looks, 3);
+	assert_true(spin.window_ns > 0);
+}
+
+/* It takes the longer to try again the more often it was in vain, up to a
+ * point; and less again when it was not. */
+static void vain_looks_are_not_repeated(void **state)
+{
+	struct ring never = {.after = UINT32_MAX};
+	struct ring soon = {.after = 2};
+	struct fs_spin spin = {0};
+	unsigned wakes = 0;
+
+	for (unsigned i = 0; i < 10; i++) {
+		unsigned n = 0;
+
+		while (!spin.window_ns) {
+			wake_soon(&spin);
+			n++;
+		}
+		assert_true(n >= wakes && n <= 65);
+		wakes = n;
+		never.looks = 0;
+		assert_false(fs_spin_for(&spin, more, &never));
+		assert_true(never.looks > 1);
+		assert_int_equal(spin.window_ns, 0);
+	}
+	assert_int_equal(wakes, 65);
+	while (!spin.window_ns)
+		wake_soon(&spin);
+	for (unsigned i = 0; i < 6; i++) {
+		soon.looks = 0;
+		assert_true(fs_spin_for(&spin, more, &soon));
+	}
+	assert_int_equal(spin.vain, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(looks_once_without_a_reason),
+		cmocka_unit_test(a_late_request_is_none),
+		cmocka_unit_test(looks_again_after_a_soon_one),
+		cmocka_unit_test(vain_looks_are_not_repeated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VIRTIOFS_SPIN_H
+#define VIRTIOFS_SPIN_H
+
+/*
+ * Looking for the next request for a while, before to sleep until the guest
+ * says that there is one: a guest that waits for each reply has the next
+ * request soon, and is spared its notification as we are the way to sleep and
+ * back. Whether and for how long tells the past: it is tried when requests
+ * came soon after the thread fell asleep, and the more rarely the more often
+ * it was in vain.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of one thread; all zero at first. */
+struct fs_spin {
+	uint32_t window_ns; /* 0: not now */
+	uint32_t vain;	    /* how often it was, less what was not */
+	uint32_t wait; /* requests that must come soon before it is tried */
+	uint64_t asleep_ns; /* since then; 0: awake */
+};
+
+/* Whether there is more, now or within the window. If not, the caller sleeps
+ * and says with fs_spin_woken when a request woke it. */
+bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg);
+void fs_spin_woken(struct fs_spin *spin);
+
+#endif
