@@ -79,17 +79,40 @@ static void entry_set(const struct fs_req *req, const struct fs_inode *parent,
 		out->attr.flags = FUSE_ATTR_SUBMOUNT;
 }
 
+/* Where two in a row were new, the next one is expected to be, too. */
+static bool expect_new(const struct fs_thread *thread)
+{
+	return thread->new_names >= 2;
+}
+
+/* Whether the guest has the inode: a lookup is counted then. */
+static bool entry_known(struct fs_req *req, const struct statx *stx,
+			struct fuse_entry_out *out)
+{
+	struct fs_thread *thread = req->thread;
+
+	if (!fs_inode_known(req->fs, stx, &out->nodeid)) {
+		if (!expect_new(thread))
+			thread->new_names++;
+		return false;
+	}
+	thread->new_names = 0;
+	out->attr.flags |= fs_dax_flag(req->fs, out->nodeid, stx);
+	return true;
+}
+
 int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 		  struct fuse_entry_out *out)
 {
 	struct statx stx;
 	int ret = fs_stat(fd, &stx);
 
-	if (ret) {
+	if (!ret)
+		entry_set(req, parent, &stx, out);
+	if (ret || (expect_new(req->thread) && entry_known(req, &stx, out))) {
 		close(fd);
 		return ret;
 	}
-	entry_set(req, parent, &stx, out);
 	ret = fs_inode_add(req->fs, fd, &stx, &out->nodeid);
 	if (!ret)
 		out->attr.flags |= fs_dax_flag(req->fs, out->nodeid, &stx);
@@ -97,9 +120,11 @@ int fs_entry_fill(struct fs_req *req, const struct fs_inode *parent, int fd,
 }
 
 /*
- * Most lookups are of what the guest has and wants to see confirmed: the
+ * Many lookups are of what the guest has and wants to see confirmed: the
  * attributes by name are enough then, for an inode that is held open keeps its
- * number. The name is one component and is not followed.
+ * number. Others come in rows, of what it reads for the first time; those
+ * begin with the descriptor, which they need. The name is one component and is
+ * not followed.
  */
 int fs_entry_named(struct fs_req *req, const char *name,
 		   struct fuse_entry_out *out)
@@ -108,14 +133,16 @@ int fs_entry_named(struct fs_req *req, const char *name,
 	struct statx stx;
 	int fd;
 
+	if (expect_new(req->thread)) {
+		fd = fs_open_path(parent->fd, name);
+		return fd < 0 ? fd : fs_entry_fill(req, parent, fd, out);
+	}
 	if (statx(parent->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
 		return -errno;
 	entry_set(req, parent, &stx, out);
-	if (fs_inode_known(req->fs, &stx, &out->nodeid)) {
-		out->attr.flags |= fs_dax_flag(req->fs, out->nodeid, &stx);
+	if (entry_known(req, &stx, out))
 		return 0;
-	}
 	fd = fs_open_path(parent->fd, name);
 	return fd < 0 ? fd : fs_entry_fill(req, parent, fd, out);
 }

@@ -232,7 +232,7 @@ int fs_create(struct fs_req *req)
 		return create_existing(req, name, flags, in);
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(req->fs, fd));
+	return create_finish(req, fd, fs_path_of(fd));
 }
 
 /* The name in the request has no meaning. */
@@ -251,5 +251,5 @@ int fs_tmpfile(struct fs_req *req)
 			 create_mode(req, in->mode, in->umask));
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(req->fs, fd));
+	return create_finish(req, fd, fs_path_of(fd));
 }

@@ -35,6 +35,7 @@ void fs_cred_init(struct fs_thread *thread)
 	struct __user_cap_data_struct data[2] = {0};
 	uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID);
 
+	fs_fsetid_restore(thread);
 	thread->uid = geteuid();
 	thread->gid = getegid();
 	if (syscall(SYS_capget, &header, data) == 0) {
@@ -139,13 +140,16 @@ void fs_cred_leave_group(struct fs_req *req)
 
 void fs_fsetid_drop(struct fs_thread *thread)
 {
-	if (thread->effective & CAP_BIT(CAP_FSETID))
-		BUG_ON(caps_set(thread,
-				thread->effective & ~CAP_BIT(CAP_FSETID)));
+	if (thread->no_fsetid || !(thread->effective & CAP_BIT(CAP_FSETID)))
+		return;
+	BUG_ON(caps_set(thread, thread->effective & ~CAP_BIT(CAP_FSETID)));
+	thread->no_fsetid = true;
 }
 
 void fs_fsetid_restore(struct fs_thread *thread)
 {
-	if (thread->effective & CAP_BIT(CAP_FSETID))
-		BUG_ON(caps_set(thread, thread->effective));
+	if (!thread->no_fsetid)
+		return;
+	BUG_ON(caps_set(thread, thread->effective));
+	thread->no_fsetid = false;
 }

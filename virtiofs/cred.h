@@ -20,6 +20,9 @@ int fs_cred_enter_group(struct fs_req *req) MUST_CHECK;
 void fs_cred_leave_group(struct fs_req *req);
 
 /*
+ * Both do nothing when that is done already: who writes again and again has it
+ * stay away, and requests for which it matters bring it back (server.c).
+ *
  * Without CAP_FSETID the kernel clears set-user-ID and set-group-ID bits at a
  * write or a truncation, as it would for the guest's unprivileged process.
  */

@@ -181,11 +181,13 @@ static ssize_t write_buffered(struct fs_req *req,
 static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 			 const struct fs_handle *handle, unsigned niov)
 {
-	bool kill = (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
 	ssize_t n;
 
-	if (kill)
+	/* As the last write had it, most of the time. */
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		fs_fsetid_drop(req->thread);
+	else
+		fs_fsetid_restore(req->thread);
 	n = pwritev2(handle->fd, req->thread->iov, (int)niov, (off_t)in->offset,
 		     write_flags(req, in));
 	if (n < 0)
@@ -193,8 +195,6 @@ static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 	if (n == -EINVAL && req->fs->config.direct_io &&
 	    (in->write_flags & FUSE_WRITE_CACHE))
 		n = write_buffered(req, in, niov);
-	if (kill)
-		fs_fsetid_restore(req->thread);
 	return n;
 }
 

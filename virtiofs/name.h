@@ -26,7 +26,7 @@ int fs_open_cached(int dirfd, const char *name) MUST_CHECK;
 int fs_reopen(struct virtiofs *fs, const struct fs_inode *inode,
 	      int flags) MUST_CHECK;
 /* The O_PATH descriptor of an open file. */
-int fs_path_of(struct virtiofs *fs, int fd) MUST_CHECK;
+int fs_path_of(int fd) MUST_CHECK;
 #define FS_PROC_NAME_MAX 16
 /* The name of fd in the proc directory. */
 void fs_proc_name(int fd, char name[FS_PROC_NAME_MAX]);

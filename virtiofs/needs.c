@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 
 static const struct syscall_rule rules[] = {
 	SYSCALL_RULE(openat),
@@ -63,6 +64,9 @@ static const struct syscall_rule rules[] = {
 	SYSCALL_RULE(setgroups),
 	SYSCALL_RULE(umask),
 	SYSCALL_RULE(fchdir),
+	/* The O_PATH descriptor of an open file; no copy of a mount. */
+	{SCMP_SYS(open_tree), SYSCALL_EQUAL, 2,
+	 AT_EMPTY_PATH | OPEN_TREE_CLOEXEC},
 	/* A worker of virtio-fs gets a working directory of its own. */
 	{SCMP_SYS(unshare), SYSCALL_EQUAL, 0, CLONE_FS},
 	SYSCALL_RULE(capget),

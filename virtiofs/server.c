@@ -23,12 +23,13 @@
 #include "virtiofs/xattr.h"
 
 enum op_flags {
-	OP_WRITES = 1 << 0,   /* refused on a read-only tree */
-	OP_NO_NODE = 1 << 1,  /* the node id is unused, or handled there */
-	OP_NO_REPLY = 1 << 2, /* not even for an error */
-	OP_BULK = 1 << 3,     /* what follows the minimum stays in the chain */
-	OP_FIRST = 1 << 4,    /* comes before there is a session */
-	OP_QUICK = 1 << 5,    /* knows how not to wait */
+	OP_WRITES = 1 << 0,    /* refused on a read-only tree */
+	OP_NO_NODE = 1 << 1,   /* the node id is unused, or handled there */
+	OP_NO_REPLY = 1 << 2,  /* not even for an error */
+	OP_BULK = 1 << 3,      /* what follows the minimum stays in the chain */
+	OP_FIRST = 1 << 4,     /* comes before there is a session */
+	OP_QUICK = 1 << 5,     /* knows how not to wait */
+	OP_NO_FSETID = 1 << 6, /* the same with CAP_FSETID and without */
 };
 
 struct op {
@@ -50,10 +51,11 @@ static int fs_ioctl(struct fs_req *req)
 
 /* What is not here is ENOSYS, which the guest's kernel remembers. */
 static const struct op ops[] = {
-	[FUSE_LOOKUP] = {fs_lookup, 1, OP_QUICK},
+	[FUSE_LOOKUP] = {fs_lookup, 1, OP_QUICK | OP_NO_FSETID},
 	[FUSE_FORGET] = {fs_forget, sizeof(struct fuse_forget_in),
-			 OP_NO_NODE | OP_NO_REPLY},
-	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in), OP_QUICK},
+			 OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
+	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in),
+			  OP_QUICK | OP_NO_FSETID},
 	[FUSE_SETATTR] = {fs_setattr, sizeof(struct fuse_setattr_in),
 			  OP_WRITES},
 	[FUSE_READLINK] = {fs_readlink, 0, 0},
@@ -65,37 +67,43 @@ static const struct op ops[] = {
 	[FUSE_RENAME] = {fs_rename, sizeof(struct fuse_rename_in), OP_WRITES},
 	[FUSE_LINK] = {fs_link, sizeof(struct fuse_link_in), OP_WRITES},
 	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in), OP_QUICK},
-	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in), OP_QUICK},
+	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in),
+		       OP_QUICK | OP_NO_FSETID},
 	[FUSE_WRITE] = {fs_write, sizeof(struct fuse_write_in),
-			OP_WRITES | OP_BULK},
+			OP_WRITES | OP_BULK | OP_NO_FSETID},
 	[FUSE_STATFS] = {fs_statfs, 0, 0},
-	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in), 0},
-	[FUSE_FSYNC] = {fs_fsync, sizeof(struct fuse_fsync_in), 0},
+	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in),
+			  OP_NO_FSETID},
+	[FUSE_FSYNC] = {fs_fsync, sizeof(struct fuse_fsync_in), OP_NO_FSETID},
 	[FUSE_SETXATTR] = {fs_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE,
 			   OP_WRITES},
 	[FUSE_GETXATTR] = {fs_getxattr, sizeof(struct fuse_getxattr_in), 0},
 	[FUSE_LISTXATTR] = {fs_listxattr, sizeof(struct fuse_getxattr_in), 0},
 	[FUSE_REMOVEXATTR] = {fs_removexattr, 1, OP_WRITES},
-	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in), 0},
+	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in), OP_NO_FSETID},
 	[FUSE_INIT] = {fs_init, 8, OP_NO_NODE | OP_FIRST},
 	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in), OP_QUICK},
-	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in), 0},
-	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in), 0},
+	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in),
+			  OP_NO_FSETID},
+	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in),
+			     OP_NO_FSETID},
 	[FUSE_FSYNCDIR] = {fs_fsyncdir, sizeof(struct fuse_fsync_in), 0},
 	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in), OP_WRITES},
 	[FUSE_INTERRUPT] = {fs_interrupt, sizeof(struct fuse_interrupt_in),
-			    OP_NO_NODE | OP_NO_REPLY},
+			    OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
 	[FUSE_DESTROY] = {fs_destroy, 0, OP_NO_NODE | OP_FIRST},
 	[FUSE_IOCTL] = {fs_ioctl, sizeof(struct fuse_ioctl_in), 0},
 	[FUSE_BATCH_FORGET] = {fs_batch_forget,
 			       sizeof(struct fuse_batch_forget_in),
-			       OP_NO_NODE | OP_NO_REPLY | OP_BULK},
+			       OP_NO_NODE | OP_NO_REPLY | OP_BULK |
+				       OP_NO_FSETID},
 	[FUSE_FALLOCATE] = {fs_fallocate, sizeof(struct fuse_fallocate_in),
 			    OP_WRITES},
-	[FUSE_READDIRPLUS] = {fs_readdirplus, sizeof(struct fuse_read_in), 0},
+	[FUSE_READDIRPLUS] = {fs_readdirplus, sizeof(struct fuse_read_in),
+			      OP_NO_FSETID},
 	[FUSE_RENAME2] = {fs_rename2, sizeof(struct fuse_rename2_in),
 			  OP_WRITES},
-	[FUSE_LSEEK] = {fs_lseek, sizeof(struct fuse_lseek_in), 0},
+	[FUSE_LSEEK] = {fs_lseek, sizeof(struct fuse_lseek_in), OP_NO_FSETID},
 	[FUSE_COPY_FILE_RANGE] = {fs_copy_file_range,
 				  sizeof(struct fuse_copy_file_range_in),
 				  OP_WRITES},
@@ -255,6 +263,8 @@ static int request_run(struct fs_req *req, const struct op *op)
 		return -EIO;
 	if ((op->flags & OP_WRITES) && fs->config.readonly && !req->replayed)
 		return -EROFS;
+	if (req->replayed || !(op->flags & OP_NO_FSETID))
+		fs_fsetid_restore(req->thread);
 	if (op->flags & OP_NO_NODE)
 		return op->run(req);
 	req->inode = fs_inode_get(fs, req->in.nodeid);

@@ -135,6 +135,8 @@ struct fs_thread {
 	gid_t gid;
 	uint64_t permitted; /* capabilities */
 	uint64_t effective;
+	bool no_fsetid;	   /* CAP_FSETID is away for now */
+	uint8_t new_names; /* looked up lately, of inodes not seen before */
 	char xattr_name[FS_XATTR_NAME];
 	struct iovec iov[VIRTQ_SEGS_MAX];
 	_Alignas(8) uint8_t args[FS_ARGS_MAX];

@@ -21,13 +21,13 @@
  * of descriptors: each inode that the guest knows takes one.
  *
  * System calls after activation, besides those of the event loop, by the loop
- * and the workers alike: openat, openat2, close, fcntl (F_DUPFD_CLOEXEC),
- * fchdir, statx, newfstatat, fstatfs, readlinkat, fchmodat, fchownat,
- * utimensat, ftruncate, mmap, preadv, preadv2, pwritev2, lseek, fsync,
- * fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat, mknodat,
- * symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr, listxattr,
- * removexattr, capget, capset, setresuid, setresgid, setgroups, write
- * (eventfd), futex. To start a worker: clone3 or clone, mmap, mprotect,
+ * and the workers alike: openat, openat2, open_tree, close, fcntl
+ * (F_DUPFD_CLOEXEC), fchdir, statx, newfstatat, fstatfs, readlinkat, fchmodat,
+ * fchownat, utimensat, ftruncate, mmap, preadv, preadv2, pwritev2, lseek,
+ * fsync, fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat,
+ * mknodat, symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr,
+ * listxattr, removexattr, capget, capset, setresuid, setresgid, setgroups,
+ * write (eventfd), futex. To start a worker: clone3 or clone, mmap, mprotect,
  * rt_sigprocmask, set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap,
  * exit when it ends.
  */

@@ -232,6 +232,13 @@ static void test_kill_bits(void **state)
 		1);
 	assert_int_equal(mode_of(c, "f"), 0755);
 	assert_false(has_cap(c));
+	set_bits(c);
+	assert_int_equal(client_write(c, node, fh, 0, "x", 1, 0), 1);
+	assert_int_equal(mode_of(c, "f"), 06755);
+	assert_int_equal(
+		client_write(c, node, fh, 0, "x", 1, FUSE_WRITE_KILL_SUIDGID),
+		1);
+	assert_int_equal(mode_of(c, "f"), 0755);
 
 	set_bits(c);
 	assert_int_equal(client_setattr(c, node, &size), 0);

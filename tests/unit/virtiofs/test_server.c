@@ -288,6 +288,37 @@ static void test_forget(void **state)
 	client_free(c);
 }
 
+/* New ones in a row and known ones are looked up in two ways. */
+static void test_lookups_in_rows(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_entry_out *out = client_body(c);
+	uint64_t node[6];
+	char name[8];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(node); i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		client_host_file(c, name, "12345");
+		node[i] = client_lookup(c, 1, name);
+		assert_int_equal(out->attr.size, 5);
+	}
+	assert_int_equal(client_name(c, FUSE_LOOKUP, 1, "none"), -ENOENT);
+	for (unsigned i = 0; i < ARRAY_SIZE(node); i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		assert_int_equal(client_lookup(c, 1, name), node[i]);
+		assert_int_equal(out->attr.size, 5);
+	}
+	assert_int_equal(client_name(c, FUSE_LOOKUP, 1, "none"), -ENOENT);
+	/* Each was counted once. */
+	for (unsigned i = 0; i < ARRAY_SIZE(node); i++) {
+		forget(c, node[i], 1);
+		assert_int_equal(client_getattr(c, node[i], NULL), 0);
+		forget(c, node[i], 1);
+		assert_int_equal(client_getattr(c, node[i], NULL), -ESTALE);
+	}
+	client_free(c);
+}
+
 static void test_batch_forget(void **state)
 {
 	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
@@ -379,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_node_ids),
 		cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_lookups_in_rows),
 		cmocka_unit_test(test_batch_forget),
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_destroy_ends_all),
