@@ -60,21 +60,26 @@ static int mount_fd(struct virtiofs *fs, int fd, const struct statx *stx)
 static int handle_get(struct virtiofs *fs, int fd, const struct statx *stx,
 		      struct fs_fhandle **out)
 {
-	struct fs_fhandle *handle = calloc(1, sizeof(*handle) + MAX_HANDLE_SZ);
+	union {
+		struct file_handle file;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} found = {.file.handle_bytes = MAX_HANDLE_SZ};
+	struct fs_fhandle *handle;
 	int mount;
-	int ret = 0;
+	int ret;
 
+	if (name_to_handle_at(fd, "", &found.file, &mount, AT_EMPTY_PATH))
+		return -errno;
+	ret = mount_fd(fs, fd, stx);
+	if (ret < 0)
+		return ret;
+	/* Most are of a few bytes, and there is one for each inode. */
+	handle = malloc(sizeof(*handle) + found.file.handle_bytes);
 	if (!handle)
 		return -ENOMEM;
-	handle->file.handle_bytes = MAX_HANDLE_SZ;
-	if (name_to_handle_at(fd, "", &handle->file, &mount, AT_EMPTY_PATH))
-		ret = -errno;
-	if (!ret)
-		ret = handle->mount_fd = mount_fd(fs, fd, stx);
-	if (ret < 0) {
-		free(handle);
-		return ret;
-	}
+	handle->mount_fd = ret;
+	memcpy(&handle->file, &found,
+	       sizeof(found.file) + found.file.handle_bytes);
 	*out = handle;
 	return 0;
 }
