@@ -53,7 +53,7 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 # --- base ------------------------------------------------------------------
 BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass \
 	privilege syscall_filter landlock rootfs_path \
-	unix_address
+	unix_address number
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
@@ -118,7 +118,7 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
 	base/test_jsonw base/test_file base/test_fdpass base/test_utf8 \
-	base/test_confine base/test_unix_address
+	base/test_confine base/test_unix_address base/test_number
 TESTS_proto := agent-proto/test_ttrpc
 TESTS_netns := netns/test_netns
 TESTS_vmm :=

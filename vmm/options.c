@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "base/number.h"
 
 const char vmm_options_usage[] =
 	"usage: nacre-vmm --kernel PATH [OPTION]...\n"
@@ -29,17 +30,6 @@ struct field {
 	int (*take)(struct vmm_options *o, char *value);
 };
 
-static int take_number(const char *value, uint64_t max, uint64_t *out)
-{
-	char *end;
-
-	if (*value < '0' || *value > '9')
-		return -EINVAL;
-	errno = 0;
-	*out = strtoull(value, &end, 10);
-	return errno || *end || *out > max ? -EINVAL : 0;
-}
-
 static int take_switch(const char *value, bool *out)
 {
 	if (strcmp(value, "on") == 0 || strcmp(value, "true") == 0)
@@ -55,7 +45,7 @@ static int take_boot(struct vmm_options *o, char *value)
 {
 	uint64_t n;
 
-	if (take_number(value, UINT32_MAX, &n) < 0)
+	if (number_parse(value, UINT32_MAX, &n) < 0)
 		return -EINVAL;
 	o->cpus = (unsigned)n;
 	return 0;
@@ -73,7 +63,7 @@ static int take_size(struct vmm_options *o, char *value)
 		shift = 10 * ((unsigned)(unit - units) + 1);
 		value[len - 1] = '\0';
 	}
-	if (take_number(value, UINT64_MAX >> shift, &n) < 0)
+	if (number_parse(value, UINT64_MAX >> shift, &n) < 0)
 		return -EINVAL;
 	o->memory = n << shift;
 	return 0;
@@ -83,7 +73,7 @@ static int take_cid(struct vmm_options *o, char *value)
 {
 	uint64_t n;
 
-	if (take_number(value, UINT32_MAX - 1, &n) < 0 || n < 3)
+	if (number_parse(value, UINT32_MAX - 1, &n) < 0 || n < 3)
 		return -EINVAL;
 	o->vsock_cid = (uint32_t)n;
 	return 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "base/privilege.h"
 
 const char daemon_options_usage[] =
@@ -60,17 +61,6 @@ const char daemon_options_usage[] =
 	"  -V, --version\n"
 	"  -h, --help\n";
 
-static int take_number(const char *value, uint64_t max, uint64_t *out)
-{
-	char *end;
-
-	if (*value < '0' || *value > '9')
-		return -EINVAL;
-	errno = 0;
-	*out = strtoull(value, &end, 10);
-	return errno || *end || *out > max ? -EINVAL : 0;
-}
-
 /* The index of value in names, which ends with NULL; -1: it is not there. */
 static int take_word(const char *value, const char *const *names)
 {
@@ -105,7 +95,7 @@ static int set_fd(struct daemon_options *o, const char *value)
 {
 	uint64_t fd;
 
-	if (take_number(value, INT32_MAX, &fd) < 0 || fd < 3)
+	if (number_parse(value, INT32_MAX, &fd) < 0 || fd < 3)
 		return -EINVAL;
 	o->listen_fd = (int)fd;
 	return 0;
@@ -139,7 +129,7 @@ static int set_threads(struct daemon_options *o, const char *value)
 {
 	uint64_t n;
 
-	if (take_number(value, VIRTIOFS_WORKERS_MAX, &n) < 0)
+	if (number_parse(value, VIRTIOFS_WORKERS_MAX, &n) < 0)
 		return -EINVAL;
 	o->fs.workers = (unsigned)n;
 	return 0;
@@ -148,7 +138,7 @@ static int set_threads(struct daemon_options *o, const char *value)
 static int set_nofile(struct daemon_options *o, const char *value)
 {
 	o->nofile_given = true;
-	return take_number(value, INT32_MAX, &o->nofile);
+	return number_parse(value, INT32_MAX, &o->nofile);
 }
 
 static int set_sandbox(struct daemon_options *o, const char *value)
