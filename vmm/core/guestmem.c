@@ -87,13 +87,15 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 			       (unsigned long long)size);
 	/* A core dump of this process is no place for a guest's secrets. */
 	(void)madvise(host, (size_t)size, MADV_DONTDUMP);
-	mem->regions[mem->count++] = (struct guestmem_region){
+	mem->regions[mem->count] = (struct guestmem_region){
 		.gpa = gpa,
 		.size = size,
 		.host = host,
 		.fd = steal_fd(&owned),
 		.offset = offset,
 	};
+	/* Memory may grow while others look things up in it. */
+	__atomic_store_n(&mem->count, mem->count + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -185,13 +187,14 @@ static int region_iov(const struct guestmem_region *r, uint64_t gpa,
 int guestmem_iov(const struct guestmem *mem, uint64_t gpa, uint64_t len,
 		 struct iovec *iov)
 {
+	unsigned count = __atomic_load_n(&mem->count, __ATOMIC_ACQUIRE);
 	unsigned i;
 	int ret = 0;
 
 	if (len == 0)
 		return -EFAULT;
 	/* Regions do not overlap: only one can hold gpa. */
-	for (i = 0; i < mem->count && ret == 0; i++)
+	for (i = 0; i < count && ret == 0; i++)
 		ret = region_iov(&mem->regions[i], gpa, len, iov);
 	return ret == 1 ? 0 : -EFAULT;
 }

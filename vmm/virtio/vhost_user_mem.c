@@ -44,27 +44,85 @@ static int check_file(const struct vhost_user *vu, int fd)
 	return 0;
 }
 
+static int map_region(struct vhost_user *vu, struct vu_msg *msg, unsigned i,
+		      struct guestmem *mem)
+{
+	const struct vu_region *r = &msg->payload.memory.regions[i];
+	struct err err;
+	int rc = check_file(vu, msg->fds[i]);
+
+	if (rc < 0)
+		return rc;
+	rc = guestmem_add(mem, r->gpa, r->size, vu_msg_take_fd(msg, i),
+			  r->offset, &err);
+	if (rc < 0 && log_allowed(&vu->refused, 5))
+		log_warn("vhost-user %s: %s", vu->dev->ops->name, err.text);
+	return rc;
+}
+
 static int map_regions(struct vhost_user *vu, struct vu_msg *msg,
 		       struct guestmem *mem)
 {
-	struct err err;
 	unsigned i;
-	int rc;
+	int rc = 0;
+
+	for (i = 0; i < msg->payload.memory.count && !rc; i++)
+		rc = map_region(vu, msg, i, mem);
+	return rc;
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat sa;
+	struct stat sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Which of those that are mapped this one is, or -1. */
+static int mapped(const struct vhost_user *vu, const struct vu_msg *msg,
+		  unsigned i)
+{
+	const struct vu_region *r = &msg->payload.memory.regions[i];
+	unsigned k;
+
+	for (k = 0; k < vu->mem.count; k++) {
+		if (memcmp(r, &vu->regions[k], sizeof(*r)) == 0 &&
+		    same_file(msg->fds[i], vu->mem.regions[k].fd))
+			return (int)k;
+	}
+	return -1;
+}
+
+/*
+ * Memory that was plugged comes to what there is: the device goes on, with what
+ * a stop would cost it, such as connections. False: something goes away.
+ */
+static bool grows(const struct vhost_user *vu, const struct vu_msg *msg)
+{
+	unsigned kept = 0;
+	unsigned i;
+
+	for (i = 0; i < msg->payload.memory.count; i++)
+		kept += mapped(vu, msg, i) >= 0;
+	return vu->running && kept == vu->mem.count;
+}
+
+static int grow(struct vhost_user *vu, struct vu_msg *msg)
+{
+	unsigned i;
 
 	for (i = 0; i < msg->payload.memory.count; i++) {
-		const struct vu_region *r = &msg->payload.memory.regions[i];
+		unsigned at = vu->mem.count;
+		int rc;
 
-		rc = check_file(vu, msg->fds[i]);
+		if (mapped(vu, msg, i) >= 0)
+			continue;
+		rc = map_region(vu, msg, i, &vu->mem);
 		if (rc < 0)
 			return rc;
-		rc = guestmem_add(mem, r->gpa, r->size, vu_msg_take_fd(msg, i),
-				  r->offset, &err);
-		if (rc < 0) {
-			if (log_allowed(&vu->refused, 5))
-				log_warn("vhost-user %s: %s",
-					 vu->dev->ops->name, err.text);
-			return rc;
-		}
+		vu->regions[at] = msg->payload.memory.regions[i];
 	}
 	return 0;
 }
@@ -84,6 +142,8 @@ int vu_set_mem_table(struct vhost_user *vu, struct vu_msg *msg)
 	rc = check_regions(m->regions, m->count);
 	if (rc < 0)
 		return rc;
+	if (grows(vu, msg))
+		return grow(vu, msg);
 	guestmem_init(&mem);
 	rc = map_regions(vu, msg, &mem);
 	if (rc < 0) {

@@ -216,13 +216,18 @@ static void memory_may_change_while_it_runs(void **state)
 			    {0x100000000, 8192, FE_USER + FE_SIZE, 0}},
 	};
 
+	unsigned stopped;
+
 	assert_int_equal(ftruncate(fds[1], 8192), 0);
 	assert_int_equal(pwrite(fds[1], "far", 3, 0), 3);
 	fe_connect(fe, dev, ANY_FILE);
 	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
 	assert_true(fe_start_rings(fe, 2, 64, false));
 	print(fe, "a");
+	stopped = dev->stopped_at[1];
 	assert_true(fe_send(fe, VU_SET_MEM_TABLE, &m, 8 + 2 * 32, fds, 2));
+	/* More of it is no reason to stop. */
+	assert_int_equal(dev->stopped_at[1], stopped);
 	print(fe, "b");
 	test_add(&fe->d, 1, &(struct test_seg){0x100000000, 3, false}, 1);
 	fe_kick(fe, 1);
