@@ -295,6 +295,11 @@ $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Drives an agent whose machine changes, for integration/agent/hotplug.
+$(B)/plug: $(call objs,integration/agent,plug qmp client) $(LINK_proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \

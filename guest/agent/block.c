@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,14 @@ static int by_pci_path(const char *source, char path[BLOCK_PATH_MAX],
 	return 0;
 }
 
+/* Between its node and its uevent a device cannot be opened yet. */
+static bool opens(const char *path)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	return fd >= 0 || errno != ENXIO;
+}
+
 int block_find(const char *source, char path[BLOCK_PATH_MAX], dev_t *dev,
 	       struct err *err)
 {
@@ -58,6 +67,8 @@ int block_find(const char *source, char path[BLOCK_PATH_MAX], dev_t *dev,
 	}
 	if (!S_ISBLK(st.st_mode))
 		return err_set(err, EINVAL, "%s: not a block device", path);
+	if (!opens(path))
+		return err_set(err, EAGAIN, "%s: not ready", path);
 	if (dev)
 		*dev = st.st_rdev;
 	return 0;

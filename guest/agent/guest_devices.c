@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "guest/agent/block.h"
 
-const char *const guest_device_types[] = {"blk", "mmioblk", NULL};
+const char *const guest_device_types[] = {"blk", "mmioblk", "nvdimm", NULL};
 
 static int find(const Agent__Device *d, dev_t *dev, struct err *err)
 {

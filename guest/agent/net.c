@@ -2,6 +2,7 @@
 #include "guest/agent/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 #include "base/cleanup.h"
 #include "guest/agent/address.h"
 #include "guest/agent/netlink.h"
+#include "guest/agent/pci_path.h"
 
 #define ADDRESSES_MAX 64
 
@@ -219,6 +221,31 @@ static int update(int fd, const Agent__Interface *in, struct err *err)
 		return ret;
 	ret = set_link(fd, link.index, IFF_UP, NULL, 0);
 	return ret < 0 ? err_ret(err, ret, "up") : 0;
+}
+
+int net_interface_ready(const Agent__Interface *in, struct err *err)
+{
+	AUTO_FD int sys = -1;
+	struct pci_path pci;
+	char name[IFNAMSIZ];
+	int ret;
+
+	if (!in || !in->device_path[0])
+		return 0;
+	if (!pci_path_parse(in->device_path, &pci))
+		return err_set(err, EINVAL,
+			       "interface: device_path %.64s: not a PCI path",
+			       in->device_path);
+	sys = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sys < 0)
+		return err_sys(err, "open /sys");
+	ret = pci_path_net(sys, &pci, name, sizeof(name));
+	if (ret == -ENOENT)
+		return err_set(err, EAGAIN,
+			       "interface of PCI device %.64s: not there",
+			       in->device_path);
+	return ret < 0 ? err_ret(err, ret, "PCI device %.64s", in->device_path)
+		       : 0;
 }
 
 int net_update_interface(const Agent__Interface *in, struct err *err)

@@ -8,6 +8,10 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+/* -EAGAIN with err: the device at its device_path (as of pci_path.h) is not
+ * there yet. */
+int net_interface_ready(const Agent__Interface *interface,
+			struct err *err) MUST_CHECK;
 /* Finds it by hw_addr, gives it name, mtu and addresses, brings it up. */
 int net_update_interface(const Agent__Interface *interface,
 			 struct err *err) MUST_CHECK;

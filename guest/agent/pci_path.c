@@ -79,11 +79,12 @@ static int entry(int dir, const char *path, const char *prefix, char *out,
 	return ret;
 }
 
-int pci_path_block(int root, const struct pci_path *path, char *name,
-		   size_t size)
+/* The directory of the device; its length, or -errno. */
+static int directory(int root, const struct pci_path *path, char *dir,
+		     size_t size)
 {
-	char dir[2048], bus[16] = "0000:00", virtio[32];
-	int len = snprintf(dir, sizeof(dir), "devices/pci0000:00");
+	char bus[16] = "0000:00";
+	int len = snprintf(dir, size, "devices/pci0000:00");
 	int ret;
 
 	for (unsigned i = 0; i < path->n; i++) {
@@ -96,18 +97,42 @@ int pci_path_block(int root, const struct pci_path *path, char *name,
 			if (ret < 0)
 				return ret;
 		}
-		len += snprintf(dir + len, sizeof(dir) - (size_t)len,
-				"/%s:%02x.%x", bus, path->hops[i].slot,
+		len += snprintf(dir + len, size - (size_t)len, "/%s:%02x.%x",
+				bus, path->hops[i].slot,
 				path->hops[i].function);
-		if ((size_t)len >= sizeof(dir))
+		if ((size_t)len >= size)
 			return -ENAMETOOLONG;
 	}
+	return len;
+}
+
+/* What its virtio device is to the kernel: "block" or "net". */
+static int virtio_child(int root, const struct pci_path *path,
+			const char *class, char *name, size_t size)
+{
+	char dir[2048], virtio[32];
+	int len = directory(root, path, dir, sizeof(dir));
+	int ret;
+
+	if (len < 0)
+		return len;
 	ret = entry(root, dir, "virtio", virtio, sizeof(virtio));
 	if (ret < 0)
 		return ret;
-	len += snprintf(dir + len, sizeof(dir) - (size_t)len, "/%s/block",
-			virtio);
+	len += snprintf(dir + len, sizeof(dir) - (size_t)len, "/%s/%s", virtio,
+			class);
 	if ((size_t)len >= sizeof(dir))
 		return -ENAMETOOLONG;
 	return entry(root, dir, "", name, size);
+}
+
+int pci_path_block(int root, const struct pci_path *path, char *name,
+		   size_t size)
+{
+	return virtio_child(root, path, "block", name, size);
+}
+
+int pci_path_net(int root, const struct pci_path *path, char *name, size_t size)
+{
+	return virtio_child(root, path, "net", name, size);
 }

@@ -28,5 +28,8 @@ bool pci_path_parse(const char *text, struct pci_path *out);
  * descriptor of. 0, -ENOENT (not there, or no block device yet), -errno. */
 int pci_path_block(int root, const struct pci_path *path, char *name,
 		   size_t size) MUST_CHECK;
+/* The same of its network interface. */
+int pci_path_net(int root, const struct pci_path *path, char *name,
+		 size_t size) MUST_CHECK;
 
 #endif

@@ -121,8 +121,16 @@ void rpc_reseed_random_dev(struct ttrpc_request *req,
 		      &err);
 }
 
-void rpc_update_interface(struct ttrpc_request *req,
-			  const ProtobufCMessage *message, void *arg)
+static int interface_ready(struct agent *agent, const ProtobufCMessage *message,
+			   struct err *err)
+{
+	const Agent__UpdateInterfaceRequest *msg = (const void *)message;
+
+	return net_interface_ready(msg->interface, err);
+}
+
+static void update_interface(struct ttrpc_request *req,
+			     const ProtobufCMessage *message, void *agent)
 {
 	const Agent__UpdateInterfaceRequest *msg = (const void *)message;
 	struct err err = {0};
@@ -132,6 +140,13 @@ void rpc_update_interface(struct ttrpc_request *req,
 		rpc_reply_ret(req, ret, &err);
 	else
 		ttrpc_reply(req, &msg->interface->base);
+}
+
+void rpc_update_interface(struct ttrpc_request *req,
+			  const ProtobufCMessage *message, void *arg)
+{
+	park(arg, req, message, RPC_DEVICES_MS, interface_ready,
+	     update_interface);
 }
 
 void rpc_list_interfaces(struct ttrpc_request *req,

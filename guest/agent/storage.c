@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,8 @@
 #include "guest/agent/mount_options.h"
 
 const char *const storage_drivers[] = {
-	"virtio-fs", "ephemeral", "local", "blk", "mmioblk", "overlayfs", NULL,
+	"virtio-fs", "ephemeral", "local",     "blk",
+	"mmioblk",   "nvdimm",	  "overlayfs", NULL,
 };
 
 static int mount_fs(const Agent__Storage *s, const char *source,
@@ -73,7 +74,8 @@ static int mount_without_dax(const Agent__Storage *s, struct err *err)
 	return mount_fs(&plain, s->source, "virtiofs", err);
 }
 
-static int mount_virtiofs(const Agent__Storage *s, struct err *err)
+static int mount_virtiofs(const Agent__Storage *s, struct storage_mount *m,
+			  struct err *err)
 {
 	if (s->fstype[0] && strcmp(s->fstype, "virtiofs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
@@ -108,57 +110,87 @@ static uint64_t size_of(const char *text)
 	return n << shift >> shift == n ? n << shift : 0;
 }
 
+/* Adds to the pages of that size that the kernel has; how many it has then, in
+ * *n. */
+static int pool(uint64_t page, int64_t add, uint64_t *n, struct err *err)
+{
+	char path[96], want[32];
+	int ret;
+
+	*n = 0;
+	(void)snprintf(path, sizeof(path),
+		       "/sys/kernel/mm/hugepages/hugepages-%" PRIu64
+		       "kB/nr_hugepages",
+		       page / 1024);
+	for (;;) {
+		AUTO_FREE char *text = NULL;
+
+		ret = file_read(AT_FDCWD, path, 32, &text, NULL);
+		if (ret < 0)
+			break;
+		*n = strtoull(text, NULL, 10);
+		if (!add)
+			return 0;
+		(void)snprintf(want, sizeof(want), "%" PRIu64,
+			       *n + (uint64_t)add);
+		add = 0;
+		ret = file_write(AT_FDCWD, path, want);
+		if (ret < 0)
+			break;
+	}
+	return err_ret(err, ret, "hugetlbfs: %s", path);
+}
+
+static void give_back_pages(struct storage_mount *m)
+{
+	struct err err;
+	uint64_t all;
+
+	if (m->pages && pool(m->page_size, -(int64_t)m->pages, &all, &err) < 0)
+		log_warn("storage %s: %s", m->path, err.text);
+	m->pages = 0;
+}
+
 /* Adds the pages of a volume to the pool. */
-static int reserve_pages(const Agent__Storage *s, struct err *err)
+static int reserve_pages(const Agent__Storage *s, struct storage_mount *m,
+			 struct err *err)
 {
 	uint64_t page = size_of(option(s, "pagesize"));
 	uint64_t size = size_of(option(s, "size"));
-	AUTO_FREE char *text = NULL;
-	char path[96], want[32];
-	uint64_t have, all;
+	uint64_t had, all;
 	int ret;
 
-	if (!page || !size || size % page)
+	if (!page || !size || size % page || size > INT64_MAX)
 		return err_set(err, EINVAL,
 			       "hugetlbfs: pagesize= and size= are needed");
-	(void)snprintf(path, sizeof(path),
-		       "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
-		       (unsigned long long)page / 1024);
-	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
+	ret = pool(page, 0, &had, err);
+	if (!ret)
+		ret = pool(page, (int64_t)(size / page), &all, err);
 	if (ret < 0)
-		return err_ret(err, ret, "hugetlbfs: %s", path);
-	have = strtoull(text, NULL, 10);
-	(void)snprintf(want, sizeof(want), "%llu",
-		       (unsigned long long)have + size / page);
-	ret = file_write(AT_FDCWD, path, want);
-	if (ret < 0)
-		return err_ret(err, ret, "hugetlbfs: %s", path);
-	free(steal_ptr(&text));
-	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
-	if (ret < 0)
-		return err_ret(err, ret, "hugetlbfs: %s", path);
-	all = strtoull(text, NULL, 10);
-	if (all >= have + size / page)
+		return ret;
+	/* The kernel adds what it finds room for. */
+	m->page_size = page;
+	m->pages = all > had ? all - had : 0;
+	if (m->pages >= size / page)
 		return 0;
-	(void)snprintf(want, sizeof(want), "%llu", (unsigned long long)have);
-	(void)!file_write(AT_FDCWD, path, want);
-	return err_set(err, ENOMEM, "hugetlbfs: %llu pages of %llu",
-		       (unsigned long long)(all - have),
-		       (unsigned long long)(size / page));
+	return err_set(err, ENOMEM, "hugetlbfs: %" PRIu64 " pages of %" PRIu64,
+		       m->pages, size / page);
 }
 
-static int mount_ephemeral(const Agent__Storage *s, struct err *err)
+static int mount_ephemeral(const Agent__Storage *s, struct storage_mount *m,
+			   struct err *err)
 {
 	int ret = 0;
 
 	if (strcmp(s->fstype, "hugetlbfs") == 0)
-		ret = reserve_pages(s, err);
+		ret = reserve_pages(s, m, err);
 	else if (strcmp(s->fstype, "tmpfs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
 	return ret < 0 ? ret : mount_fs(s, s->source, s->fstype, err);
 }
 
-static int mount_block(const Agent__Storage *s, struct err *err)
+static int mount_block(const Agent__Storage *s, struct storage_mount *m,
+		       struct err *err)
 {
 	char path[BLOCK_PATH_MAX];
 	int ret = block_find(s->source, path, NULL, err);
@@ -171,7 +203,8 @@ static int mount_block(const Agent__Storage *s, struct err *err)
 }
 
 /* Its upper and work directory need not be there yet. */
-static int mount_overlay(const Agent__Storage *s, struct err *err)
+static int mount_overlay(const Agent__Storage *s, struct storage_mount *m,
+			 struct err *err)
 {
 	static const char *const made[] = {"upperdir", "workdir"};
 
@@ -193,7 +226,8 @@ static int mount_overlay(const Agent__Storage *s, struct err *err)
 }
 
 /* A directory of the guest's own file system; the option is its mode. */
-static int make_local(const Agent__Storage *s, struct err *err)
+static int make_local(const Agent__Storage *s, struct storage_mount *m,
+		      struct err *err)
 {
 	unsigned mode = 0755;
 
@@ -245,7 +279,8 @@ static int apply_group(const Agent__Storage *s, struct err *err)
 
 static const struct driver {
 	const char *name;
-	int (*mount)(const Agent__Storage *s, struct err *err);
+	int (*mount)(const Agent__Storage *s, struct storage_mount *m,
+		     struct err *err);
 	bool directory; /* nothing is mounted */
 	bool block;
 } drivers[] = {
@@ -254,6 +289,7 @@ static const struct driver {
 	{"local", make_local, true, false},
 	{"blk", mount_block, false, true},
 	{"mmioblk", mount_block, false, true},
+	{"nvdimm", mount_block, false, true},
 	{"overlayfs", mount_overlay, false, false},
 };
 
@@ -266,12 +302,12 @@ static const struct driver *driver_of(const Agent__Storage *s)
 	return NULL;
 }
 
-static int apply(const Agent__Storage *s, bool *mounted, struct err *err)
+static int apply(const Agent__Storage *s, struct storage_mount *m,
+		 struct err *err)
 {
 	const struct driver *driver = driver_of(s);
 	int ret = mkdir_all(s->mount_point, 0755);
 
-	*mounted = false;
 	if (ret < 0)
 		return err_ret(err, ret, "mkdir");
 	if (s->n_driver_options)
@@ -284,10 +320,10 @@ static int apply(const Agent__Storage *s, bool *mounted, struct err *err)
 			       s->driver);
 	if (s->fs_group && driver->mount == mount_virtiofs)
 		return err_set(err, ENOTSUP, "fs_group: the host's to set");
-	ret = driver->mount(s, err);
+	ret = driver->mount(s, m, err);
 	if (ret < 0)
 		return ret;
-	*mounted = !driver->directory;
+	m->mounted = !driver->directory;
 	return apply_group(s, err);
 }
 
@@ -318,10 +354,11 @@ static int take(struct storage_mount **all, const Agent__Storage *s,
 		free(m);
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	ret = apply(s, &m->mounted, err);
+	ret = apply(s, m, err);
 	if (ret < 0) {
 		if (m->mounted)
 			(void)umount2(m->path, MNT_DETACH);
+		give_back_pages(m);
 		free(m->path);
 		free(m);
 		return ret;
@@ -345,6 +382,7 @@ static void give_back(struct storage_mount **all, const char *path)
 		log_warn("storage %s: unmount: %s", m->path, strerror(errno));
 	if (m->mounted)
 		(void)rmdir(m->path);
+	give_back_pages(m);
 	free(m->path);
 	free(m);
 }

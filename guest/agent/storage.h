@@ -5,8 +5,8 @@
 /*
  * Storages of the protocol: file systems the agent mounts for containers.
  * Drivers: virtio-fs (a tag), ephemeral (a file system of the kernel's),
- * local (a directory), blk and mmioblk (a block device), overlayfs. One mount
- * point is mounted once and counted.
+ * local (a directory), blk, mmioblk and nvdimm (a block device), overlayfs. One
+ * mount point is mounted once and counted.
  */
 
 #include <stdbool.h>
@@ -20,6 +20,9 @@ struct storage_mount {
 	char *path;
 	unsigned refs;
 	bool mounted; /* false: a directory only */
+	/* What its huge pages added to the pool: the size of one, and how many
+	 * (0: it has none). */
+	uint64_t page_size, pages;
 };
 
 /* -EAGAIN with err: the device of one of them is not there yet. */

@@ -42,8 +42,9 @@ bool check(bool ok, const char *fmt, ...) PRINTF(2, 3);
 /* What cannot be tested here: "what: why". */
 void skip(const char *fmt, ...) PRINTF(1, 2);
 
-/* A Unix socket; or "vsock": the host's ports of the same numbers as the
- * agent's, where somebody passes calls on, and one that takes our output. */
+/* A Unix socket; "hybrid:PATH": a Unix socket that takes CONNECT PORT; or
+ * "vsock": the host's ports of the same numbers as the agent's, where somebody
+ * passes calls on, and one that takes our output. */
 void client_connect(const char *address);
 /* A further connection, which the caller closes. */
 int client_open(void);

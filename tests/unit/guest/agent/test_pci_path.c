@@ -72,6 +72,12 @@ static void finds(void **state)
 	assert_int_equal(pci_path_block(root, &p, name, sizeof(name)), 0);
 	assert_string_equal(name, "vdc");
 	assert_int_equal(pci_path_block(root, &p, name, 3), -ENAMETOOLONG);
+	assert_int_equal(pci_path_net(root, &p, name, sizeof(name)), -ENOENT);
+	(void)snprintf(path, sizeof(path),
+		       "%s/" TREE "/0000:01:03.1/virtio4/net/eth3", dir);
+	assert_int_equal(mkdir_all(path, 0755), 0);
+	assert_int_equal(pci_path_net(root, &p, name, sizeof(name)), 0);
+	assert_string_equal(name, "eth3");
 	assert_true(pci_path_parse("02/03", &p));
 	assert_int_equal(pci_path_block(root, &p, name, sizeof(name)), -ENOENT);
 	close(root);

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plug ADDRESS MONITOR ROOTFS: an agent in a machine of QEMU's that is asked
+ * for hardware which is plugged only then, and unplugged. ADDRESS: as of
+ * client_connect. ROOTFS: of the guest, with busybox. The machine has root
+ * ports rp4 to rp7 in those slots, and blocks `disk` (ext4 with /file) and
+ * `swap`.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/evloop.h"
+#include "integration/agent/client.h"
+#include "integration/agent/qmp.h"
+
+#define WAIT_MS 20000
+#define MIB (1u << 20)
+#define PLUG(text) "{\"execute\": \"device_add\", \"arguments\": {" text "}}\n"
+#define UNPLUG(id)                                               \
+	"{\"execute\": \"device_del\", \"arguments\": {\"id\": " \
+	"\"" id "\"}}\n"
+
+static struct evloop *loop;
+static struct ttrpc_client *client;
+static const char *rootfs;
+
+/* A call that waits for what is not there yet. */
+struct waiting {
+	struct ttrpc_call call;
+	bool done;
+	enum ttrpc_code code;
+	char text[256];
+};
+
+static void answered(struct ttrpc_call *call, enum ttrpc_code code,
+		     const char *text, const ProtobufCMessage *reply)
+{
+	struct waiting *w = container_of(call, struct waiting, call);
+
+	w->done = true;
+	w->code = code;
+	(void)snprintf(w->text, sizeof(w->text), "%s", text ? text : "");
+}
+
+static void begin(struct waiting *w, const char *service, const char *method,
+		  const ProtobufCMessage *req)
+{
+	memset(w, 0, sizeof(*w));
+	w->call.done = answered;
+	ttrpc_call_start(client, &w->call, service, method, req, NULL, WAIT_MS,
+			 NULL, 0);
+}
+
+static void finish(struct waiting *w)
+{
+	while (!w->done) {
+		if (evloop_once(loop, -1) < 0)
+			abort();
+	}
+	(void)snprintf(call_text, sizeof(call_text), "%s", w->text);
+}
+
+/* The agent takes the calls of a connection in turn: when it has answered the
+ * next one, the one before waits. */
+static void ask(struct waiting *w, const char *method,
+		const ProtobufCMessage *req)
+{
+	Agent__CheckRequest any = AGENT__CHECK_REQUEST__INIT;
+	struct waiting next;
+
+	begin(w, "grpc.AgentService", method, req);
+	begin(&next, "grpc.Health", "Check", &any.base);
+	finish(&next);
+	check(next.code == TTRPC_OK && !w->done, "%s: waits", method);
+}
+
+/* What a command in a container that runs all the time says. */
+static const char *say(const char *command)
+{
+	struct test_spec x;
+	const char *out;
+	int status = -1;
+
+	spec_init(&x, rootfs, "sh", "-c", command, END);
+	if (exec_process("w", "e", &x) != TTRPC_OK)
+		return "";
+	out = read_all("w", "e", false);
+	return wait_process("w", "e", &status) == TTRPC_OK ? out : "";
+}
+
+static bool same(const char *out, const char *want)
+{
+	if (strcmp(out, want) == 0)
+		return true;
+	printf("# it says: %s\n", out);
+	return false;
+}
+
+static bool says(const char *command, const char *want)
+{
+	return same(say(command), want);
+}
+
+/* What a container has to say. */
+static bool prints(const char *id, const char *want)
+{
+	return same(read_all(id, "", false), want);
+}
+
+static void set_up(void)
+{
+	static const char *const names[] = {"libnvdimm", "nd_btt", "nd_pmem",
+					    "nd_virtio", "virtio_pmem"};
+	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
+	Agent__KernelModule modules[ARRAY_SIZE(names)];
+	Agent__KernelModule *list[ARRAY_SIZE(names)];
+	struct test_spec s;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		agent__kernel_module__init(&modules[i]);
+		modules[i].name = strdup(names[i]);
+		list[i] = &modules[i];
+	}
+	req.sandbox_id = strdup("plug");
+	req.kernel_modules = list;
+	req.n_kernel_modules = ARRAY_SIZE(names);
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK,
+	      "CreateSandbox: modules of the kernel");
+	spec_init(&s, rootfs, "sleep", "100000", END);
+	spec_mount(&s, "sysfs", "sysfs", "/sys", "ro");
+	check(create("w", &s) == TTRPC_OK && start("w") == TTRPC_OK,
+	      "a container that looks on");
+	check(says("cat /sys/module/virtio_pmem/initstate", "live\n"),
+	      "CreateSandbox: they are loaded");
+}
+
+static void init_create(Agent__CreateContainerRequest *req, struct test_spec *s,
+			const char *id)
+{
+	agent__create_container_request__init(req);
+	req->container_id = strdup(id);
+	req->oci = &s->spec;
+}
+
+static void init_storage(Agent__Storage *s, const char *driver,
+			 const char *source)
+{
+	agent__storage__init(s);
+	s->driver = strdup(driver);
+	s->source = strdup(source);
+	s->fstype = strdup("ext4");
+	s->mount_point = strdup("/run/kata-containers/sandbox/volume");
+}
+
+static void test_disk(void)
+{
+	Agent__CreateContainerRequest req;
+	Agent__Storage storage, *list[] = {&storage};
+	struct test_spec s;
+	struct waiting w;
+
+	spec_init(&s, rootfs, "sh", "-c",
+		  "cat /vol/file && echo more > /vol/file", END);
+	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
+		   "rbind");
+	init_create(&req, &s, "d");
+	init_storage(&storage, "blk", "04/00");
+	req.storages = list;
+	req.n_storages = 1;
+	ask(&w, "CreateContainer", &req.base);
+	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
+		       "\"drive\": \"disk\", \"id\": \"d4\"")),
+	      "a disk is plugged");
+	finish(&w);
+	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+		      prints("d", "text\n"),
+	      "its file system is the container's volume");
+	check(remove_container("d") == TTRPC_OK, "remove");
+	check(qmp(UNPLUG("d4")) && qmp_event("DEVICE_DELETED", "\"d4\"") &&
+		      says("ls /sys/block | grep -c vd", "0\n"),
+	      "the disk is unplugged");
+}
+
+/* The same disk, elsewhere, and as a device. */
+static void test_device(void)
+{
+	Agent__CreateContainerRequest req;
+	Agent__Device device = AGENT__DEVICE__INIT, *list[] = {&device};
+	Oci__LinuxDevice node = OCI__LINUX_DEVICE__INIT, *nodes[] = {&node};
+	Oci__LinuxDeviceCgroup rule = OCI__LINUX_DEVICE_CGROUP__INIT;
+	Oci__LinuxDeviceCgroup *rules[] = {&rule};
+	struct test_spec s;
+	struct waiting w;
+
+	spec_init(&s, rootfs, "sh", "-c",
+		  "tr -d '\\0' < /dev/xvda | grep -c more; "
+		  "stat -c %t:%T /dev/xvda",
+		  END);
+	node.path = strdup("/dev/xvda");
+	node.type = strdup("b");
+	node.major = 8; /* the host's */
+	s.lin.devices = nodes;
+	s.lin.n_devices = 1;
+	rule.allow = true;
+	rule.type = strdup("b");
+	rule.major = 8;
+	rule.access = strdup("r");
+	s.lin.resources = &s.resources;
+	s.resources.devices = rules;
+	s.resources.n_devices = 1;
+	init_create(&req, &s, "d");
+	device.id = strdup("05/00");
+	device.type = strdup("blk");
+	device.container_path = strdup("/dev/xvda");
+	req.devices = list;
+	req.n_devices = 1;
+	ask(&w, "CreateContainer", &req.base);
+	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp5\", "
+		       "\"drive\": \"disk\", \"id\": \"d5\"")),
+	      "it is plugged elsewhere");
+	finish(&w);
+	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+		      prints("d", "1\nfe:0\n"),
+	      "it is the container's device, with what was written to it");
+	check(remove_container("d") == TTRPC_OK, "remove");
+}
+
+static void test_swap(void)
+{
+	Agent__AddSwapRequest req = AGENT__ADD_SWAP_REQUEST__INIT;
+	uint32_t hops[] = {4, 0};
+	struct waiting w;
+
+	req.pci_path = hops;
+	req.n_pci_path = 2;
+	ask(&w, "AddSwap", &req.base);
+	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
+		       "\"drive\": \"swap\", \"id\": \"d4\"")),
+	      "a disk for swap is plugged");
+	finish(&w);
+	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "1\n"),
+	      "it is in use");
+}
+
+static void test_network(void)
+{
+	Agent__UpdateInterfaceRequest req =
+		AGENT__UPDATE_INTERFACE_REQUEST__INIT;
+	Agent__Interface in = AGENT__INTERFACE__INIT;
+	Agent__IPAddress address = AGENT__IPADDRESS__INIT, *list[] = {&address};
+	struct waiting w;
+
+	in.hw_addr = strdup("52:54:00:00:00:06");
+	in.name = strdup("eth6");
+	in.device_path = strdup("nonsense");
+	address.address = strdup("192.0.2.6");
+	address.mask = strdup("24");
+	in.ip_addresses = list;
+	in.n_ip_addresses = 1;
+	req.interface = &in;
+	check(call("UpdateInterface", &req.base, &agent__interface__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "an interface at no PCI path");
+	in.device_path = strdup("06/00");
+	ask(&w, "UpdateInterface", &req.base);
+	check(qmp(PLUG("\"driver\": \"virtio-net-pci\", \"bus\": \"rp6\", "
+		       "\"netdev\": \"net\", \"id\": \"n6\", "
+		       "\"mac\": \"52:54:00:00:00:06\"")),
+	      "an interface is plugged");
+	finish(&w);
+	check(w.code == TTRPC_OK &&
+		      says("ip addr show eth6 | grep -c 192.0.2.6/24", "1\n"),
+	      "it has its name and address");
+	check(qmp(UNPLUG("n6")) && qmp_event("DEVICE_DELETED", "\"n6\"") &&
+		      says("ls /sys/class/net", "lo\n"),
+	      "it is unplugged");
+}
+
+/* Plugged only: QEMU 7.2 ends by a signal when TCG loses a processor. */
+static void test_cpu(void)
+{
+	Agent__OnlineCpuMemRequest req = AGENT__ONLINE_CPU_MEM_REQUEST__INIT;
+	struct waiting w;
+
+	req.wait = true;
+	req.nb_cpus = 2;
+	req.cpu_only = true;
+	ask(&w, "OnlineCPUMem", &req.base);
+	check(qmp(PLUG("\"driver\": \"max-x86_64-cpu\", \"id\": \"c1\", "
+		       "\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0")),
+	      "a processor is plugged");
+	finish(&w);
+	check(w.code == TTRPC_OK && says("nproc", "2\n"),
+	      "it is online, in a container that runs");
+}
+
+static long memory(void)
+{
+	return atol(say("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
+}
+
+/* The kernel tells the machine when it has found it. */
+static void test_memory(void)
+{
+	Agent__OnlineCpuMemRequest req = AGENT__ONLINE_CPU_MEM_REQUEST__INIT;
+	long had = memory();
+
+	check(qmp("{\"execute\": \"object-add\", \"arguments\": {"
+		  "\"qom-type\": \"memory-backend-memfd\", \"id\": \"m\", "
+		  "\"share\": true, \"size\": %u}}\n",
+		  256 * MIB) &&
+		      qmp(PLUG("\"driver\": \"pc-dimm\", \"id\": \"dimm\", "
+			       "\"memdev\": \"m\"")) &&
+		      qmp_event("ACPI_DEVICE_OST", "\"status\": 0"),
+	      "memory is plugged");
+	check(memory() == had, "it is offline");
+	check(call("OnlineCPUMem", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      memory() == had + 256 * 1024,
+	      "and then there is more");
+}
+
+static void test_pmem(void)
+{
+	Agent__CreateContainerRequest req;
+	Agent__Storage storage, *list[] = {&storage};
+	char *options[] = {(char *)"dax"};
+	struct test_spec s;
+	struct waiting w;
+
+	spec_init(&s, rootfs, "sh", "-c",
+		  "cat /vol/file; grep -c ' /vol .*dax' /proc/mounts", END);
+	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
+		   "rbind");
+	init_create(&req, &s, "d");
+	init_storage(&storage, "nvdimm", "/dev/pmem0");
+	storage.options = options;
+	storage.n_options = 1;
+	req.storages = list;
+	req.n_storages = 1;
+	ask(&w, "CreateContainer", &req.base);
+	check(qmp(PLUG("\"driver\": \"virtio-pmem-pci\", \"bus\": \"rp7\", "
+		       "\"memdev\": \"pmem\", \"id\": \"p7\"")),
+	      "persistent memory is plugged");
+	finish(&w);
+	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+		      prints("d", "text\n1\n"),
+	      "its file system is the container's volume, by DAX");
+	check(remove_container("d") == TTRPC_OK, "remove");
+}
+
+static void test_hugepages(void)
+{
+	Agent__Storage storage, *list[] = {&storage};
+	char *options[] = {(char *)"pagesize=2M", (char *)"size=8M"};
+	struct test_spec s;
+
+	spec_init(&s, rootfs, "sh", "-c",
+		  "grep -c ' /vol hugetlbfs .*pagesize=2M' /proc/mounts; "
+		  "awk '/^HugePages_Total/ { print $2 }' /proc/meminfo",
+		  END);
+	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
+		   "rbind");
+	init_storage(&storage, "ephemeral", "nodev");
+	storage.fstype = strdup("hugetlbfs");
+	storage.options = options;
+	storage.n_options = 2;
+	check(create_with("d", &s, list, 1, NULL, 0) == TTRPC_OK &&
+		      start("d") == TTRPC_OK && prints("d", "1\n4\n"),
+	      "huge pages as volume");
+	check(remove_container("d") == TTRPC_OK &&
+		      says("awk '/^HugePages_Total/ { print $2 }' "
+			   "/proc/meminfo",
+			   "0\n"),
+	      "they come back");
+	options[1] = (char *)"size=64G";
+	check(create_with("d", &s, list, 1, NULL, 0) != TTRPC_OK &&
+		      strstr(call_text, "of 32768") &&
+		      says("awk '/^HugePages_Total/ { print $2 }' "
+			   "/proc/meminfo",
+			   "0\n"),
+	      "more than there are, of which none stay");
+}
+
+int main(int argc, char **argv)
+{
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+	struct err err = {0};
+
+	if (argc != 4) {
+		(void)fprintf(stderr, "usage: plug ADDRESS MONITOR ROOTFS\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	client_connect(argv[1]);
+	qmp_connect(argv[2]);
+	rootfs = argv[3];
+	loop = evloop_new();
+	client = loop ? ttrpc_client_new(loop, client_open(), NULL, NULL, &err)
+		      : NULL;
+	if (!client)
+		abort();
+	set_up();
+	test_disk();
+	test_device();
+	test_swap();
+	test_network();
+	test_cpu();
+	test_memory();
+	test_pmem();
+	test_hugepages();
+	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK,
+	      "DestroySandbox");
+	ttrpc_client_free(client);
+	evloop_free(loop);
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	return failed != 0;
+}
