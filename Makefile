@@ -144,9 +144,10 @@ TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrm
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
-	runtime/sandbox/test_liar runtime/sandbox/test_races
+	runtime/sandbox/test_liar runtime/sandbox/test_races \
+	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	pci_path policy stdio storage user_names)
+	pci_path policy stdio storage user_names file_events)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o

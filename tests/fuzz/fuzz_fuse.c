@@ -8,10 +8,12 @@
  *		length (2, little-endian), arguments
  *
  * `node` picks a number that is or was valid, or, from 0xf0 on, a made-up one.
- * Opcode 0xff stands for raw bytes instead of a header. Opcode 0xfe changes a
- * file behind the server's back, 0xfd is the guest's kernel in the DAX window,
- * 0xfc this process there. The oracle: sanitizers, a reply that fits, a file
- * beside the tree that never changes, and no way out of the window.
+ * Opcodes from 0x80 to 0xef are those of the agent that repeats what the host
+ *did (virtiofs/replay.h). Opcode 0xff stands for raw bytes instead of a header.
+ *Opcode 0xfe changes a file behind the server's back, 0xfd is the guest's
+ *kernel in the DAX window, 0xfc this process there. The oracle: sanitizers, a
+ *reply that fits, a file beside the tree that never changes, and no way out of
+ *the window.
  */
 
 #include <errno.h>
@@ -28,6 +30,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/replay.h"
 #include "virtiofs/dax.h"
 #include "virtiofs/server.h"
 
@@ -115,6 +118,11 @@ static void request_run(struct fs_thread *thread, struct virtq_chain *chain,
 	uint32_t written;
 	int ret;
 
+	if (record[0] >= 0x80 && record[0] < 0xf0) {
+		head.opcode &= 0x7f;
+		head.uid = REPLAY_UID;
+		head.gid = REPLAY_GID;
+	}
 	memcpy(in, &head, sizeof(head));
 	memcpy(in + sizeof(head), args, len);
 	if (record[0] == 0xff) {
@@ -249,8 +257,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (top_fd < 0)
 		start();
-	if (size > 0)
+	if (size > 0) {
 		config.posix_acl = data[0] & 1;
+		config.replay = data[0] & 2;
+	}
 	dir = tree_make();
 	config.root_fd = dir;
 	fs = virtiofs_new(&config, &err);

@@ -10,6 +10,7 @@
 #include "guest/agent/address.h"
 #include "guest/agent/cgroup.h"
 #include "guest/agent/cgroup_bpf.h"
+#include "guest/agent/file_events.h"
 #include "guest/agent/limits.h"
 #include "guest/agent/mount_options.h"
 #include "guest/agent/namespaces.h"
@@ -147,6 +148,8 @@ static void derive(const ProtobufCMessage *msg)
 		interface_part((const void *)msg);
 	else if (type == &agent__update_routes_request__descriptor)
 		routes_part((const void *)msg);
+	else if (type == &agent__replay_events_request__descriptor)
+		(void)!file_events_check((const void *)msg);
 	else if (type == &agent__set_policy_request__descriptor)
 		(void)!policy_parse(
 			((const Agent__SetPolicyRequest *)(const void *)msg)

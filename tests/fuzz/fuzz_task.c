@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each request of the supervisor's: ids, and the JSON that some carry. */
+/*
+ * Each request of the supervisor's: ids, and the JSON that some carry. And what
+ * its sandbox process tells of files.
+ */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "runtime/oci/spec.h"
+#include "runtime/sandbox/event_batch.h"
 #include "runtime/sandbox/sandbox.h"
 #include "tests/fuzz/message.h"
 
@@ -43,9 +47,21 @@ static void update_part(const Task__UpdateTaskRequest *msg)
 	json_free(root);
 }
 
+static void events_part(const uint8_t *data, size_t size)
+{
+	Agent__ReplayEventsRequest *request = event_batch_read(
+		(const char *)data, MIN(size, (size_t)CONTROL_TEXT_MAX));
+
+	if (request)
+		agent__replay_events_request__free_unpacked(request, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	ProtobufCMessage *msg = message_any(task_methods, data, size);
+	ProtobufCMessage *msg;
+
+	events_part(data, size);
+	msg = message_any(task_methods, data, size);
 
 	if (!msg)
 		return 0;

@@ -29,6 +29,7 @@
 #include "base/file.h"
 #include "runtime/cli/task.h"
 #include "runtime/sandbox/control.h"
+#include "runtime/sandbox/event_batch.h"
 #include "runtime/sandbox/process.h"
 #include "runtime/sandbox/supervisor.h"
 
@@ -78,6 +79,25 @@ static void flood(enum control_type type)
 		if (control_send(liar.control, type, text, sizeof(text)) ==
 		    -EAGAIN)
 			usleep(100);
+}
+
+/* In as many messages. */
+static void tell_of_files(int messages, size_t cut)
+{
+	const struct fs_event event = {
+		.kind = FILE_EVENT_CREATE,
+		.dir = 1,
+		.name = "name",
+		.to_name = "",
+	};
+	struct event_batch batch = {.len = 0};
+
+	if (!event_batch_add(&batch, &event))
+		_exit(1);
+	for (int i = 0; i < messages; i++)
+		if (control_send(liar.control, CONTROL_FILE_EVENTS, batch.text,
+				 batch.len - cut))
+			_exit(1);
 }
 
 /* True: it is answered, or never will be. */
@@ -139,6 +159,15 @@ static bool tell_lie(struct ttrpc_request *req)
 	case SENDS_EMPTY_CONTROL:
 		(void)!send(liar.control, odd, 0, MSG_NOSIGNAL);
 		return false;
+	case TELLS_OF_FILES:
+		tell_of_files(1, 0);
+		return false;
+	case TELLS_OF_FILES_TWICE:
+		tell_of_files(2, 0);
+		return false;
+	case MISTELLS_OF_FILES:
+		tell_of_files(1, 1);
+		return false;
 	case FLOODS_LOG:
 		flood(CONTROL_LOG);
 		return false;
@@ -151,6 +180,7 @@ static bool tell_lie(struct ttrpc_request *req)
 }
 
 #define STREAMING (plan.lie >= IGNORES_STREAMS && plan.lie <= ENDS_STREAMS)
+#define TELLING (plan.lie >= TELLS_OF_FILES && plan.lie <= MISTELLS_OF_FILES)
 
 static bool lies(struct ttrpc_request *req, const char *method)
 {
@@ -197,11 +227,13 @@ static void on_details(struct ttrpc_request *req,
 {
 	Agent__GuestDetailsResponse reply = AGENT__GUEST_DETAILS_RESPONSE__INIT;
 	Agent__AgentDetails details = AGENT__AGENT_DETAILS__INIT;
-	char *features[] = {pb_str("stdio_ports")};
+	char *features[] = {
+		pb_str(TELLING ? "file_events" : "stdio_ports"),
+	};
 
 	if (lies(req, "GetGuestDetails"))
 		return;
-	details.n_extra_features = STREAMING ? 1 : 0;
+	details.n_extra_features = STREAMING || TELLING ? 1 : 0;
 	details.extra_features = features;
 	reply.agent_details = &details;
 	ttrpc_reply(req, &reply.base);
@@ -231,6 +263,7 @@ AGREES(WriteStdin)
 AGREES(CloseStdin)
 AGREES(RemoveContainer)
 AGREES(DestroySandbox)
+AGREES(ReplayEvents)
 
 #define ROW(name, type, handler)                                          \
 	{                                                                 \
@@ -255,6 +288,7 @@ static const struct ttrpc_method liar_methods[] = {
 	ROW(CloseStdin, empty, on_CloseStdin),
 	ROW(RemoveContainer, empty, on_RemoveContainer),
 	ROW(DestroySandbox, empty, on_DestroySandbox),
+	ROW(ReplayEvents, empty, on_ReplayEvents),
 	{NULL, NULL, NULL, NULL},
 };
 

@@ -50,6 +50,10 @@ enum lie {
 	KEEPS_STREAMS, /* open, unread, and silent */
 	FLOODS_STREAMS,
 	ENDS_STREAMS,
+	/* At a call, with an agent that repeats changes of files. */
+	TELLS_OF_FILES,	      /* once */
+	TELLS_OF_FILES_TWICE, /* the second time unasked */
+	MISTELLS_OF_FILES,
 };
 
 int liar_set_up(void **state);

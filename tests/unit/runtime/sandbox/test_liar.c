@@ -98,6 +98,32 @@ static void test_streams(void **state)
 	live(CLOSES, "GetGuestDetails");
 }
 
+/* What changed is told when it is asked for, and well formed. */
+static void test_files(void **state)
+{
+	int fd = liar_start(TELLS_OF_FILES, "CreateContainer");
+
+	assert_int_equal(TTRPC_OK, client_create(fd));
+	assert_int_equal(TTRPC_OK, client_start(fd, ""));
+	assert_int_equal(TTRPC_OK, client_kill(fd));
+	assert_int_equal(TTRPC_OK, client_delete(fd));
+	liar_finish(fd);
+	for (int lie = TELLS_OF_FILES_TWICE; lie <= MISTELLS_OF_FILES; lie++) {
+		int waiter;
+
+		fd = liar_start((enum lie)lie, "CreateContainer");
+		waiter = client_new();
+		if (client_create(fd) == TTRPC_OK) {
+			client_ask_to_wait(waiter);
+			/* Its sandbox is ended for that. */
+			assert_true(client_answered(waiter, HANG_MS));
+			client_delete(fd);
+		}
+		close(waiter);
+		liar_finish(fd);
+	}
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -160,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_dial),
 		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_watchers),
 	};
