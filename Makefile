@@ -128,7 +128,7 @@ TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
 	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
 	vmm/virtio/test_vhost_user_inflight
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
-	vmm/virtio/test_net
+	vmm/virtio/test_vsock_sink vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
 	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options \

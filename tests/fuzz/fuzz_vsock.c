@@ -8,13 +8,16 @@
  */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "tests/fuzz/input.h"
 #include "tests/unit/vmm/virtio/driver.h"
@@ -34,6 +37,8 @@ static struct {
 	int port_listener; /* of the host, on LISTEN_PORT */
 	struct evloop *loop;
 	int callers[CALLERS];
+	int blocks;  /* a descriptor that is not non-blocking */
+	int sink[2]; /* a pipe that calls may come with */
 	uint64_t tx;
 	uint64_t rx;
 	/* Of the packet that the device sent last. */
@@ -68,12 +73,24 @@ static void set_up(void)
 
 	if (f.loop)
 		return;
+	signal(SIGPIPE, SIG_IGN);
 	log_open(open("/dev/null", O_WRONLY), LOG_TEXT, LOG_ERROR, "fuzz");
 	snprintf(f.path, sizeof(f.path), "/tmp/fuzz_vsock.%d", getpid());
 	snprintf(path, sizeof(path), "%s_%u", f.path, LISTEN_PORT);
 	f.listener = listen_at(f.path);
 	f.port_listener = listen_at(path);
+	f.blocks = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	f.loop = evloop_new();
+}
+
+/* Some are refused: they block, or are two. */
+static void call_with_sink(int caller, uint8_t kind)
+{
+	int fds[2] = {kind & 4 ? f.blocks : f.sink[1], f.sink[1]};
+	ssize_t n =
+		fd_send(caller, "CONNECT 1\n", 10, fds, 1 + (kind >> 3 & 1), 0);
+
+	(void)n; /* the device may have closed it */
 }
 
 static void call(unsigned i, struct input *in)
@@ -89,7 +106,9 @@ static void call(unsigned i, struct input *in)
 	if (connect(f.callers[i], (void *)&addr, sizeof(addr)) < 0)
 		return;
 	take(in, line, sizeof(line));
-	if (kind & 1)
+	if ((kind & 3) == 3)
+		call_with_sink(f.callers[i], kind);
+	else if (kind & 1)
 		send(f.callers[i], "CONNECT 1\n", 10, MSG_NOSIGNAL);
 	else
 		send(f.callers[i], line, kind >> 3, MSG_NOSIGNAL);
@@ -108,6 +127,11 @@ static void use_caller(unsigned i, struct input *in)
 		break;
 	case 1:
 		recv(f.callers[i], block, 1u + kind * 32u, 0);
+		if (f.sink[0] >= 0 && read(f.sink[0], block, kind * 32u) < 0)
+			break;
+		/* Nobody reads it any more. */
+		if (kind >> 2 == 63 && f.sink[0] >= 0)
+			close(steal_fd(&f.sink[0]));
 		break;
 	case 2:
 		shutdown(f.callers[i], kind >> 2 & 1);
@@ -292,6 +316,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	test_driver_plug(d,
 			 virtio_vsock_new(CID, dup(f.listener), f.path, &err),
 			 f.loop);
+	if (pipe2(f.sink, O_NONBLOCK | O_CLOEXEC) < 0)
+		BUG("pipe");
 	start(d);
 	while (in.left && steps++ < 200)
 		step(d, &in);
@@ -301,6 +327,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (f.callers[i] >= 0)
 			close(f.callers[i]);
 	}
+	close(f.sink[1]);
+	if (f.sink[0] >= 0)
+		close(f.sink[0]);
 	/* Calls that nobody took must not fill the backlogs. */
 	for (int fd; (fd = accept(f.port_listener, NULL, NULL)) >= 0;)
 		close(fd);

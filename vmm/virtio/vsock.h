@@ -11,8 +11,14 @@
  *			connection is closed when the guest refuses
  *	guest to host	CID 2, port P: the Unix socket "<prefix>_P"
  *
- * System calls after activation: accept4, socket, connect, recvfrom, readv,
- * sendto, sendmsg, shutdown, close, and those of the event loop.
+ * A non-blocking descriptor that comes with the line "CONNECT" takes what the
+ * guest sends, in the socket's place: a copy and a process fewer for streams
+ * that go to a pipe. The socket still tells the end, after all of it was
+ * written. The process ignores SIGPIPE.
+ *
+ * System calls after activation: accept4, socket, connect, recvfrom, recvmsg,
+ * readv, writev, sendto, sendmsg, shutdown, fcntl (F_GETFL), close, and those
+ * of the event loop.
  */
 
 #include <stdint.h>

@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "base/err.h"
 
 static void buf_put(struct vsock_buf *buf, const uint8_t *src, size_t len)
 {
-	size_t tail = (buf->head + buf->len) % VSOCK_BUF_SIZE;
-	size_t first = MIN(len, VSOCK_BUF_SIZE - tail);
+	size_t tail = (buf->head + buf->len) % buf->size;
+	size_t first = MIN(len, buf->size - tail);
 
 	memcpy(buf->data + tail, src, first);
 	memcpy(buf->data, src + first, len - first);
@@ -25,10 +26,10 @@ int vsock_buf_append(struct vsock_buf *buf, const struct iovec *iov, unsigned n,
 		total += iov[i].iov_len;
 	if (total <= skip)
 		return 0;
-	if (total - skip > VSOCK_BUF_SIZE - buf->len)
+	if (total - skip > buf->size - buf->len)
 		return -ENOBUFS;
 	if (!buf->data) {
-		buf->data = malloc(VSOCK_BUF_SIZE);
+		buf->data = malloc(buf->size);
 		if (!buf->data)
 			return -ENOMEM;
 		buf->head = 0;
@@ -43,30 +44,41 @@ int vsock_buf_append(struct vsock_buf *buf, const struct iovec *iov, unsigned n,
 	return 0;
 }
 
-ssize_t vsock_buf_send(struct vsock_buf *buf, int fd)
+int vsock_buf_grow(struct vsock_buf *buf, size_t size)
 {
-	size_t first = MIN(buf->len, VSOCK_BUF_SIZE - buf->head);
-	struct iovec iov[2] = {
-		{buf->data + buf->head, first},
-		{buf->data, buf->len - first},
-	};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-	ssize_t n;
+	struct vsock_buf grown = {.size = size};
+	struct iovec iov[2];
+
+	BUG_ON(size < buf->size);
+	if (vsock_buf_append(&grown, iov, vsock_buf_iov(buf, iov), 0))
+		return -ENOMEM;
+	free(buf->data);
+	*buf = grown;
+	return 0;
+}
+
+unsigned vsock_buf_iov(const struct vsock_buf *buf, struct iovec iov[2])
+{
+	size_t first = MIN(buf->len, buf->size - buf->head);
 
 	if (!buf->len)
 		return 0;
-	n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0)
-		return -errno;
-	buf->head = (buf->head + (size_t)n) % VSOCK_BUF_SIZE;
-	buf->len -= (size_t)n;
+	iov[0] = (struct iovec){buf->data + buf->head, first};
+	iov[1] = (struct iovec){buf->data, buf->len - first};
+	return buf->len > first ? 2 : 1;
+}
+
+void vsock_buf_consume(struct vsock_buf *buf, size_t n)
+{
+	BUG_ON(n > buf->len);
+	buf->head = (buf->head + n) % buf->size;
+	buf->len -= n;
 	if (!buf->len)
 		vsock_buf_release(buf);
-	return n;
 }
 
 void vsock_buf_release(struct vsock_buf *buf)
 {
 	free(buf->data);
-	*buf = (struct vsock_buf){0};
+	*buf = (struct vsock_buf){.size = buf->size};
 }

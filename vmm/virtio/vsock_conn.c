@@ -2,7 +2,9 @@
 #include "vmm/virtio/vsock_conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/virtio/vsock.h"
@@ -42,8 +44,10 @@ struct vsock_conn *vsock_conn_new(struct vsock *vsock, int fd,
 		return NULL;
 	}
 	conn->vsock = vsock;
-	conn->src.fd = -1;
+	conn->src.fd = conn->sink_src.fd = -1;
 	conn->fd = fd;
+	conn->sink = -1;
+	conn->buf.size = VSOCK_BUF_SIZE;
 	conn->state = state;
 	TAILQ_INSERT_TAIL(&vsock->conns, conn, listed);
 	if (state == VSOCK_HANDSHAKE)
@@ -103,11 +107,79 @@ void vsock_conn_set_state(struct vsock_conn *conn, enum vsock_state state)
 		TAILQ_INSERT_TAIL(&conn->vsock->lingering, conn, timed);
 }
 
+static bool is_large(const struct vsock_conn *conn)
+{
+	return conn->buf.size > VSOCK_BUF_SIZE;
+}
+
+int vsock_conn_keep(struct vsock_conn *conn, const struct iovec *iov,
+		    unsigned n, size_t skip)
+{
+	struct vsock *vsock = conn->vsock;
+	bool fresh = !conn->buf.data && !is_large(conn);
+	int ret;
+
+	if (fresh && vsock->nbufs == VSOCK_BUFS_MAX)
+		return -ENOBUFS;
+	ret = vsock_buf_append(&conn->buf, iov, n, skip);
+	vsock->nbufs += !ret && fresh;
+	return ret;
+}
+
+void vsock_conn_kept(struct vsock_conn *conn, size_t n)
+{
+	vsock_buf_consume(&conn->buf, n);
+	if (!conn->buf.data && !is_large(conn))
+		conn->vsock->nbufs--;
+}
+
 void vsock_conn_drop_buf(struct vsock_conn *conn)
 {
-	if (conn->buf.data)
+	if (conn->buf.data && !is_large(conn))
 		conn->vsock->nbufs--;
 	vsock_buf_release(&conn->buf);
+}
+
+/*
+ * Credit is never taken back: the guest may have used it. So this is for
+ * those that carry much, as long as there are few of them.
+ */
+static void enlarge(struct vsock_conn *conn)
+{
+	struct vsock *vsock = conn->vsock;
+
+	bool kept = conn->buf.data;
+
+	if (conn->rx_cnt < VSOCK_BUF_SIZE || is_large(conn) ||
+	    vsock->nlarge == VSOCK_LARGE_MAX ||
+	    vsock_buf_grow(&conn->buf, VSOCK_LARGE_SIZE))
+		return;
+	vsock->nbufs -= kept;
+	vsock->nlarge++;
+	if (conn->sink >= 0 &&
+	    fcntl(conn->sink, F_GETPIPE_SZ) < VSOCK_PIPE_SIZE)
+		(void)!fcntl(conn->sink, F_SETPIPE_SZ, VSOCK_PIPE_SIZE);
+}
+
+ssize_t vsock_conn_write(const struct vsock_conn *conn, struct iovec *iov,
+			 unsigned n)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
+	ssize_t len;
+
+	if (conn->sink >= 0)
+		len = writev(conn->sink, iov, (int)n);
+	else
+		len = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return len < 0 ? -errno : len;
+}
+
+void vsock_conn_close_sink(struct vsock_conn *conn)
+{
+	evsource_del(&conn->sink_src);
+	if (conn->sink >= 0)
+		close(conn->sink);
+	conn->sink = -1;
 }
 
 void vsock_conn_close_socket(struct vsock_conn *conn)
@@ -118,6 +190,7 @@ void vsock_conn_close_socket(struct vsock_conn *conn)
 		close(conn->fd);
 	conn->fd = -1;
 	conn->readable = false;
+	vsock_conn_close_sink(conn);
 	vsock_conn_drop_buf(conn);
 }
 
@@ -136,6 +209,7 @@ void vsock_conn_free(struct vsock_conn *conn)
 	vsock_conn_forget_name(conn);
 	TAILQ_REMOVE(&conn->vsock->conns, conn, listed);
 	conn->vsock->nconns--;
+	conn->vsock->nlarge -= is_large(conn);
 	free(conn);
 }
 
@@ -193,8 +267,13 @@ int vsock_conn_take_credit(struct vsock_conn *conn,
 
 void vsock_conn_forwarded(struct vsock_conn *conn, size_t n)
 {
+	/* Linux sends no more at a time than it would take itself. */
+	uint32_t window = MIN((uint32_t)conn->buf.size, conn->peer_alloc);
+
 	conn->fwd_cnt += (uint32_t)n;
-	if (conn->fwd_cnt != conn->fwd_told &&
-	    conn->rx_cnt - conn->fwd_told > VSOCK_BUF_SIZE / 2)
-		vsock_conn_owe(conn, VSOCK_OWES_CREDIT);
+	if (conn->fwd_cnt == conn->fwd_told ||
+	    conn->rx_cnt - conn->fwd_told <= window / 2)
+		return;
+	enlarge(conn);
+	vsock_conn_owe(conn, VSOCK_OWES_CREDIT);
 }

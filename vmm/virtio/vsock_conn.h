@@ -30,6 +30,11 @@
 #define VSOCK_BUCKETS 1024u
 /* Connections whose buffer may exist at the same time: 32 MiB. */
 #define VSOCK_BUFS_MAX 128u
+/* Connections that may have a large one, and its size: 8 MiB. */
+#define VSOCK_LARGE_MAX 8u
+#define VSOCK_LARGE_SIZE (1024u * 1024)
+/* Of the pipe that such a one goes to: fewer turns for its reader. */
+#define VSOCK_PIPE_SIZE (1024 * 1024)
 /* Resets owed for packets that belong to no connection. */
 #define VSOCK_RESETS_MAX 128u
 /* Longest "CONNECT <port>\n". */
@@ -58,6 +63,9 @@ struct vsock_conn {
 	struct vsock *vsock;
 	struct evsource src;
 	int fd; /* owned */
+	/* Owned: takes what the guest sends, in fd's place; or -1. */
+	int sink;
+	struct evsource sink_src; /* added while buf waits for it */
 	enum vsock_state state;
 	uint32_t host_port;
 	uint32_t guest_port;
@@ -115,7 +123,8 @@ struct vsock {
 	struct evtimer handshake_timer;
 
 	unsigned nconns;
-	unsigned nbufs;
+	unsigned nbufs;	 /* that exist, but for the large ones */
+	unsigned nlarge; /* connections with a large buffer */
 	uint32_t next_port;
 	struct vsock_conns conns;
 	struct vsock_conns ready;      /* something for the guest */
@@ -155,6 +164,17 @@ void vsock_conn_dequeue(struct vsock_conn *conn);
 
 /* Closes the socket and drops what it did not take; the rest stays. */
 void vsock_conn_close_socket(struct vsock_conn *conn);
+/* The guest sends nothing more, or nobody takes it. */
+void vsock_conn_close_sink(struct vsock_conn *conn);
+/* The guest's data to the host: bytes taken, or -errno. */
+ssize_t vsock_conn_write(const struct vsock_conn *conn, struct iovec *iov,
+			 unsigned n) MUST_CHECK;
+/* Keeps what iov holds behind its first `skip` bytes. -ENOBUFS: more than the
+ * guest's credit, or more buffers than we care to have; -ENOMEM. */
+int vsock_conn_keep(struct vsock_conn *conn, const struct iovec *iov,
+		    unsigned n, size_t skip) MUST_CHECK;
+/* The host took n bytes of what was kept. */
+void vsock_conn_kept(struct vsock_conn *conn, size_t n);
 void vsock_conn_drop_buf(struct vsock_conn *conn);
 /* Packets do not find it any more. */
 void vsock_conn_forget_name(struct vsock_conn *conn);

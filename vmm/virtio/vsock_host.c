@@ -2,6 +2,7 @@
 #include "vmm/virtio/vsock_host.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "vmm/virtio/vsock_stream.h"
 
 /* Host ports of calls from the host start here, as in Firecracker. */
@@ -126,6 +128,26 @@ static int parse_line(const char *line, uint32_t *port)
 	return 0;
 }
 
+/* With the descriptor that may come with it. 0 or -errno. */
+static int take_line(struct vsock_conn *conn, char *to, size_t len)
+{
+	unsigned nfds = 1;
+	int fd = -1;
+	ssize_t n = fd_recv(conn->fd, to, len, &fd, &nfds, 0);
+
+	if (fd >= 0) {
+		vsock_conn_close_sink(conn);
+		conn->sink = fd;
+		/* One that blocks would block all devices, and its owner may
+		 * share it with somebody who wants it so. */
+		if (!(fcntl(fd, F_GETFL) & O_NONBLOCK))
+			return -EINVAL;
+	}
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
 /*
  * Reads up to the newline and no further: what follows belongs to the guest.
  * 1: the line is complete, 0: not yet, or -errno.
@@ -135,6 +157,7 @@ static int read_line(struct vsock_conn *conn)
 	char *to = conn->line + conn->line_len;
 	size_t room = VSOCK_LINE_MAX - conn->line_len;
 	char *end;
+	int r;
 	ssize_t n = recv(conn->fd, to, room, MSG_PEEK);
 
 	if (n == 0)
@@ -144,8 +167,9 @@ static int read_line(struct vsock_conn *conn)
 	end = memchr(to, '\n', (size_t)n);
 	if (end)
 		n = end - to + 1;
-	if (recv(conn->fd, to, (size_t)n, 0) != n)
-		return -EIO;
+	r = take_line(conn, to, (size_t)n);
+	if (r < 0)
+		return r;
 	conn->line_len += (unsigned)n;
 	if (end) {
 		if (memchr(conn->line, '\0', conn->line_len))

@@ -38,6 +38,7 @@ static void conn_host_deaf(struct vsock_conn *conn)
 		return;
 	conn->shut |= VSOCK_SHUT_RCV;
 	vsock_conn_forwarded(conn, conn->buf.len);
+	vsock_conn_close_sink(conn);
 	vsock_conn_drop_buf(conn);
 	if (conn->eof)
 		conn_linger(conn);
@@ -70,6 +71,7 @@ static void conn_apply_shutdown(struct vsock_conn *conn)
 	}
 	if (conn->buf.len || !(conn->peer_shut & VSOCK_SHUT_SEND))
 		return;
+	vsock_conn_close_sink(conn);
 	if (conn->peer_shut == VSOCK_SHUT_BOTH)
 		vsock_conn_kill(conn);
 	else
@@ -79,11 +81,12 @@ static void conn_apply_shutdown(struct vsock_conn *conn)
 /* May free an orphan. */
 static void conn_flush(struct vsock_conn *conn)
 {
+	struct iovec iov[2];
 	ssize_t n;
 
 	if (!conn->buf.len)
 		return;
-	n = vsock_buf_send(&conn->buf, conn->fd);
+	n = vsock_conn_write(conn, iov, vsock_buf_iov(&conn->buf, iov));
 	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n < 0 && conn->state == VSOCK_OPEN) {
@@ -92,7 +95,7 @@ static void conn_flush(struct vsock_conn *conn)
 		vsock_conn_free(conn);
 		return;
 	} else {
-		conn->vsock->nbufs -= !conn->buf.data;
+		vsock_conn_kept(conn, (size_t)n);
 		if (conn->state == VSOCK_OPEN)
 			vsock_conn_forwarded(conn, (size_t)n);
 	}
@@ -140,7 +143,11 @@ static void conn_ready(struct evsource *src, uint32_t revents)
 		conn_open_ready(conn, revents);
 		break;
 	case VSOCK_ORPHAN:
-		conn_flush(conn);
+		/* A sink does not know that the caller is gone. */
+		if (conn->sink >= 0 && (revents & (EPOLLHUP | EPOLLERR)))
+			vsock_conn_free(conn);
+		else
+			conn_flush(conn);
 		break;
 	case VSOCK_LINGER:
 	case VSOCK_DEAD:
@@ -149,35 +156,60 @@ static void conn_ready(struct evsource *src, uint32_t revents)
 	vsock_pump(vsock);
 }
 
+static void sink_ready(struct evsource *src, uint32_t revents)
+{
+	struct vsock_conn *conn =
+		container_of(src, struct vsock_conn, sink_src);
+	struct vsock *vsock = conn->vsock;
+
+	conn_flush(conn);
+	vsock_pump(vsock);
+}
+
 static uint32_t conn_events(const struct vsock_conn *conn)
 {
+	uint32_t out = conn->buf.len && conn->sink < 0 ? (uint32_t)EPOLLOUT : 0;
+
 	switch (conn->state) {
 	case VSOCK_HANDSHAKE:
 		return EPOLLIN;
 	case VSOCK_OPEN:
 		return (conn->readable || conn->eof ? 0 : (uint32_t)EPOLLIN) |
-		       (conn->buf.len ? (uint32_t)EPOLLOUT : 0);
+		       out;
 	case VSOCK_ORPHAN:
-		return EPOLLOUT;
+		return out;
 	default:
 		return 0; /* EPOLLHUP comes unasked */
 	}
 }
 
+static int poll_sink(struct vsock_conn *conn)
+{
+	bool wait = conn->sink >= 0 && conn->buf.len;
+
+	if (wait == (conn->sink_src.loop != NULL))
+		return 0;
+	if (wait)
+		return evsource_add(conn->vsock->dev.loop, &conn->sink_src,
+				    conn->sink, EPOLLOUT, sink_ready);
+	evsource_del(&conn->sink_src);
+	return 0;
+}
+
 void vsock_conn_poll(struct vsock_conn *conn)
 {
 	uint32_t events = conn_events(conn);
-	int r = 0;
+	int r = poll_sink(conn);
 
 	if (conn->fd < 0 || conn->hup) {
 		evsource_del(&conn->src);
 		conn->polled = false;
 		return;
 	}
-	if (!conn->polled)
+	if (!r && !conn->polled)
 		r = evsource_add(conn->vsock->dev.loop, &conn->src, conn->fd,
 				 events, conn_ready);
-	else if (conn->src.events != events)
+	else if (!r && conn->src.events != events)
 		r = evsource_modify(&conn->src, events);
 	conn->polled = conn->polled || !r;
 	/* Without events the socket is as good as closed. */
@@ -188,12 +220,10 @@ void vsock_conn_poll(struct vsock_conn *conn)
 /* The guest's side. -------------------------------------------------------- */
 
 static void conn_input_data(struct vsock_conn *conn,
-			    const struct vsock_packet *p,
-			    const struct iovec *iov, unsigned n)
+			    const struct vsock_packet *p, struct iovec *iov,
+			    unsigned n)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
 	ssize_t sent = 0;
-	bool fresh = !conn->buf.data;
 
 	if (conn->peer_shut & VSOCK_SHUT_SEND) {
 		vsock_conn_kill(conn);
@@ -201,8 +231,8 @@ static void conn_input_data(struct vsock_conn *conn,
 	}
 	conn->rx_cnt += p->len;
 	if (!conn->buf.len && !(conn->shut & VSOCK_SHUT_RCV))
-		sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		sent = vsock_conn_write(conn, iov, n);
+	if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
 		conn_host_deaf(conn);
 	if (conn->shut & VSOCK_SHUT_RCV) {
 		vsock_conn_forwarded(conn, p->len);
@@ -212,19 +242,15 @@ static void conn_input_data(struct vsock_conn *conn,
 	vsock_conn_forwarded(conn, (size_t)sent);
 	if ((size_t)sent == p->len)
 		return;
-	/* Beyond its credit, or more buffers than we care to have. */
-	if ((fresh && conn->vsock->nbufs == VSOCK_BUFS_MAX) ||
-	    vsock_buf_append(&conn->buf, iov, n, (size_t)sent)) {
+	if (vsock_conn_keep(conn, iov, n, (size_t)sent))
 		vsock_conn_kill(conn);
-		return;
-	}
-	conn->vsock->nbufs += fresh;
-	vsock_conn_poll(conn);
+	else
+		vsock_conn_poll(conn);
 }
 
 static void conn_input_open(struct vsock_conn *conn,
-			    const struct vsock_packet *p,
-			    const struct iovec *iov, unsigned n)
+			    const struct vsock_packet *p, struct iovec *iov,
+			    unsigned n)
 {
 	switch (p->op) {
 	case VSOCK_OP_RW:
@@ -261,7 +287,7 @@ static void conn_input_reset(struct vsock_conn *conn)
 }
 
 void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
-		      const struct iovec *iov, unsigned n)
+		      struct iovec *iov, unsigned n)
 {
 	if (p->op == VSOCK_OP_RST) {
 		conn_input_reset(conn);
@@ -374,7 +400,7 @@ int vsock_conn_output(struct vsock_conn *conn, struct vsock_packet *p,
 		.src_port = conn->host_port,
 		.dst_port = conn->guest_port,
 		.type = VSOCK_TYPE_STREAM,
-		.buf_alloc = VSOCK_BUF_SIZE,
+		.buf_alloc = (uint32_t)conn->buf.size,
 		.fwd_cnt = conn->fwd_cnt,
 	};
 	len = conn_next(conn, p, iov, n);

@@ -14,7 +14,7 @@ void vsock_conn_poll(struct vsock_conn *conn);
 
 /* A packet of this connection; iov holds its payload. May free conn. */
 void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
-		      const struct iovec *iov, unsigned n);
+		      struct iovec *iov, unsigned n);
 /*
  * Fills the next packet for the guest, its payload read from the socket into
  * iov. Bytes of payload, or -EAGAIN: nothing to say. *gone is set when conn
