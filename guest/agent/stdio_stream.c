@@ -2,18 +2,19 @@
 #include "guest/agent/stdio_stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/vm_sockets.h>
+
 #include "base/cleanup.h"
 
-/* One busy stream does not starve the others. */
-#define ROUNDS 16
-
-/* All streams read into it; what is not written at once is kept apart. */
-static uint8_t buffer[STDIO_STREAM_SIZE];
+/* Whichever stream reads takes it, and gives it back when all is written. */
+static uint8_t *spare;
+static unsigned nlarge;
 
 static void ready(struct evsource *src, uint32_t revents);
 
@@ -25,10 +26,21 @@ static int wait_for(struct stdio_stream *s, int fd, uint32_t events)
 	return evsource_add(s->loop, &s->src, fd, events, ready);
 }
 
+static void put_buffer(struct stdio_stream *s)
+{
+	if (spare)
+		free(s->data);
+	else
+		spare = s->data;
+	s->data = NULL;
+}
+
 void stdio_stream_stop(struct stdio_stream *s)
 {
 	evsource_del(&s->src);
-	free(steal_ptr(&s->data));
+	put_buffer(s);
+	nlarge -= s->large;
+	s->large = false;
 	s->loop = NULL;
 }
 
@@ -51,89 +63,97 @@ static ssize_t put(const struct stdio_stream *s, const uint8_t *data,
 	return n < 0 ? -errno : n;
 }
 
-static int keep(struct stdio_stream *s, const uint8_t *data, size_t len)
+/* What was read and not written yet. 0, or -errno: -EAGAIN for now. */
+static int put_all(struct stdio_stream *s)
 {
-	s->data = malloc(len);
-	if (!s->data)
-		return -ENOMEM;
-	memcpy(s->data, data, len);
-	s->len = len;
-	s->done = 0;
-	return 0;
-}
+	while (s->done < s->len) {
+		ssize_t n = put(s, s->data + s->done, s->len - s->done);
 
-/*
- * Writes data, which is what was kept or the buffer's. 0; -EAGAIN: the rest is
- * kept; or -errno.
- */
-static int put_all(struct stdio_stream *s, const uint8_t *data, size_t len)
-{
-	bool kept = s->data != NULL;
-
-	while (len) {
-		ssize_t n = put(s, data, len);
-
-		if (n == -EAGAIN && !kept && keep(s, data, len) < 0)
-			return -ENOMEM;
 		if (n < 0)
 			return (int)n;
-		data += n;
-		len -= (size_t)n;
-		s->done += kept ? (size_t)n : 0;
+		s->done += (size_t)n;
 	}
-	free(steal_ptr(&s->data));
 	return 0;
 }
 
 /* False: waits, or it is over and perhaps freed. */
-static bool flush(struct stdio_stream *s, const uint8_t *data, size_t len)
+static bool flush(struct stdio_stream *s)
 {
-	int ret = s->to < 0 ? 0 : put_all(s, data, len);
+	int ret = s->to < 0 ? 0 : put_all(s);
 
-	if (ret == 0)
-		return true;
 	if (ret == -EAGAIN && wait_for(s, s->to, EPOLLOUT) == 0)
 		return false;
-	if (ret == -EAGAIN || !s->discard) {
+	if (ret == -EAGAIN || (ret < 0 && !s->discard)) {
 		end(s);
 		return false;
 	}
-	s->to = -1;
-	free(steal_ptr(&s->data));
+	if (ret < 0)
+		s->to = -1;
+	put_buffer(s);
 	return true;
 }
 
-/* True: there may be more to do at once. May free the stream. */
-static bool step(struct stdio_stream *s)
+/* Less does as well, but takes more turns. */
+static void enlarge(struct stdio_stream *s)
 {
-	ssize_t n;
+	const uint64_t window = STDIO_STREAM_LARGE;
 
-	if (s->data && !flush(s, s->data + s->done, s->len - s->done))
-		return false;
-	do {
-		n = read(s->from, buffer, sizeof(buffer));
-	} while (n < 0 && errno == EINTR);
-	if (n > 0)
-		return flush(s, buffer, (size_t)n);
-	/* EIO: the last descriptor of a terminal's other side is closed. */
-	if (n == 0 || errno != EAGAIN || s->finish ||
-	    wait_for(s, s->from, EPOLLIN) < 0)
-		end(s);
-	return false;
+	if (!s->to_socket || s->large || nlarge == STDIO_STREAM_LARGE_MAX)
+		return;
+	s->large = true;
+	nlarge++;
+	(void)!fcntl(s->from, F_SETPIPE_SZ, (int)STDIO_STREAM_LARGE);
+	/* Linux has no more under way than it would take itself. */
+	(void)!setsockopt(s->to, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE,
+			  &window, sizeof(window));
+	(void)!setsockopt(s->to, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &window,
+			  sizeof(window));
 }
 
+/* Bytes that are in a buffer now, 0: the end, or -errno. */
+static ssize_t fill(struct stdio_stream *s)
+{
+	size_t size = s->large ? STDIO_STREAM_LARGE : STDIO_STREAM_SIZE;
+	ssize_t n;
+
+	s->data = spare ? steal_ptr(&spare) : malloc(STDIO_STREAM_LARGE);
+	if (!s->data)
+		return -ENOMEM;
+	do {
+		n = read(s->from, s->data, size);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	if (n <= 0)
+		put_buffer(s);
+	if (n == (ssize_t)size)
+		enlarge(s);
+	s->len = n > 0 ? (size_t)n : 0;
+	s->done = 0;
+	return n;
+}
+
+/* May free the stream. */
 static void ready(struct evsource *src, uint32_t revents)
 {
 	struct stdio_stream *s = container_of(src, struct stdio_stream, src);
-	int i = 0;
+	ssize_t n;
 
-	while (step(s)) {
-		if (++i < ROUNDS)
-			continue;
-		if (wait_for(s, s->from, EPOLLIN) < 0)
-			end(s);
+	if (s->data && !flush(s))
+		return;
+	n = fill(s);
+	if (n > 0 && !flush(s))
+		return;
+	/* EIO: the last descriptor of a terminal's other side is closed. */
+	if ((n <= 0 && n != -EAGAIN) || (n < 0 && s->finish)) {
+		end(s);
 		return;
 	}
+	/* One piece a turn: whoever writes goes on when we wait. When this is
+	 * to finish, the next turn comes whether there is more or not. */
+	if (wait_for(s, s->finish ? s->to : s->from,
+		     s->finish ? EPOLLOUT : EPOLLIN) < 0)
+		end(s);
 }
 
 int stdio_stream_start(struct stdio_stream *s, struct evloop *loop)

@@ -3,9 +3,13 @@
 #define GUEST_AGENT_STDIO_STREAM_H
 
 /*
- * Bytes from one descriptor to another, both non-blocking. At most
- * STDIO_STREAM_SIZE of them are under way: nothing is read before what was
- * read is written, so whoever reads slowly slows the writer down.
+ * Bytes from one descriptor to another, both non-blocking. Nothing is read
+ * before what was read is written, so whoever reads slowly slows the writer
+ * down, and a stream keeps no more than it reads at a time.
+ *
+ * On user-mode Linux a system call takes as long as a copy of 100 KiB, and a
+ * turn from one process to another longer. So those that carry much do it in
+ * large pieces, as long as there are few of them.
  */
 
 #include <stdbool.h>
@@ -15,13 +19,17 @@
 #include "base/compiler.h"
 #include "base/evloop.h"
 
+/* Of a piece, and of a pipe that is read from. */
 #define STDIO_STREAM_SIZE ((size_t)256 << 10)
+#define STDIO_STREAM_LARGE ((size_t)1024 << 10)
+#define STDIO_STREAM_LARGE_MAX 8u
 
 struct stdio_stream {
 	struct evloop *loop;
 	struct evsource src; /* whichever side is waited for */
 	int from, to;	     /* borrowed; to is -1 when it takes no more */
 	bool to_socket;
+	bool large;
 	bool discard;  /* to goes away: read on, and drop */
 	bool finish;   /* what would block ends it */
 	uint8_t *data; /* read and not written yet; NULL: nothing */

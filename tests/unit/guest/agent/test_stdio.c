@@ -134,6 +134,61 @@ static void test_slow_reader(void **state)
 	stop();
 }
 
+/* Writes all that the pipe takes, until it is as large as it gets. */
+static int pipe_size_of(int writer)
+{
+	assert_int_equal(0, fcntl(writer, F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 4; i++) {
+		assert_true(write(writer, big, sizeof(big)) > 0);
+		turn();
+		while (read(host[1], big, sizeof(big)) > 0)
+			turn();
+	}
+	return fcntl(writer, F_GETPIPE_SZ);
+}
+
+/* With one output, whose other end is host[1]. Its writer. */
+static int start_output(struct stdio *s)
+{
+	int peers[3] = {-1, -1, -1}, pair[2], mine[3];
+
+	assert_int_equal(0, stdio_init(s, loop, false, NULL, mine));
+	assert_int_equal(
+		0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
+	peers[1] = pair[0];
+	host[1] = pair[1];
+	assert_int_equal(0, stdio_set_peers(s, peers));
+	close(mine[0]);
+	close(mine[2]);
+	return mine[1];
+}
+
+/* Those that carry much, as long as there are few of them. */
+static void test_large_pieces(void **state)
+{
+	static struct stdio many[STDIO_STREAM_LARGE_MAX + 1];
+	unsigned last = ARRAY_SIZE(many) - 1;
+	int writers[ARRAY_SIZE(many)];
+
+	for (unsigned i = 0; i <= last; i++) {
+		writers[i] = start_output(&many[i]);
+		assert_int_equal(pipe_size_of(writers[i]),
+				 i < last ? STDIO_STREAM_LARGE
+					  : STDIO_STREAM_SIZE);
+		close(host[1]);
+	}
+	/* When one ends, another may be. */
+	stdio_release(&many[0]);
+	close(writers[0]);
+	writers[0] = start_output(&many[0]);
+	assert_int_equal(pipe_size_of(writers[0]), STDIO_STREAM_LARGE);
+	shut(&host[1]);
+	for (unsigned i = 0; i <= last; i++) {
+		stdio_release(&many[i]);
+		close(writers[i]);
+	}
+}
+
 static void test_dead_peers(void **state)
 {
 	start();
@@ -149,6 +204,34 @@ static void test_dead_peers(void **state)
 	assert_int_equal(1, write(host[0], "x", 1));
 	turn();
 	assert_int_equal(0, read(host[0], big, 1));
+	stop();
+}
+
+/* What waits when it is to end arrives, however slowly it is read. */
+static void test_last_pieces(void **state)
+{
+	size_t in = 0, out = 0;
+	ssize_t n;
+
+	start();
+	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 20; i++) {
+		n = write(child[1], big, sizeof(big));
+		in += n > 0 ? (size_t)n : 0;
+		turn();
+	}
+	assert_true(in > STDIO_STREAM_SIZE);
+	stdio_process_exited(&stdio);
+	while (!stdio.lingered)
+		assert_true(evloop_once(loop, 5000) >= 0);
+	/* child[1] stays open: a child of the process has it. */
+	for (int i = 0; i < 10000 && out < in; i++) {
+		n = read(host[1], big, 10000);
+		out += n > 0 ? (size_t)n : 0;
+		turn();
+	}
+	assert_int_equal(in, out);
+	assert_int_equal(0, read(host[1], big, 1));
 	stop();
 }
 
@@ -236,7 +319,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_large_pieces),
 		cmocka_unit_test(test_dead_peers),
+		cmocka_unit_test(test_last_pieces),
 		cmocka_unit_test(test_linger),
 		cmocka_unit_test(test_terminal_has_no_third),
 		cmocka_unit_test(test_ports),
