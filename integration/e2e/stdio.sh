@@ -10,16 +10,22 @@ console=$release/integration/e2e/console
 mib=100
 [ -z "$small" ] || mib=32
 
+# there_and_back HOW: by what `nacre` is now.
+there_and_back()
+{
+	status=0
+	nacre run --bundle "$work/cat" "$tag-cat" <"$work/in" >"$work/out" \
+		2>"$work/err" || status=$?
+	is "$1: reads to the end of its input" "$status" 0
+	succeeds "$1: 1 MiB in and out is the same" cmp "$work/in" "$work/out"
+	is "$1: standard error is apart" "$(cat "$work/err")" 'the end'
+}
+
 pipes()
 {
 	head -c 1M /dev/urandom >"$work/in"
 	bundle cat . sh -c 'cat; echo the end >&2'
-	status=0
-	nacre run --bundle "$work/cat" "$tag-cat" <"$work/in" >"$work/out" \
-		2>"$work/err" || status=$?
-	is 'run: reads to the end of its input' "$status" 0
-	succeeds 'run: 1 MiB in and out is the same' cmp "$work/in" "$work/out"
-	is 'run: standard error is apart' "$(cat "$work/err")" 'the end'
+	there_and_back run
 
 	bundle io
 	head -c ${mib}M /dev/urandom >"$work/io/rootfs/stream"
@@ -28,6 +34,17 @@ pipes()
 	succeeds "exec: $mib MiB of output are unbroken" \
 		cmp "$work/io/rootfs/stream" "$work/out"
 	is 'exec: nothing on standard error' "$(cat "$work/err")" ''
+	nacre exec "$tag-io" sh -c 'cat /stream; cat /stream >&2' </dev/null \
+		2> >(cmp - "$work/io/rootfs/stream" >"$work/err" 2>&1 &&
+			echo same >>"$work/err") |
+		cmp - "$work/io/rootfs/stream" >"$work/out" 2>&1
+	is "exec: $mib MiB to a pipe are unbroken" \
+		"${PIPESTATUS[*]} $(cat "$work/out")" '0 0 '
+	happens 'exec: and to another by standard error' \
+		grep -qx same "$work/err"
+	returns 'exec: output to /dev/null' 5 \
+		sh -c '"$@" >/dev/null' sh nacre_alone exec "$tag-io" \
+		sh -c 'cat /stream; exit 5'
 	nacre exec "$tag-io" sh -c 'cat >&2' <"$work/in" >"$work/out" \
 		2>"$work/err"
 	succeeds 'exec: 1 MiB by standard error' cmp "$work/in" "$work/err"
@@ -72,6 +89,11 @@ odd_ends()
 	succeeds 'delete --force' nacre delete --force "$tag-io"
 }
 
+larger()
+{
+	[ "$(stat -c %s "$1")" -gt "$2" ]
+}
+
 # A reader that takes its time.
 # shellcheck disable=SC2016
 slow_reader()
@@ -92,12 +114,12 @@ slow_reader()
 		nacre exec "$tag-slow" sh -c 'kill $(cat /pid)'
 	cat <&8 >"$work/out" 8>&- &
 	wait $child
+	happens 'it gets what was under way' larger "$work/out" 65536
 	kill $! && wait $!
-	[ "$(stat -c %s "$work/out")" -gt 65536 ] &&
-		pass 'it gets what was under way' ||
-		fail 'it gets what was under way' "$(stat -c %s "$work/out")"
+	exec 8>&-
+	exec 8<>"$work/slowly"
 
-	# The socket and the pipes hold more than that.
+	# The pipes, and what is kept between them, hold more than that.
 	nacre exec "$tag-slow" sh -c 'head -c 200000 /dev/zero; touch /gone' \
 		</dev/null >"$work/slowly" 8>&- &
 	child=$!
@@ -115,12 +137,7 @@ by_requests()
 	local config=$work/requests.json
 
 	jq '.use_passfd_io = false' "$work/configuration.json" >"$config"
-	status=0
-	nacre run --bundle "$work/cat" "$tag-cat" <"$work/in" >"$work/out" \
-		2>"$work/err" || status=$?
-	is 'by requests: reads to the end of its input' "$status" 0
-	succeeds 'by requests: 1 MiB in and out' cmp "$work/in" "$work/out"
-	is 'by requests: standard error' "$(cat "$work/err")" 'the end'
+	there_and_back 'by requests'
 }
 
 # shellcheck disable=SC2016

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdpass.h"
 #include "base/unix_address.h"
 
-int dial_open(struct dial *dial, const char *dir, unsigned port)
+int dial_open(struct dial *dial, const char *dir, unsigned port, int sink)
 {
 	AUTO_FD int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sockaddr_un addr = unix_address(dir_fd, "vsock/vsock.sock");
@@ -25,7 +26,7 @@ int dial_open(struct dial *dial, const char *dir, unsigned port)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dir_fd < 0 || fd < 0 ||
 	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    send(fd, ask, (size_t)len, MSG_NOSIGNAL) != len)
+	    fd_send(fd, ask, (size_t)len, &sink, sink >= 0 ? 1 : 0, 0) != len)
 		return -errno;
 	dial->fd = steal_fd(&fd);
 	return 0;

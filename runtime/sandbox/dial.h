@@ -16,8 +16,11 @@ struct dial {
 	size_t len;
 };
 
-/* dir: of the sandbox. Asks, and waits for nothing. 0 or -errno. */
-int dial_open(struct dial *dial, const char *dir, unsigned port) MUST_CHECK;
+/* dir: of the sandbox. sink: takes what the guest sends, in the connection's
+ * place, by a description that is non-blocking; -1: none. Asks, and waits for
+ * nothing. 0 or -errno. */
+int dial_open(struct dial *dial, const char *dir, unsigned port,
+	      int sink) MUST_CHECK;
 /* Reads the answer and nothing beyond it. 1: the call is taken and *port is
  * ours, 0: not yet, or -errno. */
 int dial_answer(struct dial *dial, uint32_t *port) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/sandbox/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <sched.h>
@@ -36,6 +37,8 @@ static const struct syscall_rule loop_rules[] = {
 	{SCMP_SYS(socket), SYSCALL_EQUAL, 0, AF_UNIX},
 	CALL(connect),
 	CALL(shutdown),
+	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_GETPIPE_SZ},
+	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_SETPIPE_SZ},
 	CALL(waitid), /* the end of a user-mode machine */
 	CALL(getsockopt),
 	CALL(getrandom),

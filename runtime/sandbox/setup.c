@@ -290,7 +290,7 @@ static void dial(struct sandbox *s)
 	s->dialed_ns = sandbox_now_ns();
 	uint64_t now = sandbox_now_ns();
 
-	if (dial_open(&s->dial, s->dir, AGENT_PORT) < 0 ||
+	if (dial_open(&s->dial, s->dir, AGENT_PORT, -1) < 0 ||
 	    evsource_add(s->loop, &s->dial_src, s->dial.fd, EPOLLIN,
 			 on_answer) < 0) {
 		redial(s);

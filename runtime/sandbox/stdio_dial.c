@@ -57,7 +57,9 @@ static void expired(struct evtimer *timer)
 
 static void start_call(struct stdio_call *call, const struct sandbox *s)
 {
-	int ret = dial_open(&call->dial, s->dir, STDIO_DIAL_PORT);
+	int sink = stream_set_sink(call->owner->set,
+				   (unsigned)(call - call->owner->calls));
+	int ret = dial_open(&call->dial, s->dir, STDIO_DIAL_PORT, sink);
 
 	if (!ret)
 		ret = evsource_add(s->loop, &call->src, call->dial.fd, EPOLLIN,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
@@ -58,6 +59,7 @@ static void adopt(struct stream *st, int fd, int flags)
 	close(fd);
 	st->fd = own;
 	st->pipe = S_ISFIFO(stat.st_mode);
+	st->null = S_ISCHR(stat.st_mode) && stat.st_rdev == makedev(1, 3);
 }
 
 static void close_port(struct stream *st)
@@ -424,6 +426,14 @@ void stream_set_fd(struct stream_set *set, unsigned which, int fd)
 bool stream_set_wants(const struct stream_set *set, unsigned which)
 {
 	return !(which ? &set->out[which - 1] : &set->in)->ended;
+}
+
+int stream_set_sink(const struct stream_set *set, unsigned which)
+{
+	const struct stream *st = which ? &set->out[which - 1] : &set->in;
+
+	/* Terminals answer to more than writes, and files block. */
+	return which && (st->pipe || st->null) ? st->fd : -1;
 }
 
 void stream_set_port(struct stream_set *set, unsigned which, int sock,

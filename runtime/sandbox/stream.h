@@ -25,6 +25,7 @@ struct stream {
 	bool pollable; /* in the loop when it would block */
 	bool socket;
 	bool pipe;    /* takes pages as they are */
+	bool null;    /* takes anything */
 	bool shared;  /* with others, who want it blocking: asked before use */
 	bool busy;    /* a call is under way */
 	bool closing; /* ends when what was read is delivered */
@@ -56,6 +57,9 @@ void stream_set_init(struct stream_set *set, struct evloop *loop);
 void stream_set_fd(struct stream_set *set, unsigned which, int fd);
 /* Whether that stream has a descriptor. */
 bool stream_set_wants(const struct stream_set *set, unsigned which);
+/* The descriptor of an output that somebody else may write to in our place,
+ * without a thought to whether it blocks; -1: none. Still the set's. */
+int stream_set_sink(const struct stream_set *set, unsigned which);
 /* Before the start. Takes sock, the guest's side of the stream, and drops it
  * when the stream is over. */
 void stream_set_port(struct stream_set *set, unsigned which, int sock,
