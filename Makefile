@@ -303,8 +303,10 @@ $(B)/plug: $(call objs,integration/agent,plug qmp client) $(LINK_proto)
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids
+HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \
+	_files _limits _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
-	guest.img)
+	hostile guest.img)
 
 .PHONY: virtiofs-bins
 virtiofs-bins: $(FS_BINS)
@@ -316,6 +318,12 @@ $(B)/integration/virtiofs/fusemount: $(B)/integration/virtiofs/fusemount.o \
 
 $(B)/integration/virtiofs/vm: $(B)/integration/virtiofs/vm.o \
 		$(B)/integration/uml/machine.o $(LINK_virtiofs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/integration/virtiofs/hostile: \
+		$(call objs,integration/virtiofs,$(HOSTILE)) \
+		$(B)/integration/bench/measure.o $(LINK_virtiofs)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -125,23 +126,31 @@ int fs_forget(struct fs_req *req)
 	return 0;
 }
 
+/*
+ * A chain can say that it has gigabytes, of the same page again and again, and
+ * this runs on the loop: so no more than in one write, and in large pieces.
+ */
 int fs_batch_forget(struct fs_req *req)
 {
 	size_t pos = sizeof(req->in) + sizeof(struct fuse_batch_forget_in);
 	const struct fuse_batch_forget_in *in = req->args;
-	size_t room =
-		(req->body_len - sizeof(*in)) / sizeof(struct fuse_forget_one);
-	struct fuse_forget_one one;
+	size_t left = MIN(req->body_len - sizeof(*in), (size_t)FS_MAX_WRITE);
+	const struct fuse_forget_one *ones = req->reply;
+	size_t part;
 
-	if (in->count > room) {
-		fs_fault(req->fs, "batch forget: %u of %zu", in->count, room);
+	if (in->count > left / sizeof(*ones)) {
+		fs_fault(req->fs, "batch forget: %u of %zu", in->count,
+			 left / sizeof(*ones));
 		return -EINVAL;
 	}
-	for (uint32_t i = 0; i < in->count; i++, pos += sizeof(one)) {
-		if (virtq_chain_read(req->chain, pos, &one, sizeof(one)) !=
-		    sizeof(one))
+	for (left = in->count * sizeof(*ones); left; left -= part) {
+		part = MIN(left, FS_REPLY_MAX / sizeof(*ones) * sizeof(*ones));
+		if (virtq_chain_read(req->chain, pos, req->reply, part) != part)
 			return -EINVAL;
-		fs_inode_forget(req->fs, one.nodeid, one.nlookup);
+		pos += part;
+		for (size_t i = 0; i < part / sizeof(*ones); i++)
+			fs_inode_forget(req->fs, ones[i].nodeid,
+					ones[i].nlookup);
 	}
 	return 0;
 }
@@ -337,6 +346,8 @@ struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
 		return NULL;
 	}
 	umask(0);
+	/* A limit for the size of files is an error for the guest, no end. */
+	signal(SIGXFSZ, SIG_IGN);
 	return fs;
 }
 

@@ -17,8 +17,8 @@
  * guest: a tree has one guest.
  *
  * The process should have no supplementary groups. virtiofs_device_new sets
- * its umask to 0, since modes come from the guest, and raises its soft limit
- * of descriptors: each inode that the guest knows takes one.
+ * its umask to 0, since modes come from the guest, ignores SIGXFSZ, and raises
+ * its soft limit of descriptors: each inode that the guest knows takes one.
  *
  * System calls after activation, besides those of the event loop, by the loop
  * and the workers alike: openat, openat2, open_tree, close, fcntl

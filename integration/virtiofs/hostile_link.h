@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INTEGRATION_VIRTIOFS_HOSTILE_LINK_H
+#define INTEGRATION_VIRTIOFS_HOSTILE_LINK_H
+
+/*
+ * A guest's memory and rings, without manners: any descriptor, in any order.
+ * The server is another process, over vhost-user, or in this one. What the
+ * server does wrong, not to answer among it, is the end of the program.
+ */
+
+#include <linux/virtio_ring.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtiofs/virtiofs.h"
+
+#define LINK_HIPRIO 0u
+#define LINK_REQUESTS 1u
+#define LINK_QUEUES 2u
+#define LINK_RING 512u
+/* Chains under way at once, and descriptors of each. */
+#define LINK_SLOTS 8u
+#define LINK_SEGS (LINK_RING / LINK_SLOTS)
+/* Addresses of the guest from 0; the rings lie at the end. */
+#define LINK_MEMORY (8u << 20)
+#define LINK_RINGS (1u << 20)
+
+struct link_seg {
+	uint64_t at;
+	uint32_t len;
+	bool writable;
+};
+
+/* "hostile: WHAT: ERRNO'S TEXT", and the end. */
+void link_die(const char *what) __attribute__((noreturn));
+uint64_t link_ns(void);
+
+void link_connect(const char *path);
+/* A server of this process. */
+void link_serve(const struct virtiofs_config *config);
+/* Rings and connection anew, as a guest that boots again. */
+void link_again(void);
+bool link_is_local(void);
+
+extern uint8_t *link_memory;
+
+/* One chain, in a slot that is free. */
+void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
+		 unsigned n);
+/* True: a slot came back, with that many bytes said to be written. False: the
+ * device faulted, and takes nothing more until link_again(). */
+bool link_next(unsigned queue, unsigned *slot, uint32_t *len);
+
+/* Not in process: descriptors as they are, and heads as they are. */
+struct vring_desc *link_desc(unsigned queue);
+void link_push(unsigned queue, uint16_t head, uint16_t advance);
+
+#endif
