@@ -150,7 +150,8 @@ TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks 
 	pci_path policy stdio storage user_names file_events)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
-	$(B)/tests/unit/runtime/sandbox/liar.o
+	$(B)/tests/unit/runtime/sandbox/liar.o \
+	$(B)/tests/unit/runtime/sandbox/liar_client.o
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race

@@ -352,7 +352,7 @@ int watch_tree_init(struct fs_watch *w)
 /* Still where it was. */
 static bool in_place(const struct fs_watch *w, const struct watch_dir *dir)
 {
-	struct watch_key key;
+	struct watch_key key = {0};
 	int fd = open_dir(w, dir->parent, dir->name);
 	bool same = fd >= 0 && key_read(fd, &key) == 0 &&
 		    key_equal(&key, &dir->key);

@@ -56,6 +56,10 @@ enum lie {
 	MISTELLS_OF_FILES,
 };
 
+/* liar.c: what the next one does at the call of this method. */
+void liar_plan(enum lie lie, const char *method);
+
+/* liar_client.c */
 int liar_set_up(void **state);
 int liar_tear_down(void **state);
 

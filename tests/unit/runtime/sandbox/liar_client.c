@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The other side: a client of the supervisor. */
+#include "tests/unit/runtime/sandbox/liar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/agent.pb-c.h"
+#include "agent-proto/pb.h"
+#include "agent-proto/ttrpc_frame.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "runtime/cli/task.h"
+#include "runtime/sandbox/control.h"
+#include "runtime/sandbox/event_batch.h"
+#include "runtime/sandbox/process.h"
+#include "runtime/sandbox/supervisor.h"
+
+#define LOG_LIMIT (64 << 10)
+
+static char root[] = "/tmp/nacre-liar.XXXXXX";
+static struct config *config;
+static int log_file;
+
+static const char bundle_json[] =
+	"{\"ociVersion\": \"1.0.2\", \"root\": {\"path\": \"rootfs\"},"
+	"\"process\": {\"args\": [\"true\"], \"cwd\": \"/\"},"
+	"\"linux\": {\"namespaces\": [{\"type\": \"network\"}]}}";
+static const char config_json[] =
+	"{\"machine\": \"uml\", \"internetworking_model\": \"none\","
+	"\"dial_timeout\": 1, \"create_container_timeout\": 1}";
+static const char process_json[] = "{\"args\": [\"true\"], \"cwd\": \"/\"}";
+
+static char *in_root(const char *name)
+{
+	static char path[4][256];
+	static unsigned next;
+	char *p = path[next++ % 4];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", root, name);
+	return p;
+}
+
+static void put(const char *name, const char *text)
+{
+	assert_int_equal(0, file_replace(AT_FDCWD, in_root(name), text,
+					 strlen(text), 0600));
+}
+
+int liar_set_up(void **state)
+{
+	struct err err;
+
+	/* Mounts of the tests are nobody else's. */
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 0;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(0, mkdir(in_root("bundle"), 0755));
+	assert_int_equal(0, mkdir(in_root("bundle/rootfs"), 0755));
+	put("bundle/config.json", bundle_json);
+	put("configuration.json", config_json);
+	config = config_load(in_root("configuration.json"), &err);
+	assert_non_null(config);
+	log_file = open(in_root("log"), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC,
+			0600);
+	assert_true(log_file >= 0);
+	return 0;
+}
+
+int liar_tear_down(void **state)
+{
+	if (config)
+		assert_int_equal(0, remove_tree(AT_FDCWD, root));
+	config_free(config);
+	return 0;
+}
+
+int liar_start(enum lie lie, const char *method)
+{
+	struct supervisor_args args = {.root = root,
+				       .id = LIAR_ID,
+				       .config = config,
+				       .log_fd = log_file};
+	struct err err;
+	int fd;
+
+	if (!config)
+		skip();
+	liar_plan(lie, method);
+	assert_int_equal(0, ftruncate(log_file, 0));
+	assert_int_equal(0, state_claim(root, LIAR_ID, &err));
+	assert_int_equal(0, supervisor_start(&args, &err));
+	fd = task_connect(root, LIAR_ID, &err);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+void liar_finish(int fd)
+{
+	struct stat st;
+	struct err err;
+	int status;
+
+	close(fd);
+	assert_int_equal(0, task_shutdown(root, LIAR_ID, &err));
+	assert_true(waitpid(-1, &status, 0) > 0);
+	assert_int_equal(0, status);
+	assert_int_equal(0, fstat(log_file, &st));
+	assert_true(st.st_size < LOG_LIMIT);
+	assert_int_equal(0, state_remove(root, LIAR_ID));
+}
+
+/* The code of the answer; -1: none. It may not take for ever. */
+static int call(int fd, const char *method, const ProtobufCMessage *request)
+{
+	enum ttrpc_code code;
+	struct err err;
+	int ret = task_call_within(fd, method, request, HANG_MS, &code, &err);
+
+	assert_int_not_equal(-ETIMEDOUT, ret);
+	if (ret)
+		print_message("%s: %s\n", method, err.text);
+	for (const char *p = err.text; ret == -EREMOTEIO && *p; p++)
+		assert_true((unsigned char)*p >= ' ' &&
+			    (unsigned char)*p != 0x9b);
+	return !ret || ret == -EREMOTEIO ? (int)code : -1;
+}
+
+static const ProtobufCMessage *create_request(void)
+{
+	static Task__CreateTaskRequest r = TASK__CREATE_TASK_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.bundle = in_root("bundle");
+	r.stdin = r.stdout = pb_str("/dev/zero");
+	return &r.base;
+}
+
+int client_create(int fd)
+{
+	return call(fd, "Create", create_request());
+}
+
+void client_ask_to_create(int fd)
+{
+	client_send(fd, "Create", create_request());
+}
+
+int client_start(int fd, const char *exec_id)
+{
+	Task__StartRequest r = TASK__START_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.exec_id = pb_str(exec_id);
+	return call(fd, "Start", &r.base);
+}
+
+int client_exec(int fd, const char *exec_id)
+{
+	Task__ExecProcessRequest r = TASK__EXEC_PROCESS_REQUEST__INIT;
+	Ttrpc__Any spec = TTRPC__ANY__INIT;
+
+	spec.value.data = (uint8_t *)pb_str(process_json);
+	spec.value.len = strlen(process_json);
+	r.id = pb_str(LIAR_ID);
+	r.exec_id = pb_str(exec_id);
+	r.spec = &spec;
+	return call(fd, "Exec", &r.base);
+}
+
+int client_kill(int fd)
+{
+	Task__KillRequest r = TASK__KILL_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	r.signal = SIGKILL;
+	r.all = true;
+	return call(fd, "Kill", &r.base);
+}
+
+int client_delete(int fd)
+{
+	Task__DeleteRequest r = TASK__DELETE_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	return call(fd, "Delete", &r.base);
+}
+
+static void send_request(int fd, const char *service, const char *method,
+			 const ProtobufCMessage *request)
+{
+	AUTO_FREE uint8_t *frame = NULL;
+	size_t len;
+
+	frame = ttrpc_request_frame(1, service, method, request, 0, &len);
+	assert_non_null(frame);
+	assert_int_equal(0, write_full(fd, frame, len));
+}
+
+void client_send(int fd, const char *method, const ProtobufCMessage *request)
+{
+	send_request(fd, TASK_SERVICE, method, request);
+}
+
+void client_ask_to_watch(int fd)
+{
+	Task__NextEventRequest r = TASK__NEXT_EVENT_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	send_request(fd, EVENTS_SERVICE, "Next", &r.base);
+}
+
+int client_answer(int fd)
+{
+	static uint8_t frame[TTRPC_HEADER_LEN + 4096];
+	struct ttrpc_header header;
+	ProtobufCMessage *none;
+	enum ttrpc_code code;
+	char text[256];
+
+	assert_true(client_answered(fd, HANG_MS));
+	assert_int_equal(0, read_full(fd, frame, TTRPC_HEADER_LEN));
+	assert_int_equal(0, ttrpc_header_get(frame, &header));
+	assert_true(header.length <= 4096);
+	assert_int_equal(
+		0, read_full(fd, frame + TTRPC_HEADER_LEN, header.length));
+	assert_int_equal(0, ttrpc_response_get(frame + TTRPC_HEADER_LEN,
+					       header.length, NULL, &code, text,
+					       sizeof(text), &none));
+	return (int)code;
+}
+
+void client_ask_to_wait(int fd)
+{
+	Task__WaitRequest r = TASK__WAIT_REQUEST__INIT;
+
+	r.id = pb_str(LIAR_ID);
+	client_send(fd, "Wait", &r.base);
+}
+
+uint64_t client_events(int fd, uint64_t seen)
+{
+	Task__NextEventRequest r = TASK__NEXT_EVENT_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err;
+	uint64_t ooms;
+
+	r.id = pb_str(LIAR_ID);
+	r.ooms = seen;
+	assert_int_equal(0,
+			 ttrpc_call_wait(fd, EVENTS_SERVICE, "Next", &r.base,
+					 &task__next_event_response__descriptor,
+					 &reply, HANG_MS, NULL, 0, NULL, &err));
+	ooms = ((const Task__NextEventResponse *)reply)->ooms;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return ooms;
+}
+
+int client_new(void)
+{
+	struct err err;
+	int fd = task_connect(root, LIAR_ID, &err);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+bool client_answered(int fd, int ms)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pfd, 1, ms) == 1;
+}
