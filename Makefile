@@ -342,9 +342,17 @@ $(B)/integration/virtiofs/conform: \
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 
-$(B)/integration/virtiofs/fsprobe: $(B)/integration/virtiofs/fsprobe.o
+$(B)/integration/virtiofs/fsprobe: $(B)/integration/virtiofs/fsprobe.o \
+		$(B)/integration/bench/measure.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
+
+# On the host, in a guest's place.
+$(B)/integration/virtiofs/fsload: \
+		$(call objs,integration/virtiofs,fsload frontend) \
+		$(B)/integration/bench/measure.o $(LIB_base)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 	$(call say,LD,$@)
@@ -487,7 +495,7 @@ run:
 
 # --- benchmarks ------------------------------------------------------------
 # Runs in guests, which have no libraries.
-$(B)/integration/bench/probe: $(B)/integration/bench/probe.o
+$(B)/integration/bench/probe: $(call objs,integration/bench,probe measure)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 

@@ -21,8 +21,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "integration/bench/measure.h"
 
 #define PORT 5201
 #define CHUNK (128u << 10)
@@ -38,26 +39,6 @@ static const char *self;
 static const char *dir;
 static int pipes[2][2];
 static int peer = -1;
-
-static void __attribute__((noreturn)) die(const char *what)
-{
-	fprintf(stderr, "probe: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void say(const char *name, double value, const char *unit)
-{
-	printf("%s %.3f %s\n", name, value, unit);
-	fflush(stdout);
-}
 
 /* What is measured, n times. -------------------------------------------- */
 

@@ -4,22 +4,29 @@
  * What a file system costs, seen by a program in a guest. Prints a line for
  * each figure: NAME VALUE UNIT, where more is better.
  *
- *	fsprobe DIR
+ *	fsprobe DIR [TAR]
  *
  * DIR is on the file system. "direct" figures go around the guest's page
  * cache, so that each call is a request; before the others it is emptied,
- * which takes root.
+ * which takes root. TAR is an archive of sources in C: it is unpacked
+ * ("unpack", by tar), each file of it is looked at as `git status` does
+ * ("status"), and the files are opened and written that a compiler would
+ * ("compile", without the compiling).
  */
 
-#include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/compiler.h"
+#include "integration/bench/measure.h"
 
 #define SMALL 4096u
 #define LARGE (1u << 20)
@@ -31,24 +38,10 @@
 static uint8_t buffer[LARGE] __attribute__((aligned(4096)));
 static uint32_t seed;
 
-static void __attribute__((noreturn)) die(const char *what)
+static void say_rate(const char *name, double count, uint64_t ns,
+		     const char *unit)
 {
-	fprintf(stderr, "fsprobe: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void say(const char *name, double count, uint64_t ns, const char *unit)
-{
-	printf("%s %.2f %s\n", name, count * 1e9 / (double)ns, unit);
-	fflush(stdout);
+	say(name, count * 1e9 / (double)ns, unit);
 }
 
 static uint32_t random_number(void)
@@ -108,10 +101,12 @@ static void sequential(const char *name, int flags, transfer call, size_t len)
 		ns += now_ns() - start;
 		bytes += FILE_SIZE;
 	}
-	say(name, (double)bytes / 1e6, ns, "MB/s");
+	say_rate(name, (double)bytes / 1e6, ns, "MB/s");
 }
 
-static void scattered(const char *name, int flags, transfer call, size_t len)
+/* Around the guest's cache: one call after the other, or here and there. */
+static void direct(const char *name, int flags, transfer call, size_t len,
+		   bool scattered)
 {
 	int fd = open_file("data", flags | O_DIRECT);
 	uint64_t start = now_ns();
@@ -120,7 +115,8 @@ static void scattered(const char *name, int flags, transfer call, size_t len)
 
 	seed = 1;
 	while (ns < LONG_ENOUGH_NS) {
-		off_t at = (off_t)(random_number() % (FILE_SIZE / len) * len);
+		unsigned i = scattered ? random_number() : n;
+		off_t at = (off_t)(i % (FILE_SIZE / len) * len);
 
 		if (call(fd, buffer, len, at) != (ssize_t)len)
 			die(name);
@@ -128,7 +124,7 @@ static void scattered(const char *name, int flags, transfer call, size_t len)
 		ns = now_ns() - start;
 	}
 	close(fd);
-	say(name, n, ns, "/s");
+	say_rate(name, n, ns, "/s");
 }
 
 static void each_file(const char *name, void (*act)(const char *file))
@@ -140,7 +136,7 @@ static void each_file(const char *name, void (*act)(const char *file))
 		snprintf(file, sizeof(file), "small-%u", i);
 		act(file);
 	}
-	say(name, FILES, now_ns() - start, "/s");
+	say_rate(name, FILES, now_ns() - start, "/s");
 }
 
 static void create(const char *file)
@@ -171,10 +167,127 @@ static void take_away(const char *file)
 		die(file);
 }
 
+/* Sources. --------------------------------------------------------------- */
+
+#define SOURCES_MAX 4096u
+
+static char *sources[SOURCES_MAX];
+static unsigned nsources;
+static unsigned seen; /* files and directories */
+
+static int note(const char *path, const struct stat *st, int type,
+		struct FTW *ftw)
+{
+	const char *dot = strrchr(path, '.');
+
+	seen++;
+	if (type == FTW_F && dot &&
+	    (!strcmp(dot, ".c") || !strcmp(dot, ".h")) &&
+	    nsources < SOURCES_MAX)
+		sources[nsources++] = strdup(path);
+	return type == FTW_NS || type == FTW_DNR;
+}
+
+static void look_at_all(void)
+{
+	nsources = seen = 0;
+	if (nftw(".", note, 16, FTW_PHYS) != 0)
+		die("nftw");
+}
+
+static void unpack(const char *tar)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		execlp("tar", "tar", "xf", tar, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
+		die("tar");
+}
+
+static bool is_header(const char *path)
+{
+	return path[strlen(path) - 1] == 'h';
+}
+
+/* One source with twenty headers, each of which is looked for in a directory
+ * that does not have it, and an object. */
+static void compile(unsigned at)
+{
+	unsigned headers = 0;
+	struct stat st;
+	char name[64];
+	int fd;
+
+	read_small(sources[at]);
+	for (unsigned i = 1; i < nsources && headers < 20; i++) {
+		const char *path = sources[(at + i) % nsources];
+
+		if (!is_header(path))
+			continue;
+		headers++;
+		snprintf(name, sizeof(name), "include/%s", strrchr(path, '/'));
+		if (stat(name, &st) == 0)
+			die(name);
+		read_small(path);
+	}
+	snprintf(name, sizeof(name), "object-%u.o", at);
+	fd = open_file(name, O_WRONLY | O_CREAT | O_TRUNC);
+	for (unsigned i = 0; i < 8; i++) {
+		if (write(fd, buffer, SMALL) != SMALL)
+			die(name);
+	}
+	close(fd);
+}
+
+static void work_with(const char *tar)
+{
+	uint64_t start = now_ns();
+	unsigned n = 0;
+
+	unpack(tar);
+	start = now_ns() - start;
+	look_at_all();
+	say_rate("unpack", seen, start, "/s");
+	drop_caches();
+	start = now_ns();
+	look_at_all();
+	say_rate("status", seen, now_ns() - start, "/s");
+	drop_caches();
+	start = now_ns();
+	for (unsigned i = 0; i < nsources; i++) {
+		if (is_header(sources[i]))
+			continue;
+		compile(i);
+		n++;
+	}
+	say_rate("compile", n, now_ns() - start, "/s");
+}
+
+static const struct {
+	const char *name;
+	int flags;
+	transfer call;
+	size_t len;
+	bool scattered;
+} directs[] = {
+	{"direct-write-1M", O_WRONLY, write_at, LARGE, false},
+	{"direct-write-4k", O_WRONLY, write_at, SMALL, false},
+	{"direct-read-1M", O_RDONLY, read_at, LARGE, false},
+	{"direct-read-4k", O_RDONLY, read_at, SMALL, false},
+	{"random-write-1M", O_WRONLY, write_at, LARGE, true},
+	{"random-write-4k", O_WRONLY, write_at, SMALL, true},
+	{"random-read-1M", O_RDONLY, read_at, LARGE, true},
+	{"random-read-4k", O_RDONLY, read_at, SMALL, true},
+};
+
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: fsprobe DIR\n");
+	if (argc < 2 || argc > 3) {
+		fprintf(stderr, "usage: fsprobe DIR [TAR]\n");
 		return 2;
 	}
 	if (chdir(argv[1]) < 0)
@@ -184,15 +297,16 @@ int main(int argc, char **argv)
 	sequential("write-4k", O_WRONLY | O_CREAT | O_TRUNC, write_at, SMALL);
 	sequential("read-1M", O_RDONLY, read_at, LARGE);
 	sequential("read-4k", O_RDONLY, read_at, SMALL);
-	scattered("direct-write-1M", O_WRONLY, write_at, LARGE);
-	scattered("direct-write-4k", O_WRONLY, write_at, SMALL);
-	scattered("direct-read-1M", O_RDONLY, read_at, LARGE);
-	scattered("direct-read-4k", O_RDONLY, read_at, SMALL);
+	for (size_t i = 0; i < ARRAY_SIZE(directs); i++)
+		direct(directs[i].name, directs[i].flags, directs[i].call,
+		       directs[i].len, directs[i].scattered);
 	each_file("create", create);
 	drop_caches();
 	each_file("stat", look);
 	each_file("open-read", read_small);
 	each_file("unlink", take_away);
 	take_away("data");
+	if (argc > 2)
+		work_with(argv[2]);
 	return 0;
 }
