@@ -113,7 +113,7 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
 	stdio_port stdio_stream storage submounts sysctl user user_names \
-	volumes watch
+	volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \

@@ -19,10 +19,11 @@
 #include "guest/agent/block.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
+#include "guest/agent/watchable.h"
 
 const char *const storage_drivers[] = {
-	"virtio-fs", "ephemeral", "local",     "blk",
-	"mmioblk",   "nvdimm",	  "overlayfs", NULL,
+	"virtio-fs", "ephemeral", "local",	    "blk", "mmioblk",
+	"nvdimm",    "overlayfs", "watchable-bind", NULL,
 };
 
 static int mount_fs(const Agent__Storage *s, const char *source,
@@ -245,6 +246,12 @@ static int make_local(const Agent__Storage *s, struct storage_mount *m,
 						       : 0;
 }
 
+static int mount_watchable(const Agent__Storage *s, struct storage_mount *m,
+			   struct err *err)
+{
+	return watchable_mount(s, err);
+}
+
 static gid_t walk_group; /* nftw hands nothing on */
 
 static int set_group(const char *path, const struct stat *st, int type,
@@ -291,6 +298,7 @@ static const struct driver {
 	{"mmioblk", mount_block, false, true},
 	{"nvdimm", mount_block, false, true},
 	{"overlayfs", mount_overlay, false, false},
+	{"watchable-bind", mount_watchable, false, false},
 };
 
 static const struct driver *driver_of(const Agent__Storage *s)
@@ -306,8 +314,13 @@ static int apply(const Agent__Storage *s, struct storage_mount *m,
 		 struct err *err)
 {
 	const struct driver *driver = driver_of(s);
-	int ret = mkdir_all(s->mount_point, 0755);
+	int ret = 0;
 
+	if (driver && driver->mount == mount_watchable)
+		ret = watchable_prepare(s, err);
+	if (ret < 0)
+		return ret;
+	ret = mkdir_all(s->mount_point, 0755);
 	if (ret < 0)
 		return err_ret(err, ret, "mkdir");
 	if (s->n_driver_options)
@@ -381,7 +394,7 @@ static void give_back(struct storage_mount **all, const char *path)
 	if (m->mounted && umount2(m->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 		log_warn("storage %s: unmount: %s", m->path, strerror(errno));
 	if (m->mounted)
-		(void)rmdir(m->path);
+		(void)remove(m->path); /* a file, too */
 	give_back_pages(m);
 	free(m->path);
 	free(m);

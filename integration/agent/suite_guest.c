@@ -131,7 +131,7 @@ static void test_details(const char *rootfs)
 		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
 		      reply->agent_details &&
 		      reply->agent_details->supports_seccomp &&
-		      reply->agent_details->n_storage_handlers == 7,
+		      reply->agent_details->n_storage_handlers == 8,
 	      "GetGuestDetails");
 	check(call("Frobnicate", &req.base, &agent__empty__descriptor, NULL) ==
 		      TTRPC_UNIMPLEMENTED,

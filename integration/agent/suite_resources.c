@@ -479,6 +479,43 @@ static void test_overlay(void)
 	      "an overlay of nothing");
 }
 
+/* As Kata's runtimes ask for ConfigMaps: a directory, and a single file. */
+static void test_watchable(void)
+{
+	static const char top[] = "/run/kata-containers/watchable";
+	Agent__Storage storages[2], *list[] = {&storages[0], &storages[1]};
+	char *options[] = {(char *)"rbind", (char *)"rprivate", (char *)"ro"};
+	struct test_spec s;
+
+	(void)shell("mkdir -p /run/w && echo 1 > /run/w/key");
+	for (size_t i = 0; i < ARRAY_SIZE(storages); i++) {
+		agent__storage__init(&storages[i]);
+		storages[i].driver = strdup("watchable-bind");
+		storages[i].fstype = strdup("bind");
+		storages[i].source = strdup(i ? "/run/w/key" : "/run/w");
+		storages[i].options = options;
+		storages[i].n_options = ARRAY_SIZE(options);
+		if (asprintf(&storages[i].mount_point, "%s/%zu", top, i) < 0)
+			abort();
+	}
+	spec_init(&s, rootfs, "sh", "-c",
+		  "cat /vol/key /file; echo 3 > /vol/key", END);
+	spec_mount(&s, "bind", storages[0].mount_point, "/vol", "rbind");
+	spec_mount(&s, "bind", storages[1].mount_point, "/file", "bind");
+	check(create_with("v1", &s, list, 2, NULL, 0) == TTRPC_OK &&
+		      shell("echo 2 > /run/w/key") == 0 &&
+		      start("v1") == TTRPC_OK &&
+		      strcmp(read_all("v1", "", false), "2\n2\n") == 0,
+	      "watchable storages show what is there now, read-only");
+	check(remove_container("v1") == TTRPC_OK &&
+		      shell("[ -z \"$(ls /run/kata-containers/watchable)\" "
+			    "]") == 0,
+	      "and leave nothing behind");
+	storages[0].source = strdup("/run/none");
+	check(create_with("v1", &s, list, 1, NULL, 0) == TTRPC_NOT_FOUND,
+	      "a watchable storage without a source");
+}
+
 void test_resources_suite(const char *root)
 {
 	rootfs = root;
@@ -491,6 +528,7 @@ void test_resources_suite(const char *root)
 	test_devices_refused();
 	test_uevent();
 	test_overlay();
+	test_watchable();
 	if (make_volume()) {
 		test_block_volume();
 		test_block_device();
