@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@
 #define ADDRESS_MAX 160
 
 static struct agent agent;
-static struct timespec began; /* CLOCK_BOOTTIME at entry */
+/* At entry. The first process was the kernel's before. */
+static int64_t began_us, began_cpu_us;
 
 struct options {
 	char address[ADDRESS_MAX];
@@ -102,6 +104,24 @@ static void serve_aside(const struct options *o)
 		log_warn("debug console: %s", err.code ? err.text : "epoll");
 }
 
+static int64_t microseconds(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void say_ready(void)
+{
+	int64_t up = microseconds(CLOCK_BOOTTIME);
+
+	log_info("%s ready, up %" PRId64 ".%03" PRId64 " s, %" PRId64
+		 " us of it the agent's, %" PRId64 " us of a processor",
+		 NACRE_VERSION, up / 1000000, up / 1000 % 1000, up - began_us,
+		 microseconds(CLOCK_PROCESS_CPUTIME_ID) - began_cpu_us);
+}
+
 static int serve(struct err *err)
 {
 	const struct ttrpc_server_config config = {
@@ -116,7 +136,6 @@ static int serve(struct err *err)
 		.console_port = DEBUG_CONSOLE_PORT,
 		.stdio_port = STDIO_PORT,
 	};
-	struct timespec up;
 	int fd, ret;
 
 	read_options(&options);
@@ -137,11 +156,7 @@ static int serve(struct err *err)
 	agent.server = ttrpc_server_new(agent.loop, fd, &config, err);
 	if (!agent.server)
 		return -err->code;
-	clock_gettime(CLOCK_BOOTTIME, &up);
-	log_info("%s ready, up %lld.%03ld s, %lld us of it the agent's",
-		 NACRE_VERSION, (long long)up.tv_sec, up.tv_nsec / 1000000,
-		 (up.tv_sec - began.tv_sec) * 1000000ll +
-			 (up.tv_nsec - began.tv_nsec) / 1000);
+	say_ready();
 	ret = evloop_run(agent.loop);
 	return ret < 0 ? err_ret(err, ret, "event loop") : 0;
 }
@@ -152,7 +167,8 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret = 0;
 
-	clock_gettime(CLOCK_BOOTTIME, &began);
+	began_us = microseconds(CLOCK_BOOTTIME);
+	began_cpu_us = microseconds(CLOCK_PROCESS_CPUTIME_ID);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("nacre-agent " NACRE_VERSION);
 		return 0;
@@ -172,7 +188,7 @@ int main(int argc, char **argv)
 	if (!ret)
 		ret = serve(&err);
 	if (ret < 0)
-		log_error("%s", err.text);
+		log_error("ended: %s", err.text);
 	if (agent.init)
 		boot_power_off();
 	return ret < 0;

@@ -25,7 +25,7 @@
 
 /* How long containers may take to die, and the last reply to leave. */
 #define END_CONTAINERS_MS 3000
-#define END_REPLY_MS 20
+#define END_REPLY_MS 500
 
 static void end_expired(struct evtimer *timer);
 

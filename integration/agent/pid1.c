@@ -2,8 +2,10 @@
 /*
  * The first program of a test guest: starts agentctl beside the agent and
  * becomes the agent, so that this is PID 1 of a real machine while its client
- * lives in the same guest.
+ * lives in the same guest. With pid1.crash on the command line it is no client
+ * but makes an end of the agent.
  */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +18,11 @@
 
 #define SOCKET "/run/agent.sock"
 
-/* Whether the agent is told to listen there, and not at vsock ports. */
-static bool on_socket(void)
+static bool on_cmdline(const char *word)
 {
 	static char text[4096];
 	FILE *f = fopen("/.client/cmdline", "r");
-	bool found = f && fgets(text, sizeof(text), f) &&
-		     strstr(text, "agent.server_addr=unix://" SOCKET);
+	bool found = f && fgets(text, sizeof(text), f) && strstr(text, word);
 
 	if (f)
 		(void)fclose(f);
@@ -60,15 +60,23 @@ static void be_client(void)
 {
 	static char *ctl[] = {(char *)"agentctl", (char *)"vsock",
 			      (char *)"/testroot", NULL};
-	bool socket;
+	bool socket, crash;
 
 	(void)mkdir("/.client", 0700);
 	if (mount("proc", "/.client", "proc", 0, NULL) < 0)
 		perror("mount proc");
-	socket = on_socket();
+	/* Whether the agent listens there, and not at vsock ports. */
+	socket = on_cmdline("agent.server_addr=unix://" SOCKET);
 	if (socket)
 		ctl[1] = (char *)SOCKET;
+	crash = on_cmdline("pid1.crash");
 	follow_agent(socket);
+	if (crash) {
+		/* As if the agent had done it. */
+		if (kill(1, SIGSEGV) < 0)
+			perror("kill");
+		return;
+	}
 	execve("/agentctl", ctl, environ);
 	perror("agentctl");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/compiler.h"
 #include "base/log.h"
 
 #define BYTES_PER_SECOND (64u << 10)
@@ -37,13 +38,29 @@ static bool within_budget(struct console *c, size_t len)
 	return false;
 }
 
+/* What a guest says of its end: its kernel, or the agent that is its first
+ * process and switches it off. */
+static const char *last_words(const char *line)
+{
+	static const char *const words[] = {
+		"Kernel panic",
+		"nacre-agent: ended by ",
+		"nacre-agent: error: BUG at ",
+		"nacre-agent: error: ended: ",
+	};
+	const char *at = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words) && !at; i++)
+		at = strstr(line, words[i]);
+	return at;
+}
+
 static void end_line(struct console *c)
 {
-	static const char panic[] = "Kernel panic";
 	const char *at;
 
 	c->line[c->len] = '\0';
-	at = c->panic[0] ? NULL : strstr(c->line, panic);
+	at = c->panic[0] ? NULL : last_words(c->line);
 	if (at)
 		snprintf(c->panic, sizeof(c->panic), "%s", at);
 	if (c->len && within_budget(c, c->len)) {

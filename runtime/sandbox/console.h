@@ -16,7 +16,7 @@
 struct console {
 	char line[CONSOLE_LINE_MAX];
 	size_t len;
-	char panic[CONSOLE_LINE_MAX]; /* "Kernel panic - ..."; or "" */
+	char panic[CONSOLE_LINE_MAX]; /* why it ends, as it says; or "" */
 	uint64_t window_ns;
 	size_t window_bytes;
 	bool dropping;

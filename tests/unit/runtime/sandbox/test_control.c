@@ -73,6 +73,12 @@ static void test_console(void **state)
 	char flood[4096];
 
 	log_open(-1, LOG_TEXT, LOG_ERROR, "test");
+	console_init(&c, false);
+	feed(&c, "nacre-agent: info: ready\nnacre-agent: ended by signal 11 "
+		 "(SEGV) at 0x8: switching off\n[    1.0] Kernel panic\n");
+	assert_string_equal("nacre-agent: ended by signal 11 (SEGV) at 0x8: "
+			    "switching off",
+			    c.panic);
 	console_init(&c, true);
 	feed(&c, "[    1.0] Kernel pan");
 	assert_string_equal("", c.panic);
