@@ -3,6 +3,7 @@
 #	make            build everything that ships
 #	make run        build, then run a container in a sandbox
 #	make check      all tests
+#	make nightly    those of the file system with random numbers, for hours
 #	make lint       format, static analysis, layers
 #	make bench      benchmarks, with ratios
 #	make install    DESTDIR and PREFIX as usual
@@ -323,8 +324,7 @@ $(B)/integration/virtiofs/vm: $(B)/integration/virtiofs/vm.o \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/integration/virtiofs/hostile: \
-		$(call objs,integration/virtiofs,$(HOSTILE)) \
-		$(B)/integration/bench/measure.o $(LINK_virtiofs)
+		$(call objs,integration/virtiofs,$(HOSTILE)) $(LINK_virtiofs)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -500,7 +500,8 @@ $(B)/integration/bench/probe: $(call objs,integration/bench,probe measure)
 	$(Q)$(CC) -static -o $@ $^
 
 .PHONY: bench bench-parts
-bench-parts: all $(IMAGES) $(B)/integration/bench/probe
+bench-parts: all $(IMAGES) $(B)/integration/bench/probe \
+		$(B)/integration/e2e/dax
 bench:
 	$(Q)integration/bench/run
 
@@ -543,9 +544,11 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory V=fuzz fuzz-bins
 	$(Q)tests/run-fuzz $(addprefix build/fuzz/fuzz/,$(FUZZERS))
 
-.PHONY: check
+.PHONY: check nightly
 check:
 	$(Q)tests/check
+nightly:
+	$(Q)NACRE_NIGHTLY=1 tests/check packages virtiofs
 
 # --- lint ------------------------------------------------------------------
 tracked = $(wildcard $(shell git ls-files -- $(1) 2>/dev/null))
