@@ -423,6 +423,7 @@ static void test_uevent(void)
 	Agent__Device device = AGENT__DEVICE__INIT, *devices[] = {&device};
 	struct test_spec s;
 	pid_t pid;
+	int fd;
 
 	if (access("/dev/loop-control", W_OK) < 0 ||
 	    access("/dev/loop117", F_OK) == 0) {
@@ -434,8 +435,7 @@ static void test_uevent(void)
 	device.vm_path = strdup("/dev/loop117");
 	pid = fork();
 	if (pid == 0) {
-		int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-
+		fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 		usleep(300000); /* the call is under way */
 		/* Where /dev is not the kernel's. */
 		(void)mknod("/dev/loop117", S_IFBLK | 0600, makedev(7, 117));
@@ -447,6 +447,10 @@ static void test_uevent(void)
 	(void)waitpid(pid, NULL, 0);
 	check(remove_container("v1") == TTRPC_OK, "remove");
 	(void)shell("rm -f /dev/loop117");
+	/* Or it is the next free one, without a node. */
+	fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	(void)!ioctl(fd, LOOP_CTL_REMOVE, 117);
+	close(fd);
 }
 
 static void test_overlay(void)

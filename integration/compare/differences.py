@@ -173,8 +173,6 @@ for machine, calls in (
     for call in calls:
         differ("*", "call." + call, "*", "ENOSYS", KERNEL,
                machine | ANY_GROUPS)
-for field in ("ns.time", "ns.time_offsets", "sysctl.net/ipv4/tcp_syncookies"):
-    differ("*", field, "*", "ENOENT", KERNEL, UML | ANY_GROUPS)
 for machine, fields in (
         (UML, ("mount./proc/acpi*", "status.Kthread", "status.Mems_allowed",
                "status.Mems_allowed_list", "status.untag_mask")),
