@@ -39,7 +39,9 @@ void stdio_stream_stop(struct stdio_stream *s)
 {
 	evsource_del(&s->src);
 	put_buffer(s);
-	nlarge -= s->large;
+	/* Nobody is left who fills it. */
+	if (s->large && --nlarge == 0)
+		free(steal_ptr(&spare));
 	s->large = false;
 	s->loop = NULL;
 }
