@@ -283,7 +283,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
-		suite_ports suite_hooks) $(LINK_proto)
+		suite_ports suite_hooks calls suite_calls) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -294,12 +294,12 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
-		suite_hooks) $(LINK_proto)
+		suite_hooks calls suite_calls) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Drives an agent whose machine changes, for integration/agent/hotplug.
-$(B)/plug: $(call objs,integration/agent,plug qmp client) $(LINK_proto)
+$(B)/plug: $(call objs,integration/agent,plug qmp calls client) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

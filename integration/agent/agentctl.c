@@ -243,6 +243,7 @@ int main(int argc, char **argv)
 	test_stdin_full();
 	test_terminal();
 	test_linger();
+	test_calls_suite(rootfs);
 	test_spec_suite(rootfs);
 	test_resources_suite(rootfs);
 	test_ports_suite();

@@ -12,56 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/evloop.h"
+#include "integration/agent/calls.h"
 #include "integration/agent/client.h"
 #include "integration/agent/qmp.h"
 
-#define WAIT_MS 20000
 #define MIB (1u << 20)
 #define PLUG(text) "{\"execute\": \"device_add\", \"arguments\": {" text "}}\n"
 #define UNPLUG(id)                                               \
 	"{\"execute\": \"device_del\", \"arguments\": {\"id\": " \
 	"\"" id "\"}}\n"
 
-static struct evloop *loop;
-static struct ttrpc_client *client;
 static const char *rootfs;
-
-/* A call that waits for what is not there yet. */
-struct waiting {
-	struct ttrpc_call call;
-	bool done;
-	enum ttrpc_code code;
-	char text[256];
-};
-
-static void answered(struct ttrpc_call *call, enum ttrpc_code code,
-		     const char *text, const ProtobufCMessage *reply)
-{
-	struct waiting *w = container_of(call, struct waiting, call);
-
-	w->done = true;
-	w->code = code;
-	(void)snprintf(w->text, sizeof(w->text), "%s", text ? text : "");
-}
-
-static void begin(struct waiting *w, const char *service, const char *method,
-		  const ProtobufCMessage *req)
-{
-	memset(w, 0, sizeof(*w));
-	w->call.done = answered;
-	ttrpc_call_start(client, &w->call, service, method, req, NULL, WAIT_MS,
-			 NULL, 0);
-}
-
-static void finish(struct waiting *w)
-{
-	while (!w->done) {
-		if (evloop_once(loop, -1) < 0)
-			abort();
-	}
-	(void)snprintf(call_text, sizeof(call_text), "%s", w->text);
-}
 
 /* The agent takes the calls of a connection in turn: when it has answered the
  * next one, the one before waits. */
@@ -71,10 +32,9 @@ static void ask(struct waiting *w, const char *method,
 	Agent__CheckRequest any = AGENT__CHECK_REQUEST__INIT;
 	struct waiting next;
 
-	begin(w, "grpc.AgentService", method, req);
-	begin(&next, "grpc.Health", "Check", &any.base);
-	finish(&next);
-	check(next.code == TTRPC_OK && !w->done, "%s: waits", method);
+	call_begin(w, "grpc.AgentService", method, req);
+	call_begin(&next, "grpc.Health", "Check", &any.base);
+	check(call_finish(&next) == TTRPC_OK && !w->done, "%s: waits", method);
 }
 
 /* What a command in a container that runs all the time says. */
@@ -175,7 +135,7 @@ static void test_disk(void)
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
 		       "\"drive\": \"disk\", \"id\": \"d4\"")),
 	      "a disk is plugged");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "text\n"),
 	      "its file system is the container's volume");
@@ -222,7 +182,7 @@ static void test_device(void)
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp5\", "
 		       "\"drive\": \"disk\", \"id\": \"d5\"")),
 	      "it is plugged elsewhere");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "1\nfe:0\n"),
 	      "it is the container's device, with what was written to it");
@@ -241,7 +201,7 @@ static void test_swap(void)
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
 		       "\"drive\": \"swap\", \"id\": \"d4\"")),
 	      "a disk for swap is plugged");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "1\n"),
 	      "it is in use");
 }
@@ -271,7 +231,7 @@ static void test_network(void)
 		       "\"netdev\": \"net\", \"id\": \"n6\", "
 		       "\"mac\": \"52:54:00:00:00:06\"")),
 	      "an interface is plugged");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK &&
 		      says("ip addr show eth6 | grep -c 192.0.2.6/24", "1\n"),
 	      "it has its name and address");
@@ -293,7 +253,7 @@ static void test_cpu(void)
 	check(qmp(PLUG("\"driver\": \"max-x86_64-cpu\", \"id\": \"c1\", "
 		       "\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0")),
 	      "a processor is plugged");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && says("nproc", "2\n"),
 	      "it is online, in a container that runs");
 }
@@ -346,7 +306,7 @@ static void test_pmem(void)
 	check(qmp(PLUG("\"driver\": \"virtio-pmem-pci\", \"bus\": \"rp7\", "
 		       "\"memdev\": \"pmem\", \"id\": \"p7\"")),
 	      "persistent memory is plugged");
-	finish(&w);
+	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "text\n1\n"),
 	      "its file system is the container's volume, by DAX");
@@ -389,7 +349,6 @@ static void test_hugepages(void)
 int main(int argc, char **argv)
 {
 	Agent__Empty empty = AGENT__EMPTY__INIT;
-	struct err err = {0};
 
 	if (argc != 4) {
 		(void)fprintf(stderr, "usage: plug ADDRESS MONITOR ROOTFS\n");
@@ -399,11 +358,7 @@ int main(int argc, char **argv)
 	client_connect(argv[1]);
 	qmp_connect(argv[2]);
 	rootfs = argv[3];
-	loop = evloop_new();
-	client = loop ? ttrpc_client_new(loop, client_open(), NULL, NULL, &err)
-		      : NULL;
-	if (!client)
-		abort();
+	calls_open();
 	set_up();
 	test_disk();
 	test_device();
@@ -416,8 +371,7 @@ int main(int argc, char **argv)
 	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
 		   NULL) == TTRPC_OK,
 	      "DestroySandbox");
-	ttrpc_client_free(client);
-	evloop_free(loop);
+	calls_close();
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed != 0;
 }

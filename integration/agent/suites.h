@@ -5,6 +5,7 @@
 void test_spec_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
 void test_ports_suite(void);
+void test_calls_suite(const char *rootfs);
 void test_names_suite(const char *rootfs);
 /* Before and after a CreateSandbox with guest_hook_path /run/hooks. */
 void hooks_prepare(void);
