@@ -19,7 +19,7 @@
 #define CEPH_MAGIC 0x00c36400
 
 struct fs_dax_slot {
-	struct fs_inode *inode; /* with a reference; NULL: nothing is mapped */
+	struct fs_inode *inode; /* as fs_inode_get has it; NULL: not mapped */
 	uint64_t offset;	/* in the file */
 	bool writable;
 	bool zeros;    /* behind `end` there are zeros; else no access */
@@ -150,8 +150,9 @@ static int slots_map(struct virtiofs *fs, uint32_t first, uint32_t n,
 		slot_forget(fs, i);
 		if (ret)
 			continue;
-		/* The request has a reference: there are more to have. */
-		BUG_ON(!fs_slot_ref(&inode->slot));
+		/* The request has the inode and its descriptor: more of both
+		 * are to be had. */
+		BUG_ON(fs_inode_get(fs, fs_slot_id(&inode->slot)) != inode);
 		dax->slots[i] = (struct fs_dax_slot){
 			.inode = inode,
 			.offset = offset + slot_at(i - first),

@@ -161,6 +161,7 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 {
 	struct rlimit rlim;
 	uint64_t room;
+	uint64_t slots;
 
 	if (getrlimit(RLIMIT_NOFILE, &rlim))
 		return err_sys(err, "RLIMIT_NOFILE");
@@ -181,7 +182,15 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 	if (config->file_handles != VIRTIOFS_HANDLES_NEVER) {
 		if (!config->max_inodes)
 			config->max_inodes = INODES_DEFAULT;
-		return 0;
+		/* What is mapped stays open, an inode a slot at the most. */
+		slots = config->dax_size / FS_DAX_SLOT;
+		if (config->max_handles + slots <= room)
+			return 0;
+		return err_set(err, EMFILE,
+			       "%u handles and %llu slots of the DAX window do "
+			       "not fit in RLIMIT_NOFILE %llu",
+			       config->max_handles, (unsigned long long)slots,
+			       (unsigned long long)rlim.rlim_cur);
 	}
 	if (config->max_handles < room && !config->max_inodes)
 		config->max_inodes = (uint32_t)MIN(room - config->max_handles,
@@ -293,10 +302,6 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	ret = xattrmap_check(&fs->config, err);
 	if (ret)
 		return ret;
-	if (fs->config.dax_size &&
-	    fs->config.file_handles != VIRTIOFS_HANDLES_NEVER)
-		return err_set(err, EINVAL,
-			       "DAX does not go with file handles");
 	if (fs->root_fd < 0)
 		return err_set(err, EBADF, "root directory");
 	if (fs->config.dax_size % FS_DAX_SLOT ||

@@ -91,8 +91,9 @@ struct virtiofs_config {
 	 * same. Not with posix_acl, and security.capability only with
 	 * no_killpriv: the host would not know it. */
 	const struct fs_xattrmap *xattrmap;
-	/* Not together with DAX. Needs CAP_DAC_READ_SEARCH, and the system
-	 * calls name_to_handle_at and open_by_handle_at. */
+	/* Needs CAP_DAC_READ_SEARCH, and the system calls name_to_handle_at
+	 * and open_by_handle_at. What is in the DAX window has a descriptor
+	 * all the same. */
 	enum virtiofs_file_handles file_handles;
 	/*
 	 * Bytes of the DAX window, multiple of 2 MiB, up to 32 GiB; 0: none.

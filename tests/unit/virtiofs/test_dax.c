@@ -14,6 +14,7 @@
 static struct client *c;
 static struct mem_window *w;
 static bool own_mounts;
+static enum virtiofs_file_handles file_handles;
 
 static void begin(bool readonly)
 {
@@ -21,6 +22,7 @@ static void begin(bool readonly)
 		.cache = VIRTIOFS_CACHE_AUTO,
 		.readonly = readonly,
 		.dax_size = SLOTS * SLOT,
+		.file_handles = file_handles,
 	};
 
 	c = client_new(&config);
@@ -405,6 +407,32 @@ static void which_files(void **state)
 }
 
 /* On an overlay, opening for writing makes it another file. */
+/* Who forgets a file and its descriptor still has it mapped. */
+static void forgotten(void **state)
+{
+	struct fuse_forget_in in = {.nlookup = 1};
+	uint64_t a, again;
+
+	make("a", SLOT, 9);
+	a = client_lookup(c, 1, "a");
+	assert_int_equal(map(a, 0, SLOT, 0, READ), 0);
+	client_call(c, FUSE_FORGET, a, &in, sizeof(in), NULL, 0);
+	assert_int_equal(word(0), 9);
+	resize("a", 0);
+	fs_dax_check(c->fs);
+	assert_false(readable(0));
+	resize("a", SLOT);
+	fs_dax_settle(c->fs);
+	assert_int_equal(word(0), 0);
+	/* The inode is there as long as it is mapped, and no longer. */
+	again = client_lookup(c, 1, "a");
+	assert_true(again == a);
+	client_call(c, FUSE_FORGET, a, &in, sizeof(in), NULL, 0);
+	assert_int_equal(unmap(1, 1, 0, SLOT), 0);
+	assert_int_equal(client_getattr(c, a, NULL), -ESTALE);
+	assert_false(readable(0));
+}
+
 static void copied_up(void **state)
 {
 	char options[400];
@@ -463,10 +491,16 @@ int main(void)
 		TEST(short_from_the_start),
 		TEST(own_accesses_survive),
 		TEST(which_files),
+		TEST(forgotten),
 		TEST(copied_up),
 	};
 
+	int failed;
+
 	own_mounts = unshare(CLONE_NEWNS) == 0 &&
 		     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	/* Where there are any: the descriptors come and go. */
+	file_handles = VIRTIOFS_HANDLES_PREFER;
+	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }
