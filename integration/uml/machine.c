@@ -10,6 +10,7 @@
 #include <time.h>
 
 const char *test_kernel;
+uint64_t test_memory = 128u << 20;
 static unsigned passed, failed, skipped;
 
 uint64_t test_now_us(void)
@@ -48,7 +49,7 @@ struct test_machine *test_machine_new(const char *initramfs,
 	struct vm_config config = {
 		.machine = "uml",
 		.vcpus = 1,
-		.memory = 128u << 20,
+		.memory = test_memory,
 		.cmdline = cmdline,
 	};
 

@@ -22,6 +22,7 @@ struct test_machine {
 };
 
 extern const char *test_kernel; /* path */
+extern uint64_t test_memory;	/* of machines, in bytes */
 
 /* initramfs: path; NULL: the machine is refused, and err says why. */
 struct test_machine *test_machine_new(const char *initramfs,

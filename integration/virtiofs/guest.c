@@ -2,11 +2,15 @@
 
 /*
  * Init of a guest with one virtio-fs device, tag "test": runs the programs of
- * bin/ in the shared tree, one after the other, and powers off.
+ * bin/ in the shared tree, and powers off.
  *
- *	bin/conform against a tmpfs, bin/fsx; then times of simple work
+ *	bin/conform against a tmpfs
+ *	bin/fsx twice at the same time, $fsx operations each, and beside them
+ *	bin/load $load, if it is there, with the shared tree as its root
+ *	then times of simple work
  *
- * Lines for the host: "guest: PROGRAM exits with N", "time: WHAT N us".
+ * The numbers are parameters of the kernel. Lines for the host: "guest: PROGRAM
+ * exits with N", "time: WHAT N us".
  */
 
 #include <errno.h>
@@ -25,18 +29,25 @@
 #define FILES 1000
 #define BIG (64u << 20)
 
-static void run(const char *const *argv)
+static pid_t start(const char *const *argv, const char *root)
 {
 	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	if (root && (chroot(root) || chdir("/")))
+		perror(root);
+	execv(argv[0], (char *const *)(uintptr_t)argv);
+	perror(argv[0]);
+	_exit(127);
+}
+
+static void finish(pid_t pid, const char *name)
+{
 	int status = -1;
 
-	if (pid == 0) {
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		perror(argv[0]);
-		_exit(127);
-	}
 	waitpid(pid, &status, 0);
-	printf("guest: %s exits with %d\n", argv[0],
+	printf("guest: %s exits with %d\n", name,
 	       WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	fflush(stdout);
 }
@@ -126,7 +137,7 @@ static void big_file(void)
 	close(fd);
 }
 
-int main(void)
+static void run_conform(void)
 {
 	/* Before Linux 6.3, FUSE does not tell supplementary groups. */
 	static const char *const conform[] = {
@@ -136,18 +147,47 @@ int main(void)
 		"/mnt/work",
 		"/other",
 		NULL};
-	static const char *const fsx[] = {
-		"/mnt/bin/fsx", "-s", "3", "-n", "5000", "/mnt/file", NULL};
 
+	if (access(conform[0], X_OK) == 0)
+		finish(start(conform, NULL), "conform");
+}
+
+static void run_loads(void)
+{
+	const char *fsx = getenv("fsx");
+	const char *seconds = getenv("load");
+	const char *one[] = {"/mnt/bin/fsx", "-s", "3", "-n", fsx,
+			     "/mnt/one",     NULL};
+	const char *two[] = {"/mnt/bin/fsx", "-s", "4", "-n", fsx,
+			     "/mnt/two",     NULL};
+	const char *load[] = {"/bin/busybox", "sh", "/bin/load", seconds, NULL};
+	pid_t pids[3] = {0};
+
+	if (fsx && access(one[0], X_OK) == 0) {
+		pids[0] = start(one, NULL);
+		pids[1] = start(two, NULL);
+	}
+	if (seconds)
+		pids[2] = start(load, "/mnt");
+	if (pids[0]) {
+		finish(pids[0], "fsx one");
+		finish(pids[1], "fsx two");
+	}
+	if (pids[2])
+		finish(pids[2], "load");
+}
+
+int main(void)
+{
 	if (mounted("proc", "/proc", "proc") &&
 	    mounted("tmpfs", "/other", "tmpfs") &&
 	    mounted("test", "/mnt", "virtiofs")) {
-		if (access("/mnt/bin/conform", X_OK) == 0)
-			run(conform);
-		if (access("/mnt/bin/fsx", X_OK) == 0)
-			run(fsx);
+		run_conform();
+		run_loads();
 		small_files();
 		big_file();
+		umount2("/mnt/proc", MNT_DETACH);
+		umount2("/mnt/dev", MNT_DETACH);
 		if (umount("/mnt"))
 			perror("guest: umount");
 	}

@@ -188,6 +188,22 @@ static void request_make(struct hostile_request *r, uint8_t *buf, bool noise)
 	}
 }
 
+/* The end of the session, and the beginning of another, amid the others. */
+static void session_make(struct hostile_request *r, uint8_t *buf)
+{
+	const struct fuse_init_in in = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = 38,
+		.flags = (uint32_t)hostile_draw(UINT32_MAX),
+	};
+
+	memcpy(buf, &in, sizeof(in));
+	r->opcode = hostile_draw(4) ? FUSE_INIT : FUSE_DESTROY;
+	r->args = buf;
+	r->len = r->opcode == FUSE_INIT ? sizeof(in) : 0;
+	r->room = 8192;
+}
+
 static void learn_handle(uint64_t node, uint64_t fh)
 {
 	known.handles[known.handles_n % HANDLES].node = node;
@@ -236,8 +252,11 @@ static void run(bool noise)
 	struct hostile_request requests[LINK_SLOTS];
 	int errors[LINK_SLOTS];
 
-	for (unsigned i = 0; i < LINK_SLOTS; i++)
+	for (unsigned i = 0; i < LINK_SLOTS; i++) {
 		request_make(&requests[i], bufs[i], noise);
+		if (noise && hostile_draw(32) == 0)
+			session_make(&requests[i], bufs[i]);
+	}
 	hostile_batch(requests, LINK_SLOTS, errors);
 	for (unsigned i = 0; i < LINK_SLOTS; i++)
 		if (errors[i] == 0)

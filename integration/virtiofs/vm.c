@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] KERNEL INITRAMFS TREE
+ * usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] [-n OPERATIONS]
+ *	     [-l SECONDS] [-t SECONDS] KERNEL INITRAMFS TREE
  *
  * A user-mode machine with TREE on a virtio-fs device; INITRAMFS has guest.c
- * as init. -b: writeback. Prints the guest's console and a verdict.
+ * as init. -b: writeback; -n: of each fsx; -l: of the other loads, none
+ *without; -t: it takes no longer. Prints the guest's console and a verdict.
  */
 
 #include <fcntl.h>
@@ -16,7 +18,8 @@
 #include "integration/uml/machine.h"
 #include "virtiofs/virtiofs.h"
 
-#define TIMEOUT_MS 300000u
+#define TIMEOUT_S 300u
+#define LOAD_MEMORY (512ull << 20)
 
 static enum virtiofs_cache cache_of(const char *name)
 {
@@ -31,15 +34,21 @@ static enum virtiofs_cache cache_of(const char *name)
 	exit(2);
 }
 
-static void verdict(const struct test_machine *t)
+static void verdict(const struct test_machine *t, bool load)
 {
 	bool good = test_report(t->over && t->reason == VM_EXIT_SHUTDOWN,
 				"the end: %s", t->text);
 
 	good &= test_report(strstr(t->console, "conform exits with 0") != NULL,
 			    "conform");
-	good &= test_report(strstr(t->console, "fsx exits with 0") != NULL,
+	good &= test_report(strstr(t->console, "fsx one exits with 0") != NULL,
 			    "fsx");
+	good &= test_report(strstr(t->console, "fsx two exits with 0") != NULL,
+			    "fsx, at the same time");
+	if (load)
+		good &= test_report(strstr(t->console, "load exits with 0") !=
+					    NULL,
+				    "fio and stress-ng, at the same time");
 	good &= test_report(strstr(t->console, "guest: done") != NULL, "done");
 	if (!good)
 		printf("%s\n", t->console);
@@ -55,51 +64,86 @@ static void print_times(const struct test_machine *t)
 	}
 }
 
+struct options {
+	struct virtiofs_config fs;
+	const char *operations;
+	const char *load;
+	unsigned timeout;
+	char **paths; /* of kernel, initramfs and tree */
+};
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] "
+			"[-n OPERATIONS] [-l SECONDS] [-t SECONDS] "
+			"KERNEL INITRAMFS TREE\n");
+	exit(2);
+}
+
+static void parse(struct options *o, int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt(argc, argv, "w:q:c:bn:l:t:")) >= 0) {
+		if (opt == 'w')
+			o->fs.workers = (unsigned)atoi(optarg);
+		else if (opt == 'q')
+			o->fs.request_queues = (unsigned)atoi(optarg);
+		else if (opt == 'c')
+			o->fs.cache = cache_of(optarg);
+		else if (opt == 'b')
+			o->fs.writeback = true;
+		else if (opt == 'n')
+			o->operations = optarg;
+		else if (opt == 'l')
+			o->load = optarg;
+		else if (opt == 't')
+			o->timeout = (unsigned)atoi(optarg);
+		else
+			usage();
+	}
+	if (argc - optind != 3)
+		usage();
+	o->paths = argv + optind;
+}
+
 int main(int argc, char **argv)
 {
-	struct virtiofs_config config = {
-		.proc_fd = -1,
-		.tag = "test",
-		.cache = VIRTIOFS_CACHE_AUTO,
-		.xattr = true,
+	struct options o = {
+		.fs =
+			{
+				.proc_fd = -1,
+				.tag = "test",
+				.cache = VIRTIOFS_CACHE_AUTO,
+				.xattr = true,
+			},
+		.operations = "5000",
+		.timeout = TIMEOUT_S,
 	};
 	struct test_machine *t;
 	struct virtio_device *dev;
 	struct err err = {0};
-	int opt;
+	char cmdline[128];
 
-	while ((opt = getopt(argc, argv, "w:q:c:b")) >= 0) {
-		if (opt == 'w')
-			config.workers = (unsigned)atoi(optarg);
-		else if (opt == 'q')
-			config.request_queues = (unsigned)atoi(optarg);
-		else if (opt == 'c')
-			config.cache = cache_of(optarg);
-		else if (opt == 'b')
-			config.writeback = true;
-		else
-			return 2;
-	}
-	if (argc - optind != 3) {
-		fprintf(stderr, "usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] "
-				"[-b] KERNEL INITRAMFS TREE\n");
-		return 2;
-	}
-	test_kernel = argv[optind];
-	config.root_fd =
-		open(argv[optind + 2], O_PATH | O_DIRECTORY | O_CLOEXEC);
-	t = test_machine_new(argv[optind + 1], "quiet", &err);
+	parse(&o, argc, argv);
+	snprintf(cmdline, sizeof(cmdline), "quiet fsx=%s%s%s", o.operations,
+		 o.load ? " load=" : "", o.load ? o.load : "");
+	test_kernel = o.paths[0];
+	if (o.load)
+		test_memory = LOAD_MEMORY;
+	o.fs.root_fd = open(o.paths[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	t = test_machine_new(o.paths[1], cmdline, &err);
 	test_report(t != NULL, "machine %s", err.text);
 	if (!t)
 		return test_summary();
-	dev = virtiofs_device_new(&config, &err);
+	dev = virtiofs_device_new(&o.fs, &err);
 	if (test_report(dev != NULL, "device %s", err.text) &&
 	    test_report(vm_add_device(t->vm, dev, &err) == 0, "plugged %s",
 			err.text) &&
 	    test_report(vm_start(t->vm, &err) == 0, "started %s", err.text)) {
-		test_machine_wait(t, NULL, TIMEOUT_MS);
+		test_machine_wait(t, NULL, o.timeout * 1000);
 		print_times(t);
-		verdict(t);
+		verdict(t, o.load != NULL);
 	}
 	test_machine_free(t);
 	return test_summary();
