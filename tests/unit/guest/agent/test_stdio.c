@@ -102,35 +102,52 @@ static void test_both_ways(void **state)
 	stop();
 }
 
-/* As much as the sockets and pipes hold, and then the writer waits. */
-static void test_slow_reader(void **state)
+/* As much as the sockets and pipes hold, until the writer has to wait. */
+static size_t fill_output(void)
 {
-	size_t in = 0, out = 0;
+	size_t in = 0;
 	ssize_t n;
 
-	start();
 	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 20; i++) {
 		n = write(child[1], big, sizeof(big));
 		in += n > 0 ? (size_t)n : 0;
 		turn();
 	}
 	assert_int_equal(-1, write(child[1], big, sizeof(big)));
 	assert_int_equal(EAGAIN, errno);
-	assert_true(in < sizeof(big));
-	/* The other stream goes on. */
-	assert_int_equal(1, write(child[2], "x", 1));
-	turn();
-	assert_int_equal(1, read(host[2], big, sizeof(big)));
-	shut(&child[1]);
-	stdio_process_exited(&stdio);
-	for (int i = 0; i < 1000 && out < in; i++) {
+	assert_true(in > STDIO_STREAM_SIZE && in < sizeof(big));
+	return in;
+}
+
+/* That much comes, little by little, and its end. */
+static void drain_output(size_t in)
+{
+	size_t out = 0;
+	ssize_t n;
+
+	for (int i = 0; i < 10000 && out < in; i++) {
 		n = read(host[1], big, 10000);
 		out += n > 0 ? (size_t)n : 0;
 		turn();
 	}
 	assert_int_equal(in, out);
 	assert_int_equal(0, read(host[1], big, 1));
+}
+
+static void test_slow_reader(void **state)
+{
+	size_t in;
+
+	start();
+	in = fill_output();
+	/* The other stream goes on. */
+	assert_int_equal(1, write(child[2], "x", 1));
+	turn();
+	assert_int_equal(1, read(host[2], big, sizeof(big)));
+	shut(&child[1]);
+	stdio_process_exited(&stdio);
+	drain_output(in);
 	stop();
 }
 
@@ -210,28 +227,15 @@ static void test_dead_peers(void **state)
 /* What waits when it is to end arrives, however slowly it is read. */
 static void test_last_pieces(void **state)
 {
-	size_t in = 0, out = 0;
-	ssize_t n;
+	size_t in;
 
 	start();
-	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
-	for (int i = 0; i < 20; i++) {
-		n = write(child[1], big, sizeof(big));
-		in += n > 0 ? (size_t)n : 0;
-		turn();
-	}
-	assert_true(in > STDIO_STREAM_SIZE);
+	in = fill_output();
 	stdio_process_exited(&stdio);
 	while (!stdio.lingered)
 		assert_true(evloop_once(loop, 5000) >= 0);
 	/* child[1] stays open: a child of the process has it. */
-	for (int i = 0; i < 10000 && out < in; i++) {
-		n = read(host[1], big, 10000);
-		out += n > 0 ? (size_t)n : 0;
-		turn();
-	}
-	assert_int_equal(in, out);
-	assert_int_equal(0, read(host[1], big, 1));
+	drain_output(in);
 	stop();
 }
 
