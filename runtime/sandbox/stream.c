@@ -58,8 +58,9 @@ static void adopt(struct stream *st, int fd, int flags)
 		return;
 	close(fd);
 	st->fd = own;
-	st->pipe = S_ISFIFO(stat.st_mode);
-	st->null = S_ISCHR(stat.st_mode) && stat.st_rdev == makedev(1, 3);
+	/* Terminals answer to more than writes, and files block. */
+	st->sink = S_ISFIFO(stat.st_mode) ||
+		   (S_ISCHR(stat.st_mode) && stat.st_rdev == makedev(1, 3));
 }
 
 static void close_port(struct stream *st)
@@ -180,36 +181,12 @@ static void out_flush(struct stream *st)
 	out_next(st);
 }
 
-/* False: it cannot be done so. */
-static bool out_splice(struct stream *st)
-{
-	struct pollfd pfd = {.fd = st->fd, .events = POLLOUT};
-	ssize_t n = splice(st->sock, NULL, st->fd, NULL, CHUNK,
-			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-
-	if (n > 0 || (n < 0 && errno == EINTR))
-		return true;
-	if (n == 0) {
-		end_output(st);
-		return true;
-	}
-	if (errno != EAGAIN)
-		return false;
-	/* Either side may be the one that waits. */
-	if (poll(&pfd, 1, 0) != 0)
-		return true;
-	evsource_del(&st->sock_src);
-	return wait_for(st, EPOLLOUT, out_ready) == 0;
-}
-
 /* One chunk a turn of the loop, so that streams take turns. */
 static void out_guest_ready(struct evsource *src, uint32_t revents)
 {
 	struct stream *st = container_of(src, struct stream, sock_src);
 	ssize_t n;
 
-	if (st->pipe && st->fd >= 0 && out_splice(st))
-		return;
 	n = recv(st->sock, st->data, CHUNK, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -432,8 +409,7 @@ int stream_set_sink(const struct stream_set *set, unsigned which)
 {
 	const struct stream *st = which ? &set->out[which - 1] : &set->in;
 
-	/* Terminals answer to more than writes, and files block. */
-	return which && (st->pipe || st->null) ? st->fd : -1;
+	return which && st->sink ? st->fd : -1;
 }
 
 void stream_set_port(struct stream_set *set, unsigned which, int sock,

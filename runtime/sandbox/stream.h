@@ -6,8 +6,9 @@
  * Standard streams of one process, between host descriptors and the guest: a
  * connection a stream to an agent that takes them (stdio_dial.h), WriteStdin,
  * ReadStdout and ReadStderr otherwise, of which one is under way at a time.
- * Nothing is read from one side before the other took what there was: a slow
- * reader blocks its own stream alone.
+ * The sandbox process writes to pipes itself: of these a connection tells the
+ * end alone. Nothing is read from one side before the other took what there
+ * was: a slow reader blocks its own stream alone.
  */
 
 #include <stdbool.h>
@@ -24,8 +25,7 @@ struct stream {
 	int fd;	       /* owned; -1: none, or ended */
 	bool pollable; /* in the loop when it would block */
 	bool socket;
-	bool pipe;    /* takes pages as they are */
-	bool null;    /* takes anything */
+	bool sink;    /* a pipe or /dev/null of our own description */
 	bool shared;  /* with others, who want it blocking: asked before use */
 	bool busy;    /* a call is under way */
 	bool closing; /* ends when what was read is delivered */
