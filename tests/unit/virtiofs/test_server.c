@@ -351,6 +351,33 @@ static void test_batch_forget(void **state)
 	client_free(c);
 }
 
+/* A megabyte of them, in several pieces; and not one more. */
+static void test_large_batch_forget(void **state)
+{
+	const uint32_t most = FS_MAX_WRITE / sizeof(struct fuse_forget_one);
+	struct fuse_forget_one *ones = calloc(most + 1, sizeof(ones[0]));
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_batch_forget_in in = {.count = most + 1};
+	uint64_t a;
+
+	assert_non_null(ones);
+	client_host_file(c, "a", "x");
+	a = client_lookup(c, 1, "a");
+	/* The root is not forgotten, and nothing is said of it. */
+	for (uint32_t i = 0; i <= most; i++)
+		ones[i] = (struct fuse_forget_one){FUSE_ROOT_ID, 1};
+	ones[most - 1].nodeid = a;
+	client_call(c, FUSE_BATCH_FORGET, 0, &in, sizeof(in), ones,
+		    (most + 1) * sizeof(ones[0]));
+	assert_int_equal(client_getattr(c, a, NULL), 0);
+	in.count = most;
+	client_call(c, FUSE_BATCH_FORGET, 0, &in, sizeof(in), ones,
+		    (most + 1) * sizeof(ones[0]));
+	assert_int_equal(client_getattr(c, a, NULL), -ESTALE);
+	client_free(c);
+	free(ones);
+}
+
 static void test_caps(void **state)
 {
 	struct virtiofs_config config = {.max_inodes = 4, .max_handles = 2};
@@ -412,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_lookups_in_rows),
 		cmocka_unit_test(test_batch_forget),
+		cmocka_unit_test(test_large_batch_forget),
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_destroy_ends_all),
 	};
