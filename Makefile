@@ -548,7 +548,7 @@ fuzz:
 check:
 	$(Q)tests/check
 nightly:
-	$(Q)NACRE_NIGHTLY=1 tests/check packages virtiofs
+	$(Q)NACRE_NIGHTLY=1 tests/check packages build virtiofs
 
 # --- lint ------------------------------------------------------------------
 tracked = $(wildcard $(shell git ls-files -- $(1) 2>/dev/null))
