@@ -153,6 +153,7 @@ static int create_open(struct fs_req *req, const char *name, int flags,
 static int create_finish(struct fs_req *req, int fd, int path)
 {
 	struct create_reply *out = fs_reply(req, sizeof(*out));
+	const struct fuse_create_in *in = req->args;
 	struct fs_inode *inode;
 	int ret;
 
@@ -169,7 +170,7 @@ static int create_finish(struct fs_req *req, int fd, int path)
 	if (inode)
 		fs_dax_opened(req->fs, inode);
 	fs_inode_put(req->fs, inode);
-	out->open.open_flags = fs_open_reply(req->fs);
+	out->open.open_flags = fs_open_reply(req->fs, fd, (int)in->flags);
 	ret = fs_handle_add(req->fs, FS_FILE, fd, out->entry.nodeid,
 			    &out->open.fh);
 	if (ret)

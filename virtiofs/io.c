@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -44,7 +46,7 @@ int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
 	return 0;
 }
 
-uint32_t fs_open_reply(const struct virtiofs *fs)
+static uint32_t cache_flags(const struct virtiofs *fs)
 {
 	switch (fs->config.cache) {
 	case VIRTIOFS_CACHE_NEVER:
@@ -56,6 +58,38 @@ uint32_t fs_open_reply(const struct virtiofs *fs)
 		return FOPEN_KEEP_CACHE;
 	}
 	BUG("cache policy %d", (int)fs->config.cache);
+}
+
+/*
+ * Whether a close has nothing to say that no write said: these file systems
+ * have no flush operation. That of overlayfs is its upper layer's, which is
+ * one of the others, or at least none over a network.
+ */
+static bool close_is_silent(int fd)
+{
+	struct statfs st;
+
+	if (fstatfs(fd, &st))
+		return false;
+	switch (st.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Who wrote nothing has no late error to be told of, either: a close without
+ * a round trip (FUSE 7.35; unknown to older guests). */
+uint32_t fs_open_reply(const struct virtiofs *fs, int fd, int flags)
+{
+	if ((flags & O_ACCMODE) == O_RDONLY || close_is_silent(fd))
+		return cache_flags(fs) | FOPEN_NOFLUSH;
+	return cache_flags(fs);
 }
 
 int fs_open(struct fs_req *req)
@@ -83,11 +117,7 @@ int fs_open(struct fs_req *req)
 		return fd;
 	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
 		fs_dax_opened(req->fs, req->inode);
-	out->open_flags = fs_open_reply(req->fs);
-	/* Who wrote nothing has no late error to be told of: a close without
-	 * a round trip (FUSE 7.35; unknown to older guests). */
-	if ((flags & O_ACCMODE) == O_RDONLY)
-		out->open_flags |= FOPEN_NOFLUSH;
+	out->open_flags = fs_open_reply(req->fs, fd, flags);
 	return fs_handle_add(req->fs, FS_FILE, fd, req->in.nodeid, &out->fh);
 }
 
@@ -245,8 +275,14 @@ int fs_flush(struct fs_req *req)
 int fs_release_kind(struct fs_req *req, enum fs_handle_kind kind)
 {
 	const struct fuse_release_in *in = req->args;
+	bool wrote = (in->flags & O_ACCMODE) != O_RDONLY;
 	struct fs_handle *handle;
 
+	/* With the last descriptor of a file may go the file, and with the last
+	 * writer what was kept for it on the disk. A guest that tells another
+	 * mode makes itself wait. */
+	if (req->nowait && (wrote || req->inode->fhandle))
+		return -EAGAIN;
 	handle = fs_handle_get(req->fs, in->fh, kind, req->in.nodeid);
 	if (!handle)
 		return -EBADF;

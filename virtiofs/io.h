@@ -8,8 +8,8 @@
 
 /* The host's flags for those of the guest's open. 0 or -EINVAL, -EROFS. */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out) MUST_CHECK;
-/* FOPEN_* for a file by the cache policy. */
-uint32_t fs_open_reply(const struct virtiofs *fs);
+/* FOPEN_* for what fd has open with those flags, by the cache policy. */
+uint32_t fs_open_reply(const struct virtiofs *fs, int fd, int flags);
 int fs_release_kind(struct fs_req *req, enum fs_handle_kind kind);
 int fs_fsync_kind(struct fs_req *req, enum fs_handle_kind kind);
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtiofs/client.h"
 
+#include <sys/mman.h>
 #include <sys/xattr.h>
+
+#include "virtiofs/io.h"
 
 static void test_attributes(void **state)
 {
@@ -46,12 +49,36 @@ static void test_timeouts(void **state)
 		assert_int_equal(open_out->open_flags &
 					 (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE),
 				 flags[i]);
-		assert_true(open_out->open_flags & FOPEN_NOFLUSH);
-		assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh),
-				 0);
-		assert_false(open_out->open_flags & FOPEN_NOFLUSH);
 		client_free(c);
 	}
+}
+
+/* Who wrote asks for late errors, where there can be one. */
+static void test_flushes(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_open_out *out = client_body(c);
+	int memory = memfd_create("tmpfs", MFD_CLOEXEC);
+	int other = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	bool silent = fs_open_reply(c->fs, c->dir, O_RDWR) & FOPEN_NOFLUSH;
+	uint64_t node;
+	uint64_t fh;
+
+	assert_true(memory >= 0 && other >= 0);
+	assert_true(fs_open_reply(c->fs, memory, O_RDWR) & FOPEN_NOFLUSH);
+	assert_true(fs_open_reply(c->fs, other, O_RDONLY) & FOPEN_NOFLUSH);
+	assert_false(fs_open_reply(c->fs, other, O_WRONLY) & FOPEN_NOFLUSH);
+	assert_false(fs_open_reply(c->fs, other, O_RDWR) & FOPEN_NOFLUSH);
+	assert_false(fs_open_reply(c->fs, -1, O_RDWR) & FOPEN_NOFLUSH);
+	client_host_file(c, "f", "x");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDONLY, &fh), 0);
+	assert_true(out->open_flags & FOPEN_NOFLUSH);
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh), 0);
+	assert_int_equal((out->open_flags & FOPEN_NOFLUSH) != 0, silent);
+	close(memory);
+	close(other);
+	client_free(c);
 }
 
 static void test_setattr(void **state)
@@ -455,6 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_flushes),
 		cmocka_unit_test(test_setattr),
 		cmocka_unit_test(test_read_write),
 		cmocka_unit_test(test_write_sizes),

@@ -98,6 +98,18 @@ static void test_reads(void **state)
 	in.size = 1 << 20;
 	assert_int_equal(try_call(c, FUSE_READ, node, &in, sizeof(in), &error),
 			 0);
+	assert_int_equal(try_call(c, FUSE_RELEASE, node,
+				  &(struct fuse_release_in){.fh = in.fh,
+							    .flags = O_RDWR},
+				  sizeof(struct fuse_release_in), &error),
+			 0);
+	assert_int_equal(client_read(c, node, in.fh, 0, 5), 5);
+	assert_int_equal(try_call(c, FUSE_RELEASE, node,
+				  &(struct fuse_release_in){.fh = in.fh},
+				  sizeof(struct fuse_release_in), &error),
+			 1);
+	assert_int_equal(error, 0);
+	assert_int_equal(client_read(c, node, in.fh, 0, 5), -EBADF);
 	in.fh = 77;
 	in.size = 1;
 	assert_int_equal(try_call(c, FUSE_READ, node, &in, sizeof(in), &error),
