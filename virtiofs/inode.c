@@ -14,14 +14,21 @@ static bool key_equal(const struct fs_key *a, const struct fs_key *b)
 	       a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
+/*
+ * Files that were made together have numbers in a row, and buckets in a row, of
+ * different shards: a few thousand inodes touch a few pages of a table that has
+ * room for a million.
+ */
 static uint32_t key_hash(const struct virtiofs *fs, const struct fs_key *key)
 {
-	uint64_t h = key->ino;
+	uint64_t h = key->ino / FS_SHARDS;
 
 	h = (h ^ key->mnt << 40 ^ (uint64_t)key->dev_minor << 20 ^
 	     key->dev_major) *
 	    0x9e3779b97f4a7c15ull;
-	return (uint32_t)(h >> 32) & (fs->nbuckets - 1);
+	return ((uint32_t)(h >> 32) * FS_SHARDS +
+		(uint32_t)(key->ino % FS_SHARDS)) &
+	       (fs->nbuckets - 1);
 }
 
 static struct fs_shard *shard_of(struct virtiofs *fs, uint32_t bucket)
