@@ -70,6 +70,7 @@ static const struct syscall_rule rules[] = {
 	/* A worker of virtio-fs gets a working directory of its own. */
 	{SCMP_SYS(unshare), SYSCALL_EQUAL, 0, CLONE_FS},
 	SYSCALL_RULE(capget),
+	SYSCALL_RULE(getrusage),
 	SYSCALL_RULE(sendto), /* interrupts of the uml machine */
 	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_GETFL},
 	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_SETFL},

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtiofs/spin.h"
 
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "base/compiler.h"
 
@@ -12,6 +14,12 @@
  * nobody else had the processor. */
 #define LOOKS 16u
 #define LOOKS_NS 20000u
+
+/* Tries between two questions for other users of the processor; those that
+ * have been there keep it from being tried for a while, longer each time. */
+#define CROWD_TRIES 32u
+#define CROWD_WAIT 64u
+#define CROWD_MAX 6u
 
 static void pause_briefly(void)
 {
@@ -32,6 +40,26 @@ static bool look(bool (*more)(void *arg), void *arg)
 	return false;
 }
 
+/* Now and then: whether the thread lost its processor against its will. */
+static bool is_crowded(struct fs_spin *spin)
+{
+	long before = spin->switches;
+	struct rusage usage;
+
+	if (spin->tries++ % CROWD_TRIES || getrusage(RUSAGE_THREAD, &usage))
+		return false;
+	spin->switches = usage.ru_nivcsw;
+	/* The first time, before is from the thread's beginning. */
+	if (spin->tries == 1 || spin->switches == before) {
+		spin->crowd -= spin->crowd > 0;
+		return false;
+	}
+	spin->crowd += spin->crowd < CROWD_MAX;
+	spin->window_ns = 0;
+	spin->wait = CROWD_WAIT << spin->crowd;
+	return true;
+}
+
 bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
 {
 	uint64_t start = monotonic_ns();
@@ -39,7 +67,7 @@ bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
 	uint64_t now = start;
 
 	spin->asleep_ns = start;
-	if (!spin->window_ns)
+	if (!spin->window_ns || is_crowded(spin))
 		return more(arg);
 	while (now - start < spin->window_ns && now - last < LOOKS_NS) {
 		if (look(more, arg)) {

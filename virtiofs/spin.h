@@ -8,7 +8,8 @@
  * request soon, and is spared its notification as we are the way to sleep and
  * back. Whether and for how long tells the past: it is tried when requests
  * came soon after the thread fell asleep, and the more rarely the more often
- * it was in vain.
+ * it was in vain; and where others want the processor, next to never: a thread
+ * that sleeps is let in at once when it wakes, one that does not has to queue.
  */
 
 #include <stdbool.h>
@@ -19,6 +20,9 @@ struct fs_spin {
 	uint32_t window_ns; /* 0: not now */
 	uint32_t vain;	    /* how often it was, less what was not */
 	uint32_t wait; /* requests that must come soon before it is tried */
+	uint32_t tries;
+	uint32_t crowd;	    /* how often others had the processor meanwhile */
+	long switches;	    /* when that was last looked at */
 	uint64_t asleep_ns; /* since then; 0: awake */
 };
 

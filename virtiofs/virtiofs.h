@@ -27,9 +27,9 @@
  * fsync, fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat,
  * mknodat, symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr,
  * listxattr, removexattr, capget, capset, setresuid, setresgid, setgroups,
- * write (eventfd), futex. To start a worker: clone3 or clone, mmap, mprotect,
- * rt_sigprocmask, set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap,
- * exit when it ends.
+ * write (eventfd), futex, getrusage. To start a worker: clone3 or clone, mmap,
+ * mprotect, rt_sigprocmask, set_robust_list, rseq, unshare (CLONE_FS); madvise,
+ * munmap, exit when it ends.
  */
 
 #include <stdbool.h>
