@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/agent/stats.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +169,60 @@ static void read_block(struct stats *s, const struct cgroup *cg)
 	s->blkio.io_serviced_recursive = s->io_list;
 }
 
+/* "2MB" of "hugetlb.2MB.current"; false: another file. */
+static bool page_size(const char *file, char *name)
+{
+	static const char prefix[] = "hugetlb.";
+	const char *size = file + sizeof(prefix) - 1;
+	size_t len;
+
+	if (strncmp(file, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	len = strcspn(size, ".");
+	if (len >= STATS_HUGETLB_NAME_MAX ||
+	    strcmp(size + len, ".current") != 0)
+		return false;
+	memcpy(name, size, len);
+	name[len] = '\0';
+	return true;
+}
+
+static void add_hugetlb(struct stats *s, const struct cgroup *cg, size_t n)
+{
+	Agent__HugetlbStats *h = &s->huge[n];
+	Agent__HugetlbEntry *e = &s->huge_entries[n];
+	char file[64];
+
+	agent__hugetlb_stats__init(h);
+	agent__hugetlb_entry__init(e);
+	e->key = s->huge_names[n];
+	e->value = h;
+	s->huge_list[n] = e;
+	(void)snprintf(file, sizeof(file), "hugetlb.%s.current", e->key);
+	h->usage = number(cg->dir, file);
+	(void)snprintf(file, sizeof(file), "hugetlb.%s.events", e->key);
+	h->failcnt = word(cg, file, "max");
+}
+
+static void read_hugetlb(struct stats *s, const struct cgroup *cg)
+{
+	AUTO_FD int fd =
+		openat(cg->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_DIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	size_t n = 0;
+
+	if (!d)
+		return;
+	(void)steal_fd(&fd);
+	while (n < STATS_HUGETLB_MAX && (e = readdir(d))) {
+		if (page_size(e->d_name, s->huge_names[n]))
+			add_hugetlb(s, cg, n++);
+	}
+	s->cgroup.n_hugetlb_stats = n;
+	s->cgroup.hugetlb_stats = s->huge_list;
+}
+
 static void read_net(struct stats *s, pid_t pid)
 {
 	char path[48];
@@ -215,6 +271,7 @@ struct stats *stats_read(const struct cgroup *cg, pid_t pid)
 	read_memory(s, cg);
 	read_pids(s, cg);
 	read_block(s, cg);
+	read_hugetlb(s, cg);
 	read_net(s, pid);
 	return s;
 }

@@ -10,6 +10,8 @@
 #define STATS_INTERFACES_MAX 32
 #define STATS_MEMORY_MAX 96
 #define STATS_BLOCK_MAX 64
+#define STATS_HUGETLB_MAX 8
+#define STATS_HUGETLB_NAME_MAX 16
 
 /* The reply, with room for all it points to. */
 struct stats {
@@ -27,6 +29,10 @@ struct stats {
 	Agent__BlkioStatsEntry bytes[STATS_BLOCK_MAX], ios[STATS_BLOCK_MAX];
 	Agent__BlkioStatsEntry *byte_list[STATS_BLOCK_MAX];
 	Agent__BlkioStatsEntry *io_list[STATS_BLOCK_MAX];
+	Agent__HugetlbStats huge[STATS_HUGETLB_MAX];
+	Agent__HugetlbEntry huge_entries[STATS_HUGETLB_MAX];
+	Agent__HugetlbEntry *huge_list[STATS_HUGETLB_MAX];
+	char huge_names[STATS_HUGETLB_MAX][STATS_HUGETLB_NAME_MAX];
 	Agent__NetworkStats nets[STATS_INTERFACES_MAX];
 	Agent__NetworkStats *net_list[STATS_INTERFACES_MAX];
 	char *memory_text, *net_text; /* keys and names lie here */

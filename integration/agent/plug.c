@@ -3,8 +3,8 @@
  * plug ADDRESS MONITOR ROOTFS: an agent in a machine of QEMU's that is asked
  * for hardware which is plugged only then, and unplugged. ADDRESS: as of
  * client_connect. ROOTFS: of the guest, with busybox. The machine has root
- * ports rp4 to rp7 in those slots, and blocks `disk` (ext4 with /file) and
- * `swap`.
+ * ports rp4 to rp8 in those slots, and blocks `disk` (ext4 with /file), `swap`
+ * and `more` of it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -192,6 +192,7 @@ static void test_device(void)
 static void test_swap(void)
 {
 	Agent__AddSwapRequest req = AGENT__ADD_SWAP_REQUEST__INIT;
+	Agent__AddSwapPathRequest path = AGENT__ADD_SWAP_PATH_REQUEST__INIT;
 	uint32_t hops[] = {4, 0};
 	struct waiting w;
 
@@ -204,6 +205,17 @@ static void test_swap(void)
 	(void)call_finish(&w);
 	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "1\n"),
 	      "it is in use");
+	path.path = strdup("/dev/vdc");
+	ask(&w, "AddSwapPath", &path.base);
+	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp8\", "
+		       "\"drive\": \"more\", \"id\": \"d8\"")),
+	      "another one");
+	(void)call_finish(&w);
+	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "2\n"),
+	      "it is in use, too");
+	check(call("AddSwapPath", &path.base, &agent__empty__descriptor,
+		   NULL) != TTRPC_OK,
+	      "but not twice");
 }
 
 static void test_network(void)
@@ -313,6 +325,26 @@ static void test_pmem(void)
 	check(remove_container("d") == TTRPC_OK, "remove");
 }
 
+static bool counts_huge_pages(void)
+{
+	Agent__ContainerRequest req = AGENT__CONTAINER_REQUEST__INIT;
+	Agent__StatsContainerResponse *reply = NULL;
+	const Agent__CgroupStats *stats;
+	bool found = false;
+
+	req.container_id = strdup("d");
+	if (call("StatsContainer", &req.base,
+		 &agent__stats_container_response__descriptor,
+		 (ProtobufCMessage **)&reply) != TTRPC_OK)
+		return false;
+	stats = reply->cgroup_stats;
+	for (size_t i = 0; i < stats->n_hugetlb_stats; i++)
+		found |= strcmp(stats->hugetlb_stats[i]->key, "2MB") == 0 &&
+			 stats->hugetlb_stats[i]->value &&
+			 stats->hugetlb_stats[i]->value->usage == 2 * MIB;
+	return found;
+}
+
 static void test_hugepages(void)
 {
 	Agent__Storage storage, *list[] = {&storage};
@@ -320,8 +352,10 @@ static void test_hugepages(void)
 	struct test_spec s;
 
 	spec_init(&s, rootfs, "sh", "-c",
+		  "fallocate -l 2M /vol/page; "
 		  "grep -c ' /vol hugetlbfs .*pagesize=2M' /proc/mounts; "
-		  "awk '/^HugePages_Total/ { print $2 }' /proc/meminfo",
+		  "awk '/^HugePages_Total/ { print $2 }' /proc/meminfo; "
+		  "exec >&-; read x",
 		  END);
 	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
 		   "rbind");
@@ -332,6 +366,7 @@ static void test_hugepages(void)
 	check(create_with("d", &s, list, 1, NULL, 0) == TTRPC_OK &&
 		      start("d") == TTRPC_OK && prints("d", "1\n4\n"),
 	      "huge pages as volume");
+	check(counts_huge_pages(), "they are counted");
 	check(remove_container("d") == TTRPC_OK &&
 		      says("awk '/^HugePages_Total/ { print $2 }' "
 			   "/proc/meminfo",

@@ -43,6 +43,14 @@ static void test_routes(void)
 	check(shell("ip route | grep -q 'default via 192.0.2.1 dev eth7' && "
 		    "ip route | grep -q 198.51.100.0/24") == 0,
 	      "the routes are as asked");
+	check(call("ListRoutes", &empty.base, &agent__routes__descriptor,
+		   (ProtobufCMessage **)&back) == TTRPC_OK &&
+		      back->n_routes >= 3,
+	      "ListRoutes");
+	r2.dest = strdup("nonsense");
+	check(call("UpdateRoutes", &routes.base, &agent__routes__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "UpdateRoutes: to nowhere");
 	check(call("ListInterfaces", &empty.base,
 		   &agent__interfaces__descriptor,
 		   (ProtobufCMessage **)&got) == TTRPC_OK &&
@@ -116,6 +124,10 @@ static void test_neighbors(void)
 		   NULL) == TTRPC_OK &&
 		      shell("ip neigh show 192.0.2.77 | grep -q :77") == 0,
 	      "AddARPNeighbors");
+	n.device = strdup("nodev0");
+	check(call("AddARPNeighbors", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_NOT_FOUND,
+	      "AddARPNeighbors: by no interface");
 }
 
 static void test_details(const char *rootfs)

@@ -78,6 +78,24 @@ static void write_blkio_list(struct jsonw *w, const char *key, size_t n,
 	jsonw_end_array(w);
 }
 
+static void write_hugetlb(struct jsonw *w, size_t n,
+			  Agent__HugetlbEntry *const *list)
+{
+	jsonw_key(w, "hugetlb");
+	jsonw_object(w);
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i]->value)
+			continue;
+		jsonw_key(w, list[i]->key);
+		jsonw_object(w);
+		jsonw_ku64(w, "usage", list[i]->value->usage);
+		jsonw_ku64(w, "max", list[i]->value->max_usage);
+		jsonw_ku64(w, "failcnt", list[i]->value->failcnt);
+		jsonw_end_object(w);
+	}
+	jsonw_end_object(w);
+}
+
 static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
 {
 	if (s->cpu_stats)
@@ -104,6 +122,8 @@ static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
 				 b->io_serviced_recursive);
 		jsonw_end_object(w);
 	}
+	if (s->n_hugetlb_stats)
+		write_hugetlb(w, s->n_hugetlb_stats, s->hugetlb_stats);
 }
 
 static void write_network(struct jsonw *w, size_t n,
