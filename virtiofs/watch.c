@@ -46,6 +46,13 @@ void watch_warn(struct fs_watch *w, const char *fmt, ...)
 	w->config.warn(w->config.arg, text);
 }
 
+static void read_again(struct fs_watch *w)
+{
+	watch_warn(w, "changes were too many and are lost: watched "
+		      "directories are read again");
+	watch_tree_check(w);
+}
+
 /* The queue. -------------------------------------------------------------- */
 
 static bool is_structure(enum file_event_kind kind)
@@ -59,11 +66,15 @@ void watch_emit(struct fs_watch *w, const struct fs_event *event)
 	size_t to_len = strlen(event->to_name) + 1;
 	struct watch_event *e;
 
-	if (w->nevents >= EVENTS_MAX && !is_structure(event->kind))
+	if (w->nevents >= EVENTS_MAX && !is_structure(event->kind)) {
+		w->lost = true;
 		return;
+	}
 	e = malloc(sizeof(*e) + len + to_len);
-	if (!e)
+	if (!e) {
+		w->lost = true;
 		return;
+	}
 	e->next = NULL;
 	e->event = *event;
 	e->event.name = memcpy(e->names, event->name, len);
@@ -74,8 +85,6 @@ void watch_emit(struct fs_watch *w, const struct fs_event *event)
 		w->first = e;
 	w->last = e;
 	w->nevents++;
-	if (w->nevents == EVENTS_MAX)
-		watch_warn(w, "more changes at once than are reported");
 	if (w->nevents > 1)
 		return;
 	/* The kernel keeps the rest until this is taken. */
@@ -98,8 +107,13 @@ void fs_watch_drop(struct fs_watch *w)
 	if (!w->first)
 		w->last = NULL;
 	free(e);
-	if (--w->nevents == 0)
-		(void)!evsource_modify(&w->src, EPOLLIN);
+	if (--w->nevents > 0)
+		return;
+	(void)!evsource_modify(&w->src, EPOLLIN);
+	if (w->lost) {
+		w->lost = false;
+		read_again(w);
+	}
 }
 
 /* The kernel's events. ---------------------------------------------------- */
@@ -334,13 +348,10 @@ static void on_readable(struct evsource *src, uint32_t revents)
 		memcpy(&m, w->buf + at, sizeof(m));
 		BUG_ON(m.vers != FANOTIFY_METADATA_VERSION ||
 		       m.event_len < sizeof(m) || m.event_len > n - at);
-		if (m.mask & FAN_Q_OVERFLOW) {
-			watch_warn(w, "changes were too many and are lost: "
-				      "watched directories are read again");
-			watch_tree_check(w);
-		} else {
+		if (m.mask & FAN_Q_OVERFLOW)
+			read_again(w);
+		else
 			on_event(w, w->buf + at, &m);
-		}
 		at += m.event_len;
 	}
 }

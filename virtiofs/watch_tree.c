@@ -10,6 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SCAN_PIECES 16u	  /* in a turn of the loop */
+#define SCAN_EVENTS 1024u /* more must not wait */
+#define SCAN_WAIT_MS 10u
+
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
 #endif
@@ -336,9 +340,15 @@ static void on_scan(struct evtimer *timer)
 {
 	struct fs_watch *w = container_of(timer, struct fs_watch, scan);
 
-	for (unsigned i = 0; i < 16 && w->scans; i++)
+	for (unsigned i = 0; i < SCAN_PIECES && w->scans; i++) {
+		/* Whoever takes the events sets the pace. */
+		if (w->nevents > SCAN_EVENTS) {
+			evtimer_start(&w->scan, SCAN_WAIT_MS);
+			return;
+		}
 		if (!scan_piece(w, w->scans))
 			scan_end(w, w->scans);
+	}
 	if (w->scans)
 		evtimer_start(&w->scan, 0);
 }

@@ -62,6 +62,7 @@ struct fs_watch {
 	struct watch_event *first;
 	struct watch_event *last;
 	unsigned nevents;
+	bool lost; /* some, since there were none */
 	_Alignas(8) char buf[16384];
 };
 

@@ -299,6 +299,28 @@ static void test_twice(void **state)
 	assert_string_equal(take(f), "");
 }
 
+/* More files than may wait: they are read as they are taken. */
+static void test_pace(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n = 0;
+
+	starts(f);
+	by_host(f, "mkdir other/d; i=0; while [ $i -lt 5000 ]; do "
+		   ": >other/d/$i; i=$((i + 1)); done");
+	/* Made, not moved, for whoever watches. */
+	by_host(f, "mkdir v/d; ln other/d/* v/d");
+	for (unsigned idle = 0; idle < 5;) {
+		assert_int_equal(evloop_once(f->loop, 5), 0);
+		idle = fs_watch_first(f->watch) ? 0 : idle + 1;
+		for (unsigned i = 0; i < 100 && fs_watch_first(f->watch);
+		     i++, fs_watch_drop(f->watch))
+			n += fs_watch_first(f->watch)->dir == 2;
+	}
+	assert_int_equal(n, 5000);
+	assert_string_equal(f->warnings, "");
+}
+
 /* More than the kernel's queue takes, in a process of its own. */
 static void flood(const struct fixture *f)
 {
@@ -350,7 +372,7 @@ int main(void)
 		TEST(test_atomic_writer), TEST(test_directories),
 		TEST(test_own),		  TEST(test_limit),
 		TEST(test_links),	  TEST(test_twice),
-		TEST(test_overflow),
+		TEST(test_pace),	  TEST(test_overflow),
 #undef TEST
 	};
 
