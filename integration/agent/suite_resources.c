@@ -270,6 +270,38 @@ static void test_ephemeral(void)
 	      "remove");
 }
 
+/* A directory of the guest's own, which outlives its containers. */
+static void test_local(void)
+{
+	Agent__Storage storage = AGENT__STORAGE__INIT, *list[] = {&storage};
+	char *options[] = {(char *)"mode=0750"};
+	struct test_spec s;
+
+	(void)shell("rm -rf /run/local");
+	storage.driver = strdup("local");
+	storage.source = strdup("local");
+	storage.fstype = strdup("local");
+	storage.mount_point = strdup("/run/local/volume");
+	storage.options = options;
+	storage.n_options = 1;
+	spec_init(&s, rootfs, "sh", "-c",
+		  "stat -c %a /vol; cat /vol/x; echo x >> /vol/x", END);
+	spec_mount(&s, "bind", storage.mount_point, "/vol", "rbind");
+	check(create_with("v1", &s, list, 1, NULL, 0) == TTRPC_OK &&
+		      start("v1") == TTRPC_OK &&
+		      strcmp(read_all("v1", "", false), "750\n") == 0 &&
+		      remove_container("v1") == TTRPC_OK,
+	      "a directory of the guest as volume");
+	check(create_with("v1", &s, list, 1, NULL, 0) == TTRPC_OK &&
+		      start("v1") == TTRPC_OK &&
+		      strcmp(read_all("v1", "", false), "750\nx\n") == 0 &&
+		      remove_container("v1") == TTRPC_OK,
+	      "the next one finds what is in it");
+	options[0] = (char *)"mode=99";
+	check(create_with("v1", &s, list, 1, NULL, 0) == TTRPC_INVALID_ARGUMENT,
+	      "a mode that is none");
+}
+
 /* A loop device with an ext file system: needs what build machines and some
  * guests have. */
 static bool make_volume(void)
@@ -529,6 +561,7 @@ void test_resources_suite(const char *root)
 	test_metrics();
 	test_hotplug();
 	test_ephemeral();
+	test_local();
 	test_devices_refused();
 	test_uevent();
 	test_overlay();
