@@ -66,11 +66,12 @@ static int handle_get(struct virtiofs *fs, int fd, const struct statx *stx,
 	} found = {.file.handle_bytes = MAX_HANDLE_SZ};
 	struct fs_fhandle *handle;
 	int mount;
-	int ret;
+	int ret = 0;
 
 	if (name_to_handle_at(fd, "", &found.file, &mount, AT_EMPTY_PATH))
-		return -errno;
-	ret = mount_fd(fs, fd, stx);
+		ret = -errno;
+	if (!ret)
+		ret = mount_fd(fs, fd, stx);
 	if (ret < 0)
 		return ret;
 	/* Most are of a few bytes, and there is one for each inode. */

@@ -269,19 +269,19 @@ static void work_with(const char *tar)
 
 static const struct {
 	const char *name;
-	int flags;
 	transfer call;
 	size_t len;
+	int flags;
 	bool scattered;
 } directs[] = {
-	{"direct-write-1M", O_WRONLY, write_at, LARGE, false},
-	{"direct-write-4k", O_WRONLY, write_at, SMALL, false},
-	{"direct-read-1M", O_RDONLY, read_at, LARGE, false},
-	{"direct-read-4k", O_RDONLY, read_at, SMALL, false},
-	{"random-write-1M", O_WRONLY, write_at, LARGE, true},
-	{"random-write-4k", O_WRONLY, write_at, SMALL, true},
-	{"random-read-1M", O_RDONLY, read_at, LARGE, true},
-	{"random-read-4k", O_RDONLY, read_at, SMALL, true},
+	{"direct-write-1M", write_at, LARGE, O_WRONLY, false},
+	{"direct-write-4k", write_at, SMALL, O_WRONLY, false},
+	{"direct-read-1M", read_at, LARGE, O_RDONLY, false},
+	{"direct-read-4k", read_at, SMALL, O_RDONLY, false},
+	{"random-write-1M", write_at, LARGE, O_WRONLY, true},
+	{"random-write-4k", write_at, SMALL, O_WRONLY, true},
+	{"random-read-1M", read_at, LARGE, O_RDONLY, true},
+	{"random-read-4k", read_at, SMALL, O_RDONLY, true},
 };
 
 int main(int argc, char **argv)
