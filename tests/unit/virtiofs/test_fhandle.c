@@ -173,20 +173,6 @@ static void without_capability_there_are_none(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void not_with_dax(void **state)
-{
-	struct virtiofs_config config = {
-		.file_handles = VIRTIOFS_HANDLES_PREFER,
-		.dax_size = 2u << 20,
-		.proc_fd = -1,
-	};
-	struct err err;
-
-	config.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	assert_null(virtiofs_new(&config, &err));
-	assert_non_null(strstr(err.text, "DAX"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,7 +180,6 @@ int main(void)
 		cmocka_unit_test(a_number_may_come_again),
 		cmocka_unit_test(an_open_file_outlives_its_name),
 		cmocka_unit_test(without_capability_there_are_none),
-		cmocka_unit_test(not_with_dax),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
