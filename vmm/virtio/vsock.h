@@ -17,8 +17,8 @@
  * written. The process ignores SIGPIPE.
  *
  * System calls after activation: accept4, socket, connect, recvfrom, recvmsg,
- * readv, writev, sendto, sendmsg, shutdown, fcntl (F_GETFL), close, and those
- * of the event loop.
+ * readv, writev, sendto, sendmsg, shutdown, fcntl (F_GETFL, F_GETPIPE_SZ,
+ * F_SETPIPE_SZ), close, and those of the event loop.
  */
 
 #include <stdint.h>

@@ -147,7 +147,6 @@ void vsock_conn_drop_buf(struct vsock_conn *conn)
 static void enlarge(struct vsock_conn *conn)
 {
 	struct vsock *vsock = conn->vsock;
-
 	bool kept = conn->buf.data;
 
 	if (conn->rx_cnt < VSOCK_BUF_SIZE || is_large(conn) ||

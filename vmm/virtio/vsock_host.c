@@ -133,18 +133,20 @@ static int take_line(struct vsock_conn *conn, char *to, size_t len)
 {
 	unsigned nfds = 1;
 	int fd = -1;
+	int flags;
 	ssize_t n = fd_recv(conn->fd, to, len, &fd, &nfds, 0);
 
+	if (n < 0)
+		return (int)n;
 	if (fd >= 0) {
 		vsock_conn_close_sink(conn);
 		conn->sink = fd;
 		/* One that blocks would block all devices, and its owner may
 		 * share it with somebody who wants it so. */
-		if (!(fcntl(fd, F_GETFL) & O_NONBLOCK))
+		flags = fcntl(fd, F_GETFL);
+		if (flags < 0 || !(flags & O_NONBLOCK))
 			return -EINVAL;
 	}
-	if (n < 0)
-		return (int)n;
 	return (size_t)n == len ? 0 : -EIO;
 }
 
