@@ -116,27 +116,46 @@ static void init_storage(Agent__Storage *s, const char *driver,
 	s->mount_point = strdup("/run/kata-containers/sandbox/volume");
 }
 
-static void test_disk(void)
+struct volume {
+	const char *driver, *source;
+	char *option;	    /* NULL: none */
+	const char *script; /* sees it at /vol */
+};
+
+/* Asks for a container with a volume whose device is to come. */
+static void ask_volume(struct waiting *w, const struct volume *v)
 {
 	Agent__CreateContainerRequest req;
 	Agent__Storage storage, *list[] = {&storage};
+	char *options[] = {v->option};
 	struct test_spec s;
-	struct waiting w;
 
-	spec_init(&s, rootfs, "sh", "-c",
-		  "cat /vol/file && echo more > /vol/file", END);
+	spec_init(&s, rootfs, "sh", "-c", v->script, END);
 	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
 		   "rbind");
 	init_create(&req, &s, "d");
-	init_storage(&storage, "blk", "04/00");
+	init_storage(&storage, v->driver, v->source);
+	storage.options = options;
+	storage.n_options = v->option ? 1 : 0;
 	req.storages = list;
 	req.n_storages = 1;
-	ask(&w, "CreateContainer", &req.base);
+	ask(w, "CreateContainer", &req.base);
+}
+
+static void test_disk(void)
+{
+	const struct volume volume = {
+		.driver = "blk",
+		.source = "04/00",
+		.script = "cat /vol/file && echo more > /vol/file",
+	};
+	struct waiting w;
+
+	ask_volume(&w, &volume);
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
 		       "\"drive\": \"disk\", \"id\": \"d4\"")),
 	      "a disk is plugged");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+	check(call_finish(&w) == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "text\n"),
 	      "its file system is the container's volume");
 	check(remove_container("d") == TTRPC_OK, "remove");
@@ -182,8 +201,7 @@ static void test_device(void)
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp5\", "
 		       "\"drive\": \"disk\", \"id\": \"d5\"")),
 	      "it is plugged elsewhere");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+	check(call_finish(&w) == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "1\nfe:0\n"),
 	      "it is the container's device, with what was written to it");
 	check(remove_container("d") == TTRPC_OK, "remove");
@@ -202,16 +220,16 @@ static void test_swap(void)
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp4\", "
 		       "\"drive\": \"swap\", \"id\": \"d4\"")),
 	      "a disk for swap is plugged");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "1\n"),
+	check(call_finish(&w) == TTRPC_OK &&
+		      says("grep -c ^/dev/vd /proc/swaps", "1\n"),
 	      "it is in use");
 	path.path = strdup("/dev/vdc");
 	ask(&w, "AddSwapPath", &path.base);
 	check(qmp(PLUG("\"driver\": \"virtio-blk-pci\", \"bus\": \"rp8\", "
 		       "\"drive\": \"more\", \"id\": \"d8\"")),
 	      "another one");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && says("grep -c ^/dev/vd /proc/swaps", "2\n"),
+	check(call_finish(&w) == TTRPC_OK &&
+		      says("grep -c ^/dev/vd /proc/swaps", "2\n"),
 	      "it is in use, too");
 	check(call("AddSwapPath", &path.base, &agent__empty__descriptor,
 		   NULL) != TTRPC_OK,
@@ -243,8 +261,7 @@ static void test_network(void)
 		       "\"netdev\": \"net\", \"id\": \"n6\", "
 		       "\"mac\": \"52:54:00:00:00:06\"")),
 	      "an interface is plugged");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK &&
+	check(call_finish(&w) == TTRPC_OK &&
 		      says("ip addr show eth6 | grep -c 192.0.2.6/24", "1\n"),
 	      "it has its name and address");
 	check(qmp(UNPLUG("n6")) && qmp_event("DEVICE_DELETED", "\"n6\"") &&
@@ -265,8 +282,7 @@ static void test_cpu(void)
 	check(qmp(PLUG("\"driver\": \"max-x86_64-cpu\", \"id\": \"c1\", "
 		       "\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0")),
 	      "a processor is plugged");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && says("nproc", "2\n"),
+	check(call_finish(&w) == TTRPC_OK && says("nproc", "2\n"),
 	      "it is online, in a container that runs");
 }
 
@@ -298,28 +314,20 @@ static void test_memory(void)
 
 static void test_pmem(void)
 {
-	Agent__CreateContainerRequest req;
-	Agent__Storage storage, *list[] = {&storage};
-	char *options[] = {(char *)"dax"};
-	struct test_spec s;
+	const struct volume volume = {
+		.driver = "nvdimm",
+		.source = "/dev/pmem0",
+		.option = (char *)"dax",
+		.script = "cat /vol/file; "
+			  "grep -c ' /vol .*dax' /proc/mounts",
+	};
 	struct waiting w;
 
-	spec_init(&s, rootfs, "sh", "-c",
-		  "cat /vol/file; grep -c ' /vol .*dax' /proc/mounts", END);
-	spec_mount(&s, "bind", "/run/kata-containers/sandbox/volume", "/vol",
-		   "rbind");
-	init_create(&req, &s, "d");
-	init_storage(&storage, "nvdimm", "/dev/pmem0");
-	storage.options = options;
-	storage.n_options = 1;
-	req.storages = list;
-	req.n_storages = 1;
-	ask(&w, "CreateContainer", &req.base);
+	ask_volume(&w, &volume);
 	check(qmp(PLUG("\"driver\": \"virtio-pmem-pci\", \"bus\": \"rp7\", "
 		       "\"memdev\": \"pmem\", \"id\": \"p7\"")),
 	      "persistent memory is plugged");
-	(void)call_finish(&w);
-	check(w.code == TTRPC_OK && start("d") == TTRPC_OK &&
+	check(call_finish(&w) == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "text\n1\n"),
 	      "its file system is the container's volume, by DAX");
 	check(remove_container("d") == TTRPC_OK, "remove");
