@@ -8,8 +8,22 @@
 
 volume='.mounts += [{destination: "/data", type: "bind",
 	source: ($work + "/data"), options: ["bind"]}]'
-mib=50
-[ -z "$small" ] || mib=24
+# Of the window, and of the file that both guests map.
+window=256
+mib=200
+
+# large FILE MIB: the same piece again and again, each marked; random bytes are
+# dear in the lab.
+large()
+{
+	random piece 8
+	for ((i = 0; i < $2; i += 8)); do
+		printf '%08d' "$i"
+		tail -c +9 "$work/data/piece"
+	done >"$work/data/$1"
+	rm "$work/data/piece"
+	sync "$work/data/$1"
+}
 
 # random FILE MIB
 random()
@@ -41,7 +55,7 @@ one_copy()
 {
 	local size=$((mib * 1024)) sum name ram_one ram_two cached before
 
-	random big "$mib"
+	large big "$mib"
 	sum=$("$release/integration/e2e/dax" sum "$work/data/big")
 	# Not in memory, but for what the guests have of it.
 	echo 1 >/proc/sys/vm/drop_caches
@@ -51,9 +65,10 @@ one_copy()
 	for name in one two; do
 		guest_is "guest $name maps the file" $name \
 			'/bin/dax sum /data/big' "$sum"
-		guest_is "guest $name reads the file" $name \
-			'md5sum </data/big' "$(md5sum <"$work/data/big")"
 	done
+	guest_is 'and reads what the file has there' two \
+		'tail -c 2000000 /data/big | md5sum' \
+		"$(tail -c 2000000 "$work/data/big" | md5sum)"
 	cached=$(awk '/^Cached:/ { print $2 }' /proc/meminfo)
 	echo "# a file of $size KiB: page cache $((cached - before)) KiB more," \
 		"Pss $(kilobytes one Pss data/big) + $(kilobytes two Pss \
@@ -76,13 +91,13 @@ one_copy()
 		$(($(kilobytes two Rss guest-ram) - ram_two)) 0 $((size / 4))
 }
 
-# Six times what the window holds at once.
+# Together with the one that fills most of the window.
 small_window()
 {
 	local file
 
 	for file in 1 2 3; do
-		random "w$file" 32
+		large "w$file" 24
 	done
 	guest_is 'more files than the window holds' one \
 		'cat /data/w1 /data/w2 /data/w3 | md5sum' \
@@ -117,7 +132,9 @@ cut_short()
 	guest_is 'which is cut short: SIGBUS, and zeros for read(2)' one \
 		'cd /dev/shm; echo go >go; read -r line <said; echo "$line"' \
 		'SIGBUS, read nothing but zeros'
-	guest_is 'and the guest lives' one 'wc -c </data/short' 8192
+	# It may know the size of before for a second.
+	happens 'and the guest lives' guest one \
+		'[ $(wc -c </data/short) = 8192 ]'
 	random short 4
 	happens 'the file comes back' guest one \
 		"[ \$(/bin/dax sum /data/short) = \
@@ -135,7 +152,7 @@ if [ "$machine" != kvm ]; then
 	exit
 fi
 
-configure '.virtio_fs_cache_size = 64'
+configure ".virtio_fs_cache_size = $window"
 for name in one two; do
 	bundle $name "$volume"
 	cp "$release/integration/e2e/dax" "$work/$name/rootfs/bin/dax"
