@@ -110,7 +110,7 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	copy_file copy_up debug_console devices file_events guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \
 	lookup mem_agent metrics modules mount_options mounts namespaces \
-	net netlink parked pci_path pending policy process reaper replay \
+	net netlink parked pci_path pending policy pressure process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
 	stdio_port stdio_stream storage submounts sysctl user user_names \

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/jsonw.h"
 
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +207,17 @@ void jsonw_ku64(struct jsonw *w, const char *key, uint64_t value)
 {
 	jsonw_key(w, key);
 	jsonw_u64(w, value);
+}
+
+void jsonw_hundredths(struct jsonw *w, double value)
+{
+	char text[DBL_MAX_10_EXP + 8];
+	int len = snprintf(text, sizeof(text), "%.2f", value);
+
+	if (!usable(w))
+		return;
+	note(w, isfinite(value) ? yajl_gen_number(w->gen, text, (size_t)len)
+				: yajl_gen_null(w->gen));
 }
 
 void jsonw_kbool(struct jsonw *w, const char *key, bool value)

@@ -27,6 +27,7 @@ void jsonw_str(struct jsonw *w, const char *value); /* NULL: null */
 void jsonw_int(struct jsonw *w, int64_t value);
 void jsonw_u64(struct jsonw *w, uint64_t value);
 void jsonw_bool(struct jsonw *w, bool value);
+void jsonw_hundredths(struct jsonw *w, double value); /* what is none: null */
 /* key and value in one call */
 void jsonw_kstr(struct jsonw *w, const char *key, const char *value);
 void jsonw_kint(struct jsonw *w, const char *key, int64_t value);

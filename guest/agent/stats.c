@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "guest/agent/pressure.h"
 
 #define FILE_MAX (64u << 10)
 
@@ -35,6 +36,31 @@ static uint64_t word(const struct cgroup *cg, const char *file, const char *key)
 	return value;
 }
 
+static void set_psi_data(Agent__PsiData *data, const struct pressure_line *line)
+{
+	agent__psi_data__init(data);
+	data->avg10 = line->avg10;
+	data->avg60 = line->avg60;
+	data->avg300 = line->avg300;
+	data->total = line->total;
+}
+
+/* NULL from a kernel that keeps no account of it. */
+static Agent__PsiStats *read_psi(struct stats_pressure *p, int dir,
+				 const char *file)
+{
+	struct pressure pressure;
+
+	if (pressure_read(dir, file, &pressure) < 0)
+		return NULL;
+	agent__psi_stats__init(&p->psi);
+	set_psi_data(&p->some, &pressure.some);
+	set_psi_data(&p->full, &pressure.full);
+	p->psi.some = &p->some;
+	p->psi.full = &p->full;
+	return &p->psi;
+}
+
 static void read_cpu(struct stats *s, const struct cgroup *cg)
 {
 	agent__cpu_stats__init(&s->cpu);
@@ -53,6 +79,7 @@ static void read_cpu(struct stats *s, const struct cgroup *cg)
 	s->throttling.throttled_periods = word(cg, "cpu.stat", "nr_throttled");
 	s->throttling.throttled_time =
 		word(cg, "cpu.stat", "throttled_usec") * 1000;
+	s->cpu.psi = read_psi(&s->cpu_psi, cg->dir, "cpu.pressure");
 }
 
 /* memory.stat as it is; the keys point into the text. */
@@ -107,6 +134,7 @@ static void read_memory(struct stats *s, const struct cgroup *cg)
 	else
 		s->swap.limit = UINT64_MAX;
 	read_memory_stat(s, cg->dir);
+	s->memory.psi = read_psi(&s->memory_psi, cg->dir, "memory.pressure");
 }
 
 static void read_pids(struct stats *s, const struct cgroup *cg)
@@ -140,6 +168,7 @@ static void read_block(struct stats *s, const struct cgroup *cg)
 
 	agent__blkio_stats__init(&s->blkio);
 	s->cgroup.blkio_stats = &s->blkio;
+	s->blkio.psi = read_psi(&s->block_psi, cg->dir, "io.pressure");
 	if (file_read(cg->dir, "io.stat", FILE_MAX, &text, NULL) < 0)
 		return;
 	for (char *line = strtok_r(text, "\n", &save);

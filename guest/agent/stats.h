@@ -13,6 +13,12 @@
 #define STATS_HUGETLB_MAX 8
 #define STATS_HUGETLB_NAME_MAX 16
 
+/* A file of pressure stall information, with all it points to. */
+struct stats_pressure {
+	Agent__PsiStats psi;
+	Agent__PsiData some, full;
+};
+
 /* The reply, with room for all it points to. */
 struct stats {
 	Agent__StatsContainerResponse reply;
@@ -24,6 +30,7 @@ struct stats {
 	Agent__MemoryData usage, swap, kernel;
 	Agent__PidsStats pids;
 	Agent__BlkioStats blkio;
+	struct stats_pressure cpu_psi, memory_psi, block_psi;
 	Agent__StatEntry entries[STATS_MEMORY_MAX];
 	Agent__StatEntry *entry_list[STATS_MEMORY_MAX];
 	Agent__BlkioStatsEntry bytes[STATS_BLOCK_MAX], ios[STATS_BLOCK_MAX];

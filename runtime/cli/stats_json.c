@@ -6,6 +6,34 @@
 #include "base/jsonw.h"
 #include "runtime/cli/cli.h"
 
+static void write_psi_data(struct jsonw *w, const char *key,
+			   const Agent__PsiData *data)
+{
+	if (!data)
+		return;
+	jsonw_key(w, key);
+	jsonw_object(w);
+	jsonw_key(w, "avg10");
+	jsonw_hundredths(w, data->avg10);
+	jsonw_key(w, "avg60");
+	jsonw_hundredths(w, data->avg60);
+	jsonw_key(w, "avg300");
+	jsonw_hundredths(w, data->avg300);
+	jsonw_ku64(w, "total", data->total);
+	jsonw_end_object(w);
+}
+
+static void write_psi(struct jsonw *w, const Agent__PsiStats *psi)
+{
+	if (!psi)
+		return;
+	jsonw_key(w, "psi");
+	jsonw_object(w);
+	write_psi_data(w, "some", psi->some);
+	write_psi_data(w, "full", psi->full);
+	jsonw_end_object(w);
+}
+
 static void write_cpu(struct jsonw *w, const Agent__CpuStats *cpu)
 {
 	const Agent__CpuUsage *usage = cpu->cpu_usage;
@@ -29,6 +57,7 @@ static void write_cpu(struct jsonw *w, const Agent__CpuStats *cpu)
 		jsonw_ku64(w, "throttledTime", t->throttled_time);
 	}
 	jsonw_end_object(w);
+	write_psi(w, cpu->psi);
 	jsonw_end_object(w);
 }
 
@@ -59,6 +88,7 @@ static void write_memory(struct jsonw *w, const Agent__MemoryStats *memory)
 	for (size_t i = 0; i < memory->n_stats; i++)
 		jsonw_ku64(w, memory->stats[i]->key, memory->stats[i]->value);
 	jsonw_end_object(w);
+	write_psi(w, memory->psi);
 	jsonw_end_object(w);
 }
 
@@ -120,6 +150,7 @@ static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
 		write_blkio_list(w, "ioServicedRecursive",
 				 b->n_io_serviced_recursive,
 				 b->io_serviced_recursive);
+		write_psi(w, b->psi);
 		jsonw_end_object(w);
 	}
 	if (s->n_hugetlb_stats)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/jsonw.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,6 +31,8 @@ static void test_compact(void **state)
 	jsonw_u64(w, 2);
 	jsonw_bool(w, false);
 	jsonw_str(w, "x");
+	jsonw_hundredths(w, 12.345);
+	jsonw_hundredths(w, -(double)INFINITY);
 	jsonw_object(w);
 	jsonw_end_object(w);
 	jsonw_end_array(w);
@@ -38,7 +41,7 @@ static void test_compact(void **state)
 	assert_string_equal(text, "{\"s\":\"a\\\"\\n\\u0001\",\"none\":null,"
 				  "\"i\":-9223372036854775808,"
 				  "\"u\":18446744073709551615,\"b\":true,"
-				  "\"v\":[1,2,false,\"x\",{}]}\n");
+				  "\"v\":[1,2,false,\"x\",12.35,null,{}]}\n");
 	assert_int_equal(len, strlen(text));
 }
 
