@@ -109,8 +109,9 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	command container container_exec container_root container_state \
 	copy_file copy_up debug_console devices file_events guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \
-	lookup mem_agent metrics modules mount_options mounts namespaces \
-	net netlink parked pci_path pending policy pressure process reaper replay \
+	lookup lru_gen mem_agent mem_compact mem_reclaim metrics modules \
+	mount_options mounts namespaces net netlink parked pci_path pending \
+	policy pressure process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
 	stdio_port stdio_stream storage submounts sysctl user user_names \
@@ -148,7 +149,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_liar runtime/sandbox/test_races \
 	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	pci_path policy stdio storage user_names file_events)
+	memory pci_path policy stdio storage user_names file_events)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \
@@ -283,7 +284,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
-		suite_ports suite_hooks calls suite_calls) $(LINK_proto)
+		suite_ports suite_hooks calls suite_calls suite_memory) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -294,7 +295,7 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
-		suite_hooks calls suite_calls) $(LINK_proto)
+		suite_hooks calls suite_calls suite_memory) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -8,6 +8,7 @@
 
 #include "agent-proto/ttrpc.h"
 #include "base/evloop.h"
+#include "guest/agent/mem_agent.h"
 #include "guest/agent/parked.h"
 #include "guest/agent/policy.h"
 #include "guest/agent/reaper.h"
@@ -25,6 +26,7 @@ struct agent {
 	struct sandbox sandbox;
 	struct parked parked;
 	struct policy policy;
+	struct mem_agent mem;
 	struct command *commands;
 	struct hook_run *hook_runs;
 	struct container *containers;

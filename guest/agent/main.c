@@ -72,6 +72,8 @@ static void read_options(struct options *o)
 	/* The command line of the machine speaks to its first process. */
 	o->debug_console =
 		agent.init && boot_word(cmdline, "agent.debug_console");
+	if (agent.init)
+		mem_agent_read_cmdline(&agent.mem, cmdline);
 	if (boot_option(cmdline, "agent.log", level, sizeof(level)) &&
 	    strcmp(level, "debug") == 0)
 		log_open(STDERR_FILENO, LOG_TEXT, LOG_DEBUG, "nacre-agent");
@@ -138,17 +140,19 @@ static int serve(struct err *err)
 	};
 	int fd, ret;
 
-	read_options(&options);
 	agent.loop = evloop_new();
 	if (!agent.loop)
 		return err_sys(err, "event loop");
-	ret = reaper_init(&agent);
+	ret = mem_agent_init(&agent.mem, agent.loop);
+	if (!ret)
+		ret = reaper_init(&agent);
 	if (!ret)
 		ret = watch_init(&agent.watch, agent.loop);
 	if (!ret)
 		ret = sandbox_init(&agent);
 	if (ret < 0)
 		return err_ret(err, ret, "set-up");
+	read_options(&options);
 	fd = listen_at(options.address, AGENT_PORT, "", err);
 	if (fd < 0)
 		return fd;

@@ -8,9 +8,11 @@
 #include "agent-proto/agent.pb-c.h"
 #include "base/cleanup.h"
 #include "guest/agent/log_port.h"
-#include "guest/agent/mem_agent.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/rpc.h"
+
+/* Whose memory all of it is. */
+#define NOT_OURS "this agent is not the first process of its machine"
 
 void rpc_get_metrics(struct ttrpc_request *req, const ProtobufCMessage *message,
 		     void *arg)
@@ -100,18 +102,31 @@ void rpc_get_diagnostic_data(struct ttrpc_request *req,
 void rpc_mem_agent_memcg_set(struct ttrpc_request *req,
 			     const ProtobufCMessage *message, void *arg)
 {
+	struct agent *agent = arg;
+	const Agent__MemAgentMemcgSetRequest *msg = (const void *)message;
 	struct err err = {0};
+	int ret = 0;
 
-	rpc_reply_ret(req, mem_agent_memcg((const void *)message, &err), &err);
+	if (!agent->init && msg->has_disabled_case && !msg->disabled)
+		ret = err_set(&err, ENOTSUP, "memcg: " NOT_OURS);
+	if (!ret)
+		ret = mem_agent_memcg(&agent->mem, msg, &err);
+	rpc_reply_ret(req, ret, &err);
 }
 
 void rpc_mem_agent_compact_set(struct ttrpc_request *req,
 			       const ProtobufCMessage *message, void *arg)
 {
+	struct agent *agent = arg;
+	const Agent__MemAgentCompactSetRequest *msg = (const void *)message;
 	struct err err = {0};
+	int ret = 0;
 
-	rpc_reply_ret(req, mem_agent_compact((const void *)message, &err),
-		      &err);
+	if (!agent->init && msg->has_disabled_case && !msg->disabled)
+		ret = err_set(&err, ENOTSUP, "compact: " NOT_OURS);
+	if (!ret)
+		ret = mem_agent_compact(&agent->mem, msg, &err);
+	rpc_reply_ret(req, ret, &err);
 }
 
 static bool too_many_containers(const struct agent *agent)

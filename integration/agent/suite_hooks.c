@@ -136,45 +136,7 @@ static void test_names(const char *rootfs)
 	check(remove_container("n1") == TTRPC_OK, "remove");
 }
 
-static void test_memory(void)
-{
-	Agent__MemAgentMemcgSetRequest memcg =
-		AGENT__MEM_AGENT_MEMCG_SET_REQUEST__INIT;
-	Agent__MemAgentCompactSetRequest compact =
-		AGENT__MEM_AGENT_COMPACT_SET_REQUEST__INIT;
-	const ProtobufCMessageDescriptor *type = &agent__empty__descriptor;
-
-	memcg.has_disabled_case =
-		AGENT__MEM_AGENT_MEMCG_SET_REQUEST__HAS_DISABLED_DISABLED;
-	memcg.disabled = true;
-	compact.has_disabled_case =
-		AGENT__MEM_AGENT_COMPACT_SET_REQUEST__HAS_DISABLED_DISABLED;
-	compact.disabled = true;
-	check(call("MemAgentMemcgSet", &memcg.base, type, NULL) == TTRPC_OK &&
-		      call("MemAgentCompactSet", &compact.base, type, NULL) ==
-			      TTRPC_OK,
-	      "the memory agent: off");
-	memcg.disabled = compact.disabled = false;
-	check(call("MemAgentMemcgSet", &memcg.base, type, NULL) ==
-			      TTRPC_UNIMPLEMENTED &&
-		      call("MemAgentCompactSet", &compact.base, type, NULL) ==
-			      TTRPC_UNIMPLEMENTED,
-	      "the memory agent: on");
-	memcg.has_period_psi_case =
-		AGENT__MEM_AGENT_MEMCG_SET_REQUEST__HAS_PERIOD_PSI_PERIOD_PSI_PERCENT_LIMIT;
-	memcg.period_psi_percent_limit = 101;
-	compact.has_order_case =
-		AGENT__MEM_AGENT_COMPACT_SET_REQUEST__HAS_ORDER_COMPACT_ORDER;
-	compact.compact_order = 11;
-	check(call("MemAgentMemcgSet", &memcg.base, type, NULL) ==
-			      TTRPC_INVALID_ARGUMENT &&
-		      call("MemAgentCompactSet", &compact.base, type, NULL) ==
-			      TTRPC_INVALID_ARGUMENT,
-	      "the memory agent: out of range");
-}
-
 void test_names_suite(const char *rootfs)
 {
 	test_names(rootfs);
-	test_memory();
 }
