@@ -126,6 +126,7 @@ static int keep_watch(const struct memcg *cg)
 
 int memcg_new(struct memcg *cg, struct err *err)
 {
+	static unsigned made;
 	char top[96];
 	int ret;
 
@@ -138,7 +139,9 @@ int memcg_new(struct memcg *cg, struct err *err)
 			return err_ret(err, ret, "memory cgroups below %s",
 				       top);
 	}
-	snprintf(cg->path, sizeof(cg->path), "%s/nacre-uml-%d", top, getpid());
+	/* Who watches the last one may not have removed it yet. */
+	snprintf(cg->path, sizeof(cg->path), "%s/nacre-uml-%d-%u", top,
+		 getpid(), made++);
 	cg->lifeline = keep_watch(cg);
 	if (cg->lifeline < 0)
 		return err_ret(err, cg->lifeline, "fork");
