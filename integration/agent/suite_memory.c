@@ -10,7 +10,7 @@
 #include "integration/agent/suites.h"
 
 #define IMAGE "/tmp/memory.img"
-#define SWAP "/tmp/swap.img"
+#define SWAP "/tmp/swap/image"
 #define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
 #define MIB (1ull << 20)
 /* Of what takes some seconds; on software processors, more of them. */
@@ -235,10 +235,12 @@ static void test_anonymous_pages(void)
 {
 	struct test_spec s;
 
-	if (shell("dd if=/dev/zero of=" SWAP " bs=1M count=32 2> /dev/null && "
+	/* On a tmpfs, the file would itself be swapped out, into itself. */
+	if (shell("mkdir -p /tmp/swap && mount -t ramfs ramfs /tmp/swap && "
+		  "dd if=/dev/zero of=" SWAP " bs=1M count=32 2> /dev/null && "
 		  "mkswap " SWAP " > /dev/null && l=$(losetup -f) && "
 		  "losetup $l " SWAP
-		  " && swapon $l && echo $l > /tmp/swap") != 0) {
+		  " && swapon $l && echo $l > /tmp/swap/device") != 0) {
 		skip("swap: no swap space here");
 		return;
 	}
@@ -256,8 +258,9 @@ static void test_anonymous_pages(void)
 	check(set_memcg() == TTRPC_OK && comes(is_swapped),
 	      "anonymous pages that nobody uses go");
 	check(memcg_off() == TTRPC_OK && remove_container("m2") == TTRPC_OK &&
-		      shell("swapoff $(cat /tmp/swap) && "
-			    "losetup -d $(cat /tmp/swap); rm " SWAP) == 0,
+		      shell("swapoff $(cat /tmp/swap/device) && "
+			    "losetup -d $(cat /tmp/swap/device) && "
+			    "umount /tmp/swap && rmdir /tmp/swap") == 0,
 	      "remove");
 }
 
