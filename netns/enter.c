@@ -82,8 +82,16 @@ static int run_job(const struct entry *e)
 static void *entry_thread(void *arg)
 {
 	struct entry *e = arg;
-	int r = e->fd < 0 ? unshare(CLONE_NEWNET) : setns(e->fd, CLONE_NEWNET);
+	/*
+	 * With a root and a directory of its own: the kernel gives back those
+	 * of a thread after pthread_join() returns, and setns() to a mount
+	 * namespace fails for whoever shares them.
+	 */
+	int r = unshare(CLONE_FS);
 
+	if (!r)
+		r = e->fd < 0 ? unshare(CLONE_NEWNET)
+			      : setns(e->fd, CLONE_NEWNET);
 	if (r < 0)
 		e->result =
 			err_sys(e->err, "%s", e->fd < 0 ? "unshare" : "setns");

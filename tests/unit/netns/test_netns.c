@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "netns/enter.h"
 #include "netns/tap.h"
 
 /*
@@ -467,6 +468,32 @@ static void test_limits(void **state)
 	expect_clean();
 }
 
+static int no_job(struct netns_job *job, struct nl_sock *sock, struct err *err)
+{
+	(void)job;
+	(void)sock;
+	(void)err;
+	return 0;
+}
+
+/* What it did there in another thread is over: mount namespaces are for
+ * those alone who share no root and no directory. */
+static void test_alone_afterwards(void **state)
+{
+	int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	need_root();
+	for (int i = 0; i < 200; i++) {
+		struct netns_job job = {.run = no_job, .path = "new"};
+		struct err err;
+
+		assert_int_equal(netns_enter(-1, &job, &err), 0);
+		assert_int_equal(setns(ns, CLONE_NEWNS), 0);
+	}
+	close(ns);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -484,6 +511,7 @@ int main(void)
 		T(test_killed),
 		T(test_others_filters),
 		T(test_limits),
+		T(test_alone_afterwards),
 	};
 
 	t.able = probe();
