@@ -152,8 +152,13 @@ static void test_iptables(void)
 		skip("SetIPTables: %s", call_text);
 		return;
 	}
-	check(call("SetIPTables", &set.base,
-		   &agent__ip_tables_response__descriptor, NULL) == TTRPC_OK &&
+	code = call("SetIPTables", &set.base,
+		    &agent__ip_tables_response__descriptor, NULL);
+	if (code != TTRPC_OK && strstr(call_text, "unable to initialize")) {
+		skip("SetIPTables: the kernel has no packet filter");
+		return;
+	}
+	check(code == TTRPC_OK &&
 		      call("GetIPTables", &get.base,
 			   &agent__ip_tables_response__descriptor,
 			   (ProtobufCMessage **)&reply) == TTRPC_OK &&
