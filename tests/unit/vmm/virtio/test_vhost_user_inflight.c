@@ -365,6 +365,7 @@ static void a_disk_that_is_stopped_at_work(void **state)
 	struct test_seg segs[3];
 	struct err err;
 	uint64_t head;
+	unsigned base;
 	int fd;
 
 	assert_int_equal(ftruncate(config.fd, 1 << 20), 0);
@@ -384,7 +385,8 @@ static void a_disk_that_is_stopped_at_work(void **state)
 	for (unsigned i = 0; i < 60; i++)
 		test_add(&fe->d, 0, segs, 3);
 	fe_kick(fe, 0);
-	assert_int_equal(fe_get_base(fe, 0), map->used_idx);
+	base = fe_get_base(fe, 0); /* it goes on until this is answered */
+	assert_int_equal(base, map->used_idx);
 	for (unsigned i = 0; i < 256; i++)
 		assert_int_equal(map->desc[i].inflight, 0);
 	munmap(map, shape.mmap_size);
