@@ -14,6 +14,11 @@ static inline uint64_t monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+static inline uint64_t monotonic_us(void)
+{
+	return monotonic_ns() / 1000;
+}
+
 static inline int64_t monotonic_ms(void)
 {
 	return (int64_t)(monotonic_ns() / 1000000);

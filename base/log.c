@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 
 #define LIMIT_WINDOW_NS (5 * 1000000000ull)
@@ -214,11 +215,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 bool log_allowed(struct log_limit *limit, unsigned burst)
 {
-	struct timespec ts;
-	uint64_t now;
+	uint64_t now = monotonic_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	if (limit->window_ns == 0 ||
 	    now - limit->window_ns >= LIMIT_WINDOW_NS) {
 		if (limit->dropped)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -85,7 +86,7 @@ static void rest(struct mem_compact *compact)
 static int64_t percent(const struct mem_compact *compact,
 		       struct pressure_window *window)
 {
-	uint64_t now = pressure_now(), stalled;
+	uint64_t now = monotonic_us(), stalled;
 	int ret = pressure_stalled(compact->pressure, &pressure_of_system,
 				   &stalled);
 	int64_t value;
@@ -122,7 +123,7 @@ static void ended(struct evsource *src, uint32_t revents)
 	compact->works = false;
 	compact->idle_times = 0;
 	log_info("memory agent: compacted for %llu ms",
-		 (unsigned long long)(pressure_now() - compact->began) / 1000);
+		 (unsigned long long)(monotonic_us() - compact->began) / 1000);
 	if (read_free(compact, &compact->after) < 0)
 		compact->after = (struct mem_compact_free){0};
 	if (!compact->config.disabled)
@@ -149,7 +150,7 @@ static int launch(struct mem_compact *compact)
 		return ret;
 	}
 	compact->works = true;
-	compact->began = pressure_now();
+	compact->began = monotonic_us();
 	compact->working.open = false;
 	(void)percent(compact, &compact->working);
 	evtimer_start(&compact->timer, SECOND_MS);
@@ -188,7 +189,7 @@ static void look(struct mem_compact *compact)
 {
 	const struct mem_compact_config *config = &compact->config;
 	int64_t waited = percent(compact, &compact->working);
-	uint64_t us = pressure_now() - compact->began;
+	uint64_t us = monotonic_us() - compact->began;
 
 	if (waited < 0 || waited > config->compact_psi_percent_limit ||
 	    us / 1000000 >= config->compact_sec_max)

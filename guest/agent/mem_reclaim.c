@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "guest/agent/cgroup.h"
 #include "guest/agent/pressure.h"
@@ -168,7 +169,7 @@ static bool rested(const struct mem_reclaim *reclaim, const struct mem_group *g)
 /* Looks at the period that is over, and begins the next window. */
 static void choose(struct mem_reclaim *reclaim, struct mem_group *g)
 {
-	uint64_t now = pressure_now(), stalled, percent;
+	uint64_t now = monotonic_us(), stalled, percent;
 	int ret = stalled_of(g->path, &stalled);
 
 	g->chosen = g->begun = g->only_swap = false;
@@ -253,7 +254,7 @@ int mem_reclaim_swappiness(const struct mem_reclaim_config *config,
 /* Beyond the limit since its eviction began? That window opens here. */
 static bool waits(struct mem_reclaim *reclaim, struct mem_group *g)
 {
-	uint64_t now = pressure_now(), stalled;
+	uint64_t now = monotonic_us(), stalled;
 
 	if (stalled_of(g->path, &stalled) < 0)
 		return true;

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -71,12 +70,4 @@ uint64_t pressure_percent(const struct pressure_window *window,
 	if (!window->open || stalled <= window->stalled || now <= window->since)
 		return 0;
 	return (stalled - window->stalled) * 100 / (now - window->since);
-}
-
-uint64_t pressure_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }

@@ -45,7 +45,7 @@ extern const struct pressure_source pressure_of_group;
 int pressure_stalled(int dir, const struct pressure_source *source,
 		     uint64_t *us) MUST_CHECK;
 
-/* A window of time that is looked at. */
+/* A window of time that is looked at, by monotonic_us(). */
 struct pressure_window {
 	bool open;
 	uint64_t stalled, since; /* microseconds */
@@ -58,7 +58,5 @@ void pressure_open(struct pressure_window *window, uint64_t stalled,
  * Both together may be more than 100. */
 uint64_t pressure_percent(const struct pressure_window *window,
 			  uint64_t stalled, uint64_t now);
-/* CLOCK_MONOTONIC in microseconds. */
-uint64_t pressure_now(void);
 
 #endif

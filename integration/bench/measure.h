@@ -4,11 +4,8 @@
 
 /* What the programs that measure have in common. They are static. */
 
-#include <stdint.h>
-
 /* "PROGRAM: WHAT: ERRNO'S TEXT", and the end, with status 1. */
 void die(const char *what) __attribute__((noreturn));
-uint64_t now_ns(void);
 /* A figure: NAME VALUE UNIT, a line at once. */
 void say(const char *name, double value, const char *unit);
 

@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "integration/bench/measure.h"
 
 #define PORT 5201
@@ -51,7 +52,7 @@ static void do_syscall(unsigned n)
 static void do_clock(unsigned n)
 {
 	while (n--)
-		now_ns();
+		monotonic_ns();
 }
 
 static void do_fork_exec(unsigned n)
@@ -129,10 +130,10 @@ static void do_ask(unsigned n)
 static double cost(void (*what)(unsigned n))
 {
 	for (unsigned n = 1;; n *= 2) {
-		uint64_t start = now_ns(), ns;
+		uint64_t start = monotonic_ns(), ns;
 
 		what(n);
-		ns = now_ns() - start;
+		ns = monotonic_ns() - start;
 		if (ns >= LONG_ENOUGH_NS || n >= 1u << 30)
 			return (double)ns / n;
 	}
@@ -199,12 +200,12 @@ static void measure_read(const char *name)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		die(path);
-	start = now_ns();
+	start = monotonic_ns();
 	while ((n = read(fd, buffer, CHUNK)) > 0)
 		bytes += (uint64_t)n;
 	if (n < 0 || !bytes)
 		die(path);
-	say(name, rate(bytes, now_ns() - start), "MB/s");
+	say(name, rate(bytes, monotonic_ns() - start), "MB/s");
 	close(fd);
 }
 
@@ -223,7 +224,7 @@ static void measure_write(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		die(path);
-	start = now_ns();
+	start = monotonic_ns();
 	while (bytes < (uint64_t)st.st_size) {
 		ssize_t n = write(fd, buffer, CHUNK);
 
@@ -232,7 +233,7 @@ static void measure_write(void)
 		bytes += (uint64_t)n;
 	}
 	close(fd);
-	say("sequential-write", rate(bytes, now_ns() - start), "MB/s");
+	say("sequential-write", rate(bytes, monotonic_ns() - start), "MB/s");
 	unlink(path);
 }
 
@@ -261,8 +262,8 @@ static void measure_network(const char *address)
 	close(peer);
 
 	peer = call_peer(address, TALK_SINK);
-	start = now_ns();
-	while (now_ns() - start < 3 * LONG_ENOUGH_NS) {
+	start = monotonic_ns();
+	while (monotonic_ns() - start < 3 * LONG_ENOUGH_NS) {
 		ssize_t n = write(peer, buffer, CHUNK);
 
 		if (n < 0)
@@ -271,7 +272,7 @@ static void measure_network(const char *address)
 	}
 	if (shutdown(peer, SHUT_WR) < 0 || read(peer, &c, 1) != 1)
 		die("the peer's last word");
-	say("tcp-send", rate(bytes, now_ns() - start), "MB/s");
+	say("tcp-send", rate(bytes, monotonic_ns() - start), "MB/s");
 	close(peer);
 }
 

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "integration/bench/measure.h"
 #include "integration/virtiofs/frontend.h"
@@ -313,14 +314,14 @@ static uint64_t server_ns(void)
 static double rate(const struct kind *kind, unsigned first, unsigned depth,
 		   unsigned *n)
 {
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 
 	*n = 0;
 	do {
 		run(kind, first + *n, FILES / 2, depth);
 		*n += FILES / 2;
-	} while (!kind->once && now_ns() - start < LONG_ENOUGH_NS);
-	return *n * 1e9 / (double)(now_ns() - start);
+	} while (!kind->once && monotonic_ns() - start < LONG_ENOUGH_NS);
+	return *n * 1e9 / (double)(monotonic_ns() - start);
 }
 
 static void measure(const struct kind *kind)

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "integration/bench/measure.h"
 
@@ -91,14 +92,14 @@ static void sequential(const char *name, int flags, transfer call, size_t len)
 
 	while (ns < LONG_ENOUGH_NS) {
 		drop_caches();
-		start = now_ns();
+		start = monotonic_ns();
 		fd = open_file("data", flags);
 		for (off_t off = 0; off < (off_t)FILE_SIZE; off += (off_t)len) {
 			if (call(fd, buffer, len, off) != (ssize_t)len)
 				die(name);
 		}
 		close(fd);
-		ns += now_ns() - start;
+		ns += monotonic_ns() - start;
 		bytes += FILE_SIZE;
 	}
 	say_rate(name, (double)bytes / 1e6, ns, "MB/s");
@@ -109,7 +110,7 @@ static void direct(const char *name, int flags, transfer call, size_t len,
 		   bool scattered)
 {
 	int fd = open_file("data", flags | O_DIRECT);
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 	uint64_t ns = 0;
 	unsigned n = 0;
 
@@ -121,7 +122,7 @@ static void direct(const char *name, int flags, transfer call, size_t len,
 		if (call(fd, buffer, len, at) != (ssize_t)len)
 			die(name);
 		n++;
-		ns = now_ns() - start;
+		ns = monotonic_ns() - start;
 	}
 	close(fd);
 	say_rate(name, n, ns, "/s");
@@ -130,13 +131,13 @@ static void direct(const char *name, int flags, transfer call, size_t len,
 static void each_file(const char *name, void (*act)(const char *file))
 {
 	char file[32];
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 
 	for (unsigned i = 0; i < FILES; i++) {
 		snprintf(file, sizeof(file), "small-%u", i);
 		act(file);
 	}
-	say_rate(name, FILES, now_ns() - start, "/s");
+	say_rate(name, FILES, monotonic_ns() - start, "/s");
 }
 
 static void create(const char *file)
@@ -245,26 +246,26 @@ static void compile(unsigned at)
 
 static void work_with(const char *tar)
 {
-	uint64_t start = now_ns();
+	uint64_t start = monotonic_ns();
 	unsigned n = 0;
 
 	unpack(tar);
-	start = now_ns() - start;
+	start = monotonic_ns() - start;
 	look_at_all();
 	say_rate("unpack", seen, start, "/s");
 	drop_caches();
-	start = now_ns();
+	start = monotonic_ns();
 	look_at_all();
-	say_rate("status", seen, now_ns() - start, "/s");
+	say_rate("status", seen, monotonic_ns() - start, "/s");
 	drop_caches();
-	start = now_ns();
+	start = monotonic_ns();
 	for (unsigned i = 0; i < nsources; i++) {
 		if (is_header(sources[i]))
 			continue;
 		compile(i);
 		n++;
 	}
-	say_rate("compile", n, now_ns() - start, "/s");
+	say_rate("compile", n, monotonic_ns() - start, "/s");
 }
 
 static const struct {

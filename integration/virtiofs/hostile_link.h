@@ -34,7 +34,6 @@ struct link_seg {
 
 /* "hostile: WHAT: ERRNO'S TEXT", and the end. */
 void link_die(const char *what) __attribute__((noreturn));
-uint64_t link_ns(void);
 
 void link_connect(const char *path);
 /* A server of this process. */

@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "integration/virtiofs/hostile.h"
 #include "integration/virtiofs/hostile_groups.h"
@@ -116,7 +117,7 @@ static unsigned run_all(void)
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		unsigned long before = hostile.requests;
 		unsigned long races = tree_races();
-		uint64_t start = link_ns();
+		uint64_t start = monotonic_ns();
 
 		if (only && strcmp(only, groups[i].name) != 0)
 			continue;
@@ -127,7 +128,7 @@ static unsigned run_all(void)
 		printf("%s %s: %s, %lu requests in %llu ms",
 		       hostile.wrong ? "not ok" : "ok", title, groups[i].name,
 		       hostile.requests - before,
-		       (unsigned long long)(link_ns() - start) / 1000000);
+		       (unsigned long long)(monotonic_ns() - start) / 1000000);
 		if (tree_races() > races)
 			printf(", the host swapped %lu times",
 			       tree_races() - races);
@@ -167,7 +168,7 @@ static void options(int argc, char **argv)
 	int opt;
 
 	hostile.seconds = 1;
-	hostile.seed = link_ns();
+	hostile.seed = monotonic_ns();
 	while ((opt = getopt(argc, argv, "S:p:rHDLt:x:n:g:")) >= 0) {
 		if (opt == 'S')
 			socket_path = optarg;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/replay.h"
 #include "integration/virtiofs/hostile.h"
 #include "integration/virtiofs/hostile_groups.h"
@@ -265,10 +266,10 @@ static void run(bool noise)
 
 static void run_for(unsigned seconds, bool noise)
 {
-	uint64_t end = link_ns() + seconds * 1000000000ull;
+	uint64_t end = monotonic_ns() + seconds * 1000000000ull;
 
 	start_again();
-	for (unsigned i = 1; link_ns() < end && !hostile.wrong; i++) {
+	for (unsigned i = 1; monotonic_ns() < end && !hostile.wrong; i++) {
 		run(noise);
 		if (i % 64 == 0)
 			start_again();

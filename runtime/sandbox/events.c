@@ -3,6 +3,7 @@
  * What happens in the guest without being asked for: it runs out of the
  * memory that a container may have. A GetOOMEvent is always under way.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
 
@@ -46,7 +47,7 @@ static void asked(struct ttrpc_call *call, enum ttrpc_code code,
 		  const char *text, const ProtobufCMessage *reply)
 {
 	struct sandbox *s = container_of(call, struct sandbox, oom_call);
-	uint64_t since = sandbox_now_ns() - s->oom_asked_ns;
+	uint64_t since = monotonic_ns() - s->oom_asked_ns;
 
 	/* The sandbox is over, or its agent knows no such events. */
 	if (code != TTRPC_OK) {
@@ -64,7 +65,7 @@ static void ask(struct sandbox *s)
 {
 	Agent__Empty request = AGENT__EMPTY__INIT;
 
-	s->oom_asked_ns = sandbox_now_ns();
+	s->oom_asked_ns = monotonic_ns();
 	s->oom_call.done = asked;
 	ttrpc_call_start(s->agent, &s->oom_call, AGENT_SERVICE, "GetOOMEvent",
 			 &request.base, &agent__oomevent__descriptor, 0, NULL,

@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,14 +21,6 @@
 #include "runtime/sandbox/control.h"
 #include "runtime/sandbox/host_cgroup.h"
 #include "runtime/state.h"
-
-uint64_t sandbox_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 struct sandbox *sandbox_new(const struct supervisor_args *args, struct err *err)
 {

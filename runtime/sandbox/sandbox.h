@@ -155,7 +155,6 @@ void sandbox_destroy(struct sandbox *s);
  * longer than sun_path. */
 int sandbox_listen(const struct sandbox *s, const char *name,
 		   struct err *err) MUST_CHECK;
-uint64_t sandbox_now_ns(void);
 
 /* setup.c: from the first dial to a sandbox that takes containers. */
 int setup_start(struct sandbox *s, const struct container *first,

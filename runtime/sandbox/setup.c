@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
 
@@ -249,7 +250,7 @@ static void hang_up(struct sandbox *s)
 static void redial(struct sandbox *s)
 {
 	hang_up(s);
-	if (sandbox_now_ns() > s->dial_deadline_ns) {
+	if (monotonic_ns() > s->dial_deadline_ns) {
 		failed(s, "the agent did not answer within dial_timeout",
 		       s->console.panic[0] ? s->console.panic
 					   : "the guest does not start");
@@ -287,8 +288,8 @@ static void on_answer(struct evsource *src, uint32_t revents)
 
 static void dial(struct sandbox *s)
 {
-	s->dialed_ns = sandbox_now_ns();
-	uint64_t now = sandbox_now_ns();
+	s->dialed_ns = monotonic_ns();
+	uint64_t now = monotonic_ns();
 
 	if (dial_open(&s->dial, s->dir, AGENT_PORT, -1) < 0 ||
 	    evsource_add(s->loop, &s->dial_src, s->dial.fd, EPOLLIN,
@@ -318,7 +319,7 @@ void setup_hint(struct sandbox *s)
 	bool waiting =
 		s->phase == SANDBOX_STARTING && !s->agent && s->dial.fd < 0;
 
-	if (!waiting || sandbox_now_ns() - s->dialed_ns < HINT_APART_NS)
+	if (!waiting || monotonic_ns() - s->dialed_ns < HINT_APART_NS)
 		return;
 	evtimer_stop(&s->dial_timer);
 	dial(s);
@@ -334,8 +335,8 @@ int setup_start(struct sandbox *s, const struct container *first,
 	ret = evtimer_init(s->loop, &s->dial_timer, on_dial_timer);
 	if (ret < 0)
 		return err_ret(err, ret, "sandbox");
-	s->dial_deadline_ns = sandbox_now_ns() +
-			      s->args->config->dial_timeout * 1000000000ull;
+	s->dial_deadline_ns =
+		monotonic_ns() + s->args->config->dial_timeout * 1000000000ull;
 	dial(s);
 	return 0;
 }
