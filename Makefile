@@ -54,7 +54,7 @@ say = $(if $(VERBOSE),,@printf '  %-7s %s\n' $(1) $(2);)
 # --- base ------------------------------------------------------------------
 BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass \
 	privilege syscall_filter landlock rootfs_path \
-	unix_address number
+	unix_address number signals
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/signals.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/namespaces.h"
 
@@ -46,17 +47,6 @@ int child_await(const struct child_config *config, char order)
 		return -errno;
 	/* The agent gave up on this process. */
 	return n == 1 && c == order ? 0 : -ECANCELED;
-}
-
-/* The agent's handlers and mask are not the container's. */
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL); /* refused for some: those have it */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int set_oom_score(const Oci__Process *process, struct err *err)
@@ -103,7 +93,7 @@ void child_intermediate(const struct child_config *config)
 	struct err err = {0};
 	long pid;
 
-	reset_signals();
+	signals_reset();
 	/* Nothing of the agent's goes on, and no process of the container
 	 * that is joined may look into this one (CVE-2016-9962). */
 	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0) {

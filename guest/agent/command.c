@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/signals.h"
 #include "guest/agent/agent.h"
 
 static void close_end(struct evsource *src)
@@ -132,12 +133,7 @@ bool commands_exited(struct agent *agent, pid_t pid, int status)
 
 static NORETURN void run(char *const *args, int in, int out)
 {
-	sigset_t none;
-
-	sigemptyset(&none);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_reset();
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
 	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
 		_exit(127);

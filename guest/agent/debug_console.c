@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 /* One direction: from is not read while bytes wait for to. */
 struct pipe {
@@ -110,12 +110,8 @@ static NORETURN void run(const char *path, int slave)
 		(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 		(char *)(uintptr_t) "HOME=/", (char *)(uintptr_t) "TERM=linux",
 		NULL};
-	sigset_t none;
 
-	sigemptyset(&none);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_reset();
 	if (setsid() < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
 		_exit(127);
 	for (int fd = 0; fd < 3; fd++) {

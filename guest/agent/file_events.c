@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/replay.h"
+#include "base/signals.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/pending.h"
@@ -118,14 +119,9 @@ static void answered(struct evsource *src, uint32_t revents)
 
 static NORETURN void child(int fd)
 {
-	sigset_t none;
-
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "nacre-events");
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_reset();
 	/* What it keeps is the socket, and the console for errors. */
 	if (dup2(fd, STDIN_FILENO) < 0 ||
 	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 #define COMPACT "/proc/sys/vm/compact_memory"
 #define PAGE_TYPES "/proc/pagetypeinfo"
@@ -102,14 +103,12 @@ static int64_t percent(const struct mem_compact *compact,
 static NORETURN void work(void)
 {
 	int fd = open(COMPACT, O_WRONLY | O_CLOEXEC);
-	sigset_t none;
 
 	/* Pipes of containers shall end when the agent closes them. */
 	if (fd < 0 || dup2(fd, 0) < 0 ||
 	    syscall(SYS_close_range, 1u, ~0u, 0u) < 0)
 		_exit(1);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_reset();
 	_exit(write(0, "1", 1) != 1);
 }
 

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/boot.h"
 #include "guest/agent/container.h"
@@ -136,8 +137,7 @@ static NORETURN void pause_run(void)
 {
 	sigset_t set;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+	signals_default();
 	(void)prctl(PR_SET_NAME, "pause", 0, 0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (syscall(SYS_close_range, 0u, ~0u, 0u) < 0)

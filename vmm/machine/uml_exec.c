@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/signals.h"
 #include "vmm/machine/uml.h"
 
 /* COMMAND_LINE_SIZE of arch/um; one byte is the end. */
@@ -159,8 +160,7 @@ static void reset_signals(void)
 {
 	sigset_t none;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL); /* not of KILL, STOP: no matter */
+	signals_default();
 	/* A pause sends it (uml_spawner.c), maybe before the kernel is there
 	 * to handle it. */
 	signal(SIGALRM, SIG_IGN);

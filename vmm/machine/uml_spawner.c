@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/fdpass.h"
+#include "base/signals.h"
 #include "vmm/machine/uml.h"
 
 /* Of the kernel, before it is one. */
@@ -260,8 +261,7 @@ static int watch_children(struct spawner *sp, struct err *err)
 {
 	sigset_t set;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+	signals_default();
 	sigfillset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	sigemptyset(&set);
