@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/number.h"
 #include "guest/agent/boot.h"
 
 #define PERIOD_MAX UINT32_MAX /* seconds: a timer counts milliseconds */
@@ -173,15 +173,12 @@ static bool parse_bool(const char *text, bool *out)
 static bool parse_setting(const struct setting *s, const char *text,
 			  uint8_t *config)
 {
-	char *end;
+	uint64_t max = s->type == SETTING_U32 ? UINT32_MAX : UINT64_MAX;
 	uint64_t value;
 
 	if (s->type == SETTING_BOOL)
 		return parse_bool(text, (bool *)(config + s->offset));
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno ||
-	    (s->type == SETTING_U32 && value > UINT32_MAX))
+	if (number_parse(text, max, &value) < 0)
 		return false;
 	if (s->type == SETTING_U32)
 		memcpy(config + s->offset, &(uint32_t){(uint32_t)value},

@@ -36,6 +36,14 @@ struct mem_group {
 	char path[];
 };
 
+/* Where the files of a group are. */
+static int directory_of(const char *path, char name[PATH_MAX])
+{
+	int len = snprintf(name, PATH_MAX, CGROUP_ROOT "%s", path);
+
+	return len < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 /*
  * Stall times of the group itself, without those of the groups inside of it:
  * they are looked at by themselves. The difference may shrink in passing.
@@ -46,11 +54,10 @@ static int stalled_of(const char *path, uint64_t *us)
 	AUTO_DIR DIR *dir = NULL;
 	const struct dirent *e;
 	uint64_t inside = 0;
-	int ret;
+	int ret = directory_of(path, name);
 
-	if (snprintf(name, sizeof(name), CGROUP_ROOT "%s", path) >=
-	    (int)sizeof(name))
-		return -ENAMETOOLONG;
+	if (ret < 0)
+		return ret;
 	dir = opendir(name);
 	if (!dir)
 		return -errno;
@@ -77,9 +84,7 @@ static ino_t inode_of(const char *path)
 	char name[PATH_MAX];
 	struct stat st;
 
-	if (snprintf(name, sizeof(name), CGROUP_ROOT "%s", path) >=
-		    (int)sizeof(name) ||
-	    stat(name, &st) < 0)
+	if (directory_of(path, name) < 0 || stat(name, &st) < 0)
 		return 0;
 	return st.st_ino;
 }

@@ -11,9 +11,6 @@
 #include "guest/agent/metrics.h"
 #include "guest/agent/rpc.h"
 
-/* Whose memory all of it is. */
-#define NOT_OURS "this agent is not the first process of its machine"
-
 void rpc_get_metrics(struct ttrpc_request *req, const ProtobufCMessage *message,
 		     void *arg)
 {
@@ -99,16 +96,26 @@ void rpc_get_diagnostic_data(struct ttrpc_request *req,
 	ttrpc_reply(req, &reply.base);
 }
 
+/* The memory agent is for whoever has all of the machine's memory. */
+static int may_turn_on(const struct agent *agent, bool wanted, const char *part,
+		       struct err *err)
+{
+	if (agent->init || !wanted)
+		return 0;
+	return err_set(err, ENOTSUP,
+		       "%s: this agent is not the first process of its machine",
+		       part);
+}
+
 void rpc_mem_agent_memcg_set(struct ttrpc_request *req,
 			     const ProtobufCMessage *message, void *arg)
 {
 	struct agent *agent = arg;
 	const Agent__MemAgentMemcgSetRequest *msg = (const void *)message;
 	struct err err = {0};
-	int ret = 0;
+	int ret = may_turn_on(agent, msg->has_disabled_case && !msg->disabled,
+			      "memcg", &err);
 
-	if (!agent->init && msg->has_disabled_case && !msg->disabled)
-		ret = err_set(&err, ENOTSUP, "memcg: " NOT_OURS);
 	if (!ret)
 		ret = mem_agent_memcg(&agent->mem, msg, &err);
 	rpc_reply_ret(req, ret, &err);
@@ -120,10 +127,9 @@ void rpc_mem_agent_compact_set(struct ttrpc_request *req,
 	struct agent *agent = arg;
 	const Agent__MemAgentCompactSetRequest *msg = (const void *)message;
 	struct err err = {0};
-	int ret = 0;
+	int ret = may_turn_on(agent, msg->has_disabled_case && !msg->disabled,
+			      "compact", &err);
 
-	if (!agent->init && msg->has_disabled_case && !msg->disabled)
-		ret = err_set(&err, ENOTSUP, "compact: " NOT_OURS);
 	if (!ret)
 		ret = mem_agent_compact(&agent->mem, msg, &err);
 	rpc_reply_ret(req, ret, &err);
