@@ -21,6 +21,9 @@
 #include "guest/agent/mount_options.h"
 #include "guest/agent/watchable.h"
 
+/* Of a file below /sys/kernel/mm/hugepages. */
+#define POOL_PATH_MAX 96
+
 const char *const storage_drivers[] = {
 	"virtio-fs", "ephemeral", "local",	    "blk", "mmioblk",
 	"nvdimm",    "overlayfs", "watchable-bind", NULL,
@@ -111,35 +114,39 @@ static uint64_t size_of(const char *text)
 	return n << shift >> shift == n ? n << shift : 0;
 }
 
-/* Adds to the pages of that size that the kernel has; how many it has then, in
- * *n. */
-static int pool(uint64_t page, int64_t add, uint64_t *n, struct err *err)
+/* Where the kernel has the number of its pages of one size. */
+static void pool_path(uint64_t page, char path[POOL_PATH_MAX])
 {
-	char path[96], want[32];
-	int ret;
-
-	*n = 0;
-	(void)snprintf(path, sizeof(path),
+	(void)snprintf(path, POOL_PATH_MAX,
 		       "/sys/kernel/mm/hugepages/hugepages-%" PRIu64
 		       "kB/nr_hugepages",
 		       page / 1024);
-	for (;;) {
-		AUTO_FREE char *text = NULL;
+}
 
-		ret = file_read(AT_FDCWD, path, 32, &text, NULL);
-		if (ret < 0)
-			break;
-		*n = strtoull(text, NULL, 10);
-		if (!add)
-			return 0;
-		(void)snprintf(want, sizeof(want), "%" PRIu64,
-			       *n + (uint64_t)add);
-		add = 0;
-		ret = file_write(AT_FDCWD, path, want);
-		if (ret < 0)
-			break;
-	}
-	return err_ret(err, ret, "hugetlbfs: %s", path);
+static int pool_get(uint64_t page, uint64_t *n, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	char path[POOL_PATH_MAX];
+	int ret;
+
+	pool_path(page, path);
+	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
+	if (ret < 0)
+		return err_ret(err, ret, "hugetlbfs: %s", path);
+	*n = strtoull(text, NULL, 10);
+	return 0;
+}
+
+/* The kernel takes as many as it finds room for. */
+static int pool_set(uint64_t page, uint64_t n, struct err *err)
+{
+	char path[POOL_PATH_MAX], want[32];
+	int ret;
+
+	pool_path(page, path);
+	(void)snprintf(want, sizeof(want), "%" PRIu64, n);
+	ret = file_write(AT_FDCWD, path, want);
+	return ret < 0 ? err_ret(err, ret, "hugetlbfs: %s", path) : 0;
 }
 
 static void give_back_pages(struct storage_mount *m)
@@ -147,7 +154,8 @@ static void give_back_pages(struct storage_mount *m)
 	struct err err;
 	uint64_t all;
 
-	if (m->pages && pool(m->page_size, -(int64_t)m->pages, &all, &err) < 0)
+	if (m->pages && (pool_get(m->page_size, &all, &err) < 0 ||
+			 pool_set(m->page_size, all - m->pages, &err) < 0))
 		log_warn("storage %s: %s", m->path, err.text);
 	m->pages = 0;
 }
@@ -164,12 +172,13 @@ static int reserve_pages(const Agent__Storage *s, struct storage_mount *m,
 	if (!page || !size || size % page || size > INT64_MAX)
 		return err_set(err, EINVAL,
 			       "hugetlbfs: pagesize= and size= are needed");
-	ret = pool(page, 0, &had, err);
+	ret = pool_get(page, &had, err);
 	if (!ret)
-		ret = pool(page, (int64_t)(size / page), &all, err);
+		ret = pool_set(page, had + size / page, err);
+	if (!ret)
+		ret = pool_get(page, &all, err);
 	if (ret < 0)
 		return ret;
-	/* The kernel adds what it finds room for. */
 	m->page_size = page;
 	m->pages = all > had ? all - had : 0;
 	if (m->pages >= size / page)
@@ -288,17 +297,21 @@ static const struct driver {
 	const char *name;
 	int (*mount)(const Agent__Storage *s, struct storage_mount *m,
 		     struct err *err);
+	/* Before there is a mount point; may be NULL. */
+	int (*prepare)(const Agent__Storage *s, struct err *err);
 	bool directory; /* nothing is mounted */
 	bool block;
 } drivers[] = {
-	{"virtio-fs", mount_virtiofs, false, false},
-	{"ephemeral", mount_ephemeral, false, false},
-	{"local", make_local, true, false},
-	{"blk", mount_block, false, true},
-	{"mmioblk", mount_block, false, true},
-	{"nvdimm", mount_block, false, true},
-	{"overlayfs", mount_overlay, false, false},
-	{"watchable-bind", mount_watchable, false, false},
+	{.name = "virtio-fs", .mount = mount_virtiofs},
+	{.name = "ephemeral", .mount = mount_ephemeral},
+	{.name = "local", .mount = make_local, .directory = true},
+	{.name = "blk", .mount = mount_block, .block = true},
+	{.name = "mmioblk", .mount = mount_block, .block = true},
+	{.name = "nvdimm", .mount = mount_block, .block = true},
+	{.name = "overlayfs", .mount = mount_overlay},
+	{.name = "watchable-bind",
+	 .mount = mount_watchable,
+	 .prepare = watchable_prepare},
 };
 
 static const struct driver *driver_of(const Agent__Storage *s)
@@ -316,8 +329,8 @@ static int apply(const Agent__Storage *s, struct storage_mount *m,
 	const struct driver *driver = driver_of(s);
 	int ret = 0;
 
-	if (driver && driver->mount == mount_watchable)
-		ret = watchable_prepare(s, err);
+	if (driver && driver->prepare)
+		ret = driver->prepare(s, err);
 	if (ret < 0)
 		return ret;
 	ret = mkdir_all(s->mount_point, 0755);
