@@ -89,23 +89,23 @@ static Agent__FileEvent *record_read(const char *text, size_t len, size_t *at)
 Agent__ReplayEventsRequest *event_batch_read(const char *text, size_t len)
 {
 	Agent__ReplayEventsRequest *request = malloc(sizeof(*request));
+	size_t at = 0;
+	bool good;
 
 	if (!request)
 		return NULL;
 	agent__replay_events_request__init(request);
 	request->events =
 		calloc(len / sizeof(struct record) + 1, sizeof(void *));
-	for (size_t at = 0; request->events && at < len;) {
+	good = request->events;
+	while (good && at < len) {
 		Agent__FileEvent *e = record_read(text, len, &at);
 
-		if (!e) {
-			agent__replay_events_request__free_unpacked(request,
-								    NULL);
-			return NULL;
-		}
-		request->events[request->n_events++] = e;
+		good = e;
+		if (e)
+			request->events[request->n_events++] = e;
 	}
-	if (request->events)
+	if (good)
 		return request;
 	agent__replay_events_request__free_unpacked(request, NULL);
 	return NULL;
