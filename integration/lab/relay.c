@@ -58,7 +58,7 @@ struct frame {
  * one that has not for so long hangs.
  */
 #define PULSE_MS 5000
-#define STUCK_MS 120000
+#define STUCK_MS 60000
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt,
 								...)
