@@ -170,9 +170,8 @@ static int create_finish(struct fs_req *req, int fd, int path)
 	if (inode)
 		fs_dax_opened(req->fs, inode);
 	fs_inode_put(req->fs, inode);
-	out->open.open_flags = fs_open_reply(req->fs, fd, (int)in->flags);
-	ret = fs_handle_add(req->fs, FS_FILE, fd, out->entry.nodeid,
-			    &out->open.fh);
+	ret = fs_file_add(req->fs, fd, (int)in->flags, out->entry.nodeid,
+			  &out->open);
 	if (ret)
 		fs_inode_forget(req->fs, out->entry.nodeid, 1);
 	return ret;

@@ -49,8 +49,9 @@ void fs_handles_release(struct virtiofs *fs)
 	fs_slots_release(&fs->handles);
 }
 
-int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind, int fd,
-		  uint64_t nodeid, uint64_t *fh)
+int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind,
+		  enum fs_waiting waiting, int fd, uint64_t nodeid,
+		  uint64_t *fh)
 {
 	struct fs_dir *dir = NULL;
 	struct fs_handle *handle;
@@ -69,6 +70,7 @@ int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind, int fd,
 		return -ENFILE;
 	}
 	handle->kind = kind;
+	atomic_store_explicit(&handle->waiting, waiting, memory_order_relaxed);
 	handle->fd = fd;
 	handle->nodeid = nodeid;
 	handle->dir = dir;

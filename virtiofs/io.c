@@ -17,7 +17,7 @@
 /* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
 #define COPY_MAX (64u << 20)
 /* More bytes are copied by a thread that has the time. */
-#define READ_QUICK (64u << 10)
+#define QUICK_MAX (64u << 10)
 
 /*
  * O_APPEND never reaches the host: it is asked for write by write
@@ -60,18 +60,27 @@ static uint32_t cache_flags(const struct virtiofs *fs)
 	BUG("cache policy %d", (int)fs->config.cache);
 }
 
+/* The kind of its file system, or 0. */
+static long type_of(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) ? 0 : (long)st.f_type;
+}
+
+static bool is_memory(long type)
+{
+	return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+}
+
 /*
  * Whether a close has nothing to say that no write said: these file systems
  * have no flush operation. That of overlayfs is its upper layer's, which is
  * one of the others, or at least none over a network.
  */
-static bool close_is_silent(int fd)
+static bool close_is_silent(long type)
 {
-	struct statfs st;
-
-	if (fstatfs(fd, &st))
-		return false;
-	switch (st.f_type) {
+	switch (type) {
 	case EXT4_SUPER_MAGIC:
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
@@ -85,11 +94,19 @@ static bool close_is_silent(int fd)
 
 /* Who wrote nothing has no late error to be told of, either: a close without
  * a round trip (FUSE 7.35; unknown to older guests). */
-uint32_t fs_open_reply(const struct virtiofs *fs, int fd, int flags)
+int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,
+		struct fuse_open_out *out)
 {
-	if ((flags & O_ACCMODE) == O_RDONLY || close_is_silent(fd))
-		return cache_flags(fs) | FOPEN_NOFLUSH;
-	return cache_flags(fs);
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	long type = writes ? type_of(fd) : 0;
+
+	out->open_flags = cache_flags(fs);
+	if (!writes || close_is_silent(type))
+		out->open_flags |= FOPEN_NOFLUSH;
+	return fs_handle_add(fs, FS_FILE,
+			     is_memory(type) ? FS_WAITING_NEVER
+					     : FS_WAITING_ASK,
+			     fd, nodeid, &out->fh);
 }
 
 int fs_open(struct fs_req *req)
@@ -117,8 +134,7 @@ int fs_open(struct fs_req *req)
 		return fd;
 	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
 		fs_dax_opened(req->fs, req->inode);
-	out->open_flags = fs_open_reply(req->fs, fd, flags);
-	return fs_handle_add(req->fs, FS_FILE, fd, req->in.nodeid, &out->fh);
+	return fs_file_add(req->fs, fd, flags, req->in.nodeid, out);
 }
 
 static struct fs_handle *file_get(struct fs_req *req, uint64_t fh)
@@ -126,21 +142,52 @@ static struct fs_handle *file_get(struct fs_req *req, uint64_t fh)
 	return fs_handle_get(req->fs, fh, FS_FILE, req->in.nodeid);
 }
 
+static ssize_t read_now(int fd, const struct iovec *iov, unsigned niov,
+			off_t offset)
+{
+	ssize_t n = preadv(fd, iov, (int)niov, offset);
+
+	return n < 0 ? -errno : n;
+}
+
+/* Asked once for each handle: overlayfs and tmpfs, for two, do not say whether
+ * a read would wait. */
+static enum fs_waiting waiting_learn(struct fs_handle *handle)
+{
+	enum fs_waiting waiting = is_memory(type_of(handle->fd))
+					  ? FS_WAITING_NEVER
+					  : FS_WAITING_MAYBE;
+
+	atomic_store_explicit(&handle->waiting, waiting, memory_order_relaxed);
+	return waiting;
+}
+
 /*
  * From the page cache alone. Less than asked for is an answer at the end of
  * the file only: otherwise the rest is not there yet.
  */
-static ssize_t read_cached(int fd, const struct iovec *iov, unsigned niov,
-			   size_t len, off_t offset)
+static ssize_t read_cached(struct fs_handle *handle, const struct iovec *iov,
+			   unsigned niov, size_t len, off_t offset)
 {
-	ssize_t n = preadv2(fd, iov, (int)niov, offset, RWF_NOWAIT);
+	enum fs_waiting waiting =
+		atomic_load_explicit(&handle->waiting, memory_order_relaxed);
 	struct stat st;
+	ssize_t n = 0;
 
-	if (n < 0)
-		return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+	if (waiting == FS_WAITING_ASK) {
+		n = preadv2(handle->fd, iov, (int)niov, offset, RWF_NOWAIT);
+		if (n < 0 && errno == EOPNOTSUPP)
+			waiting = waiting_learn(handle);
+		else if (n < 0)
+			return -errno;
+	}
+	if (waiting == FS_WAITING_MAYBE)
+		return -EAGAIN;
+	if (waiting == FS_WAITING_NEVER)
+		return read_now(handle->fd, iov, niov, offset);
 	if ((size_t)n == len)
 		return n;
-	if (fstat(fd, &st) || offset + n < st.st_size)
+	if (fstat(handle->fd, &st) || offset + n < st.st_size)
 		return -EAGAIN;
 	return n;
 }
@@ -158,19 +205,17 @@ int fs_read(struct fs_req *req)
 	if (in->offset > INT64_MAX - FS_MAX_WRITE)
 		return -EINVAL;
 	len = MIN(len, (size_t)FS_MAX_WRITE);
-	if (req->nowait && len > READ_QUICK)
+	if (req->nowait && len > QUICK_MAX)
 		return -EAGAIN;
 	handle = file_get(req, in->fh);
 	if (!handle)
 		return -EBADF;
 	fs_span(chain->iov + chain->nread, chain->nwrite,
 		sizeof(struct fuse_out_header), len, iov, &niov);
-	if (req->nowait) {
-		n = read_cached(handle->fd, iov, niov, len, (off_t)in->offset);
-	} else {
-		n = preadv(handle->fd, iov, (int)niov, (off_t)in->offset);
-		n = n < 0 ? -errno : n;
-	}
+	if (req->nowait)
+		n = read_cached(handle, iov, niov, len, (off_t)in->offset);
+	else
+		n = read_now(handle->fd, iov, niov, (off_t)in->offset);
 	if (n > 0)
 		req->direct_len = (size_t)n;
 	fs_handle_put(req->fs, handle);
@@ -228,6 +273,14 @@ static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 	return n;
 }
 
+/* Nobody says of a write whether it would wait, except that it never does. */
+static bool write_may_wait(const struct fs_handle *handle, size_t len)
+{
+	return len > QUICK_MAX ||
+	       atomic_load_explicit(&handle->waiting, memory_order_relaxed) !=
+		       FS_WAITING_NEVER;
+}
+
 int fs_write(struct fs_req *req)
 {
 	size_t skip = sizeof(req->in) + sizeof(struct fuse_write_in);
@@ -247,7 +300,9 @@ int fs_write(struct fs_req *req)
 		return -EBADF;
 	fs_span(chain->iov, chain->nread, skip, in->size, req->thread->iov,
 		&niov);
-	n = write_iov(req, in, handle, niov);
+	n = -EAGAIN;
+	if (!req->nowait || !write_may_wait(handle, in->size))
+		n = write_iov(req, in, handle, niov);
 	fs_handle_put(req->fs, handle);
 	if (n < 0)
 		return (int)n;

@@ -8,8 +8,10 @@
 
 /* The host's flags for those of the guest's open. 0 or -EINVAL, -EROFS. */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out) MUST_CHECK;
-/* FOPEN_* for what fd has open with those flags, by the cache policy. */
-uint32_t fs_open_reply(const struct virtiofs *fs, int fd, int flags);
+/* A handle for fd (taken), open with those flags, and FOPEN_* by the cache
+ * policy. 0 or -errno. */
+int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,
+		struct fuse_open_out *out) MUST_CHECK;
 int fs_release_kind(struct fs_req *req, enum fs_handle_kind kind);
 int fs_fsync_kind(struct fs_req *req, enum fs_handle_kind kind);
 

@@ -70,7 +70,7 @@ static const struct op ops[] = {
 	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in),
 		       OP_QUICK | OP_NO_FSETID},
 	[FUSE_WRITE] = {fs_write, sizeof(struct fuse_write_in),
-			OP_WRITES | OP_BULK | OP_NO_FSETID},
+			OP_QUICK | OP_WRITES | OP_BULK | OP_NO_FSETID},
 	[FUSE_STATFS] = {fs_statfs, 0, 0},
 	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in),
 			  OP_QUICK | OP_NO_FSETID},

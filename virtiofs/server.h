@@ -92,9 +92,17 @@ struct fs_dir {
 	_Alignas(8) char dirents[FS_DIRENTS];
 };
 
+/* Whether to read a file, or write it, may have to wait for a disk. */
+enum fs_waiting {
+	FS_WAITING_ASK,	  /* the host says, call by call (RWF_NOWAIT) */
+	FS_WAITING_MAYBE, /* it does not say */
+	FS_WAITING_NEVER, /* the file is nowhere but in memory */
+};
+
 struct fs_handle {
 	struct fs_slot slot;
 	enum fs_handle_kind kind;
+	_Atomic(enum fs_waiting) waiting;
 	int fd;
 	uint64_t nodeid;
 	struct fs_dir *dir; /* FS_DIR only */

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/mman.h>
+
 #include "tests/unit/virtiofs/client.h"
+#include "virtiofs/handle.h"
+#include "virtiofs/io.h"
 
 /* What is answered without waiting, and what is left for a worker. */
 
@@ -133,11 +137,95 @@ static void test_reads(void **state)
 	client_free(c);
 }
 
+static int try_read(struct client *c, uint64_t node, uint64_t fh)
+{
+	struct fuse_read_in in = {.fh = fh, .size = 4096};
+	int error = -1;
+	int ret = try_call(c, FUSE_READ, node, &in, sizeof(in), &error);
+
+	if (ret == 1)
+		assert_int_equal(error, 0);
+	return ret;
+}
+
+static int try_write(struct client *c, uint64_t node, uint64_t fh, size_t len)
+{
+	const struct fuse_write_out *out = client_body(c);
+	struct {
+		struct fuse_write_in in;
+		char data[(64 << 10) + 1];
+	} args = {.in = {.fh = fh, .size = (uint32_t)len}, .data = "hello"};
+	int error = -1;
+	int ret = try_call(c, FUSE_WRITE, node, &args, sizeof(args.in) + len,
+			   &error);
+
+	if (ret == 1) {
+		assert_int_equal(error, 0);
+		assert_int_equal(out->size, len);
+	}
+	return ret;
+}
+
+static enum fs_waiting waiting_of(struct client *c, uint64_t node, uint64_t fh)
+{
+	struct fs_handle *handle = fs_handle_get(c->fs, fh, FS_FILE, node);
+	enum fs_waiting waiting;
+
+	assert_non_null(handle);
+	waiting = atomic_load(&handle->waiting);
+	fs_handle_put(c->fs, handle);
+	return waiting;
+}
+
+/* What is in memory alone never waits; what does not say is asked once. */
+static void test_waiting(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	int memory = memfd_create("tmpfs", MFD_CLOEXEC);
+	int other = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	struct fuse_open_out out;
+	uint64_t node;
+
+	assert_true(memory >= 0 && other >= 0);
+	client_host_file(c, "f", "x");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(fs_file_add(c->fs, dup(memory), O_RDONLY, node, &out),
+			 0);
+	assert_int_equal(waiting_of(c, node, out.fh), FS_WAITING_ASK);
+	/* Not known yet, and reading may not have to ask. */
+	assert_int_equal(try_write(c, node, out.fh, 5), 0);
+	assert_int_equal(try_read(c, node, out.fh), 1);
+	assert_int_equal(c->written, 16);
+
+	assert_int_equal(fs_file_add(c->fs, dup(memory), O_RDWR, node, &out),
+			 0);
+	assert_int_equal(waiting_of(c, node, out.fh), FS_WAITING_NEVER);
+	assert_int_equal(try_write(c, node, out.fh, 5), 1);
+	assert_int_equal(try_read(c, node, out.fh), 1);
+	assert_int_equal(c->written, 16 + 5);
+	assert_memory_equal(client_body(c), "hello", 5);
+	assert_int_equal(try_write(c, node, out.fh, (64 << 10) + 1), 0);
+	assert_int_equal(try_read(c, node, out.fh), 1);
+	assert_int_equal(c->written, 16 + 5);
+
+	assert_int_equal(fs_file_add(c->fs, dup(other), O_RDONLY, node, &out),
+			 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(try_read(c, node, out.fh), 0);
+		assert_int_equal(waiting_of(c, node, out.fh), FS_WAITING_MAYBE);
+	}
+	assert_true(client_read(c, node, out.fh, 0, 4096) > 0);
+	close(memory);
+	close(other);
+	client_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
