@@ -4,14 +4,19 @@
  * What a virtio-fs server takes for each kind of request, without a guest that
  * costs more than the server does. Prints a line for each figure, NAME VALUE
  * UNIT: requests in a second, one at a time (NAME) and many at once
- *(NAME-many), and the processor time that the server spent on one of them
- *(NAME-cpu). Then the server's memory, without the guest's, at the beginning
- *and for each inode that the guest has.
+ * (NAME-many), and the processor time that the server spent on one of them
+ * (NAME-cpu). Then the server's memory, without the guest's, at the beginning
+ * and for each inode that the guest has.
  *
  *	fsload SOCKET PID
  *
  * PID is the server's process, with those below it. The tree it shares gets
- *files, and loses them again.
+ * files, and loses them again.
+ *
+ *	fsload SOCKET KIND COUNT DEPTH
+ *
+ * COUNT requests of a kind, DEPTH at a time, after what it takes for them to
+ *be: for whoever counts system calls or instructions, with two COUNTs.
  */
 
 #include <dirent.h>
@@ -398,16 +403,49 @@ static void make_data(void)
 	    FILE_SIZE / FRONTEND_DATA, 1);
 }
 
+static void run_one(const char *name, const char *count, const char *depth)
+{
+	unsigned n = (unsigned)strtoul(count, NULL, 10);
+	unsigned at_once = (unsigned)strtoul(depth, NULL, 10);
+
+	if (at_once < 1 || at_once > FRONTEND_DEPTH) {
+		fprintf(stderr, "fsload: 1 to %u at a time\n", FRONTEND_DEPTH);
+		exit(2);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		bool wanted = strcmp(kinds[i].name, name) == 0;
+
+		if (wanted && kinds[i].once && n > FILES) {
+			fprintf(stderr, "fsload: %u of %s at most\n", FILES,
+				name);
+			exit(2);
+		}
+		if (wanted || kinds[i].once)
+			run(&kinds[i], 0, wanted ? n : FILES,
+			    wanted ? at_once : 1);
+		if (wanted)
+			return;
+	}
+	fprintf(stderr, "fsload: no kind %s\n", name);
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t base;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: fsload SOCKET PID\n");
+	if (argc != 3 && argc != 5) {
+		fprintf(stderr, "usage: fsload SOCKET PID | "
+				"SOCKET KIND COUNT DEPTH\n");
 		return 2;
 	}
-	server = argv[2];
 	fe = frontend_open(argv[1]);
+	if (argc == 5) {
+		make_data();
+		run_one(argv[2], argv[3], argv[4]);
+		return 0;
+	}
+	server = argv[2];
 	base = server_bytes();
 	make_data();
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
