@@ -58,7 +58,7 @@ BASE := err log utf8 evloop json json_parse jsonw file remove_tree fdpass \
 
 # --- agent-proto -----------------------------------------------------------
 PROTOS := ttrpc oci agent task
-PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait
+PROTO := ttrpc_frame ttrpc_conn ttrpc_server ttrpc_client ttrpc_wait idmap
 
 # --- netns -----------------------------------------------------------------
 NETNS := netns enter discover tap redirect
@@ -98,7 +98,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/dial sandbox/stdio_dial sandbox/stream sandbox/console \
 	sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/size sandbox/share sandbox/guest_spec \
-	sandbox/mount_points sandbox/idmap sandbox/container \
+	sandbox/mount_points sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/file_events \
 	sandbox/event_batch sandbox/file_watch sandbox/waiters sandbox/task \
@@ -109,19 +109,19 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	command container container_exec container_root container_state \
 	copy_file copy_up debug_console devices file_events guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \
-	lookup lru_gen mem_agent mem_compact mem_reclaim metrics modules \
-	mount_options mounts namespaces net netlink parked pci_path pending \
-	policy pressure process reaper replay \
+	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
+	metrics modules mount_options mounts namespaces net netlink parked \
+	pci_path pending policy pressure process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
-	rpc_resources sandbox seccomp shared_mounts spec stats stdio \
-	stdio_port stdio_stream storage submounts sysctl user user_names \
+	rpc_resources sandbox seccomp shared_mounts spec stats \
+	stdio stdio_port stdio_stream storage submounts sysctl user user_names \
 	volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
 	base/test_jsonw base/test_file base/test_fdpass base/test_utf8 \
 	base/test_confine base/test_unix_address base/test_number
-TESTS_proto := agent-proto/test_ttrpc
+TESTS_proto := agent-proto/test_ttrpc agent-proto/test_idmap
 TESTS_netns := netns/test_netns
 TESTS_vmm :=
 TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
@@ -284,7 +284,8 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
-		suite_ports suite_hooks calls suite_calls suite_memory) $(LINK_proto)
+		suite_ports suite_hooks calls suite_calls suite_memory \
+		suite_idmap) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -295,7 +296,8 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 # Drives the agent, for integration/agent/native.
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
-		suite_hooks calls suite_calls suite_memory) $(LINK_proto)
+		suite_hooks calls suite_calls suite_memory \
+		suite_idmap) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/signals.h"
 #include "guest/agent/ids.h"
+#include "guest/agent/mapped_mounts.h"
 #include "guest/agent/namespaces.h"
 
 int child_send(const struct child_config *config, uint32_t type, int32_t value,
@@ -87,7 +88,7 @@ static int join(const struct child_config *config, struct err *err)
 	return namespaces_time(config->spec, err);
 }
 
-void child_intermediate(const struct child_config *config)
+void child_intermediate(struct child_config *config)
 {
 	unsigned long flags = SIGCHLD | CLONE_PARENT;
 	struct err err = {0};
@@ -103,6 +104,14 @@ void child_intermediate(const struct child_config *config)
 	if (!config->spec && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
 		err_sys(&err, "PR_SET_DUMPABLE");
 		child_fail(config, &err);
+	}
+	/* Before anything of the container's is joined. */
+	if (config->spec) {
+		int *mapped = NULL;
+
+		if (mapped_mounts_open(config->spec, &mapped, &err) < 0)
+			child_fail(config, &err);
+		config->mapped_mounts = mapped;
 	}
 	if (enter_cgroup(config, &err) < 0 ||
 	    set_oom_score(config->process, &err) < 0 || join(config, &err) < 0)

@@ -60,11 +60,12 @@ struct child_config {
 	int join_pidns;		   /* create: pid namespace to join, -1 */
 	long personality;	   /* PER_*, PERSONALITY_NONE */
 	int cgroup_procs;	   /* open for writing */
+	const int *mapped_mounts;  /* the intermediate process has them */
 	int sync;
 	int stdio[3]; /* -1 each with a terminal */
 };
 
-void child_intermediate(const struct child_config *config) NORETURN;
+void child_intermediate(struct child_config *config) NORETURN;
 
 /* Both for the files of the child alone. */
 int child_prepare(const struct child_config *config,

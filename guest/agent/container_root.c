@@ -74,6 +74,7 @@ static int fill(const struct child_config *config,
 	const Oci__Linux *l = spec->linux_config;
 	int root = mounts->root, ret;
 
+	mounts->mapped = config->mapped_mounts;
 	mounts->cgroup = config->cgroup;
 	mounts->cgroup_ns = (config->clone_flags & CLONE_NEWCGROUP) != 0;
 	ret = mounts_apply(mounts, spec->mounts, spec->n_mounts, err);

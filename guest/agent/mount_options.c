@@ -97,6 +97,33 @@ int mount_propagation(const char *name, unsigned long *flags)
 	return -EINVAL;
 }
 
+uint64_t mount_attributes(unsigned long flags)
+{
+	static const struct {
+		unsigned long ms;
+		uint64_t attr;
+	} all[] = {
+		{MS_RDONLY, MOUNT_ATTR_RDONLY},
+		{MS_NOSUID, MOUNT_ATTR_NOSUID},
+		{MS_NODEV, MOUNT_ATTR_NODEV},
+		{MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+		{MS_NOATIME, MOUNT_ATTR_NOATIME},
+		{MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+		{MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+		{MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
+	};
+	uint64_t attr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (flags & all[i].ms)
+			attr |= all[i].attr;
+	}
+	/* As mount(2) takes the two. */
+	if (flags & MS_STRICTATIME)
+		attr &= ~(uint64_t)MOUNT_ATTR_NOATIME;
+	return attr;
+}
+
 static bool take_flag(const char *name, struct mount_options *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(flag_options); i++) {
@@ -120,6 +147,16 @@ static bool take_flag(const char *name, struct mount_options *out)
 		return true;
 	}
 	return false;
+}
+
+static bool take_idmap(const char *name, struct mount_options *out)
+{
+	if (strcmp(name, "ridmap") == 0)
+		out->ridmap = true;
+	else if (strcmp(name, "idmap") != 0)
+		return false;
+	out->idmap = true;
+	return true;
 }
 
 int mount_options_parse(char *const *options, size_t n,
@@ -146,8 +183,13 @@ int mount_options_parse(char *const *options, size_t n,
 			out->copy_up = true;
 			continue;
 		}
-		if (strcmp(o, "idmap") == 0 || strcmp(o, "ridmap") == 0)
-			return err_set(err, ENOTSUP, "option %s: not supported",
+		if (take_idmap(o, out))
+			continue;
+		if (strncmp(o, "idmap=", 6) == 0 ||
+		    strncmp(o, "ridmap=", 7) == 0)
+			return err_set(err, ENOTSUP,
+				       "option %.64s: not supported, as "
+				       "uidMappings and gidMappings are",
 				       o);
 		added = snprintf(out->data + len, sizeof(out->data) - len,
 				 "%s%s", len ? "," : "", o);

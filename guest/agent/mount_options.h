@@ -20,11 +20,14 @@ struct mount_options {
 	unsigned n_propagation;
 	uint64_t rec_set, rec_clear; /* MOUNT_ATTR_*, with AT_RECURSIVE */
 	bool copy_up;		     /* tmpcopyup */
-	char data[MOUNT_DATA_MAX];   /* what the file system is to read */
+	bool idmap, ridmap;
+	char data[MOUNT_DATA_MAX]; /* what the file system is to read */
 };
 
 int mount_options_parse(char *const *options, size_t n,
 			struct mount_options *out, struct err *err) MUST_CHECK;
+/* MOUNT_ATTR_* for MS_*, of those that a mount has, not its file system. */
+uint64_t mount_attributes(unsigned long flags);
 /* "", "private", "rslave", ...: MS_* or 0; -EINVAL. */
 int mount_propagation(const char *name, unsigned long *flags) MUST_CHECK;
 

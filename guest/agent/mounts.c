@@ -25,7 +25,7 @@
 	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NODIRATIME | \
 	 MS_NOSYMFOLLOW | ATIME_FLAGS)
 
-static bool is_bind(const Oci__Mount *m, const struct mount_options *o)
+bool mount_wants_bind(const Oci__Mount *m, const struct mount_options *o)
 {
 	return (o->flags & MS_BIND) || strcmp(m->type, "bind") == 0;
 }
@@ -91,28 +91,41 @@ static int finish(const struct mounts_context *ctx, const Oci__Mount *m,
 	return 0;
 }
 
+static int attach(int mapped, int target, struct err *err)
+{
+	if (move_mount(mapped, "", target, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_sys(err, "move_mount");
+	return 0;
+}
+
+/* mapped: a mount of the source, or -1. */
 static int do_bind(const struct mounts_context *ctx, const Oci__Mount *m,
 		   const char *source, const struct mount_options *o,
-		   struct err *err)
+		   int mapped, struct err *err)
 {
 	unsigned long own = o->flags & BIND_FLAGS;
 	AUTO_FD int target = -1, top = -1;
 	struct stat st;
-	int ret;
+	int ret = 0;
 
 	if (o->data[0] || o->copy_up)
 		return err_set(err, EINVAL, "a bind mount has no option %.64s",
 			       o->data[0] ? o->data : "tmpcopyup");
 	if (!path_valid(source))
 		return err_set(err, EINVAL, "source: not an absolute path");
-	if (stat(source, &st) < 0)
+	if ((mapped >= 0 ? fstat(mapped, &st) : stat(source, &st)) < 0)
 		return err_sys(err, "source %s", source);
 	target = rootfs_make(ctx->root, m->destination, S_ISDIR(st.st_mode));
 	if (target < 0)
 		return err_ret(err, target, "making the mount point");
-	if (mount(source, fd_path(target).text, NULL,
-		  MS_BIND | (o->flags & MS_REC), NULL) < 0)
+	if (mapped >= 0)
+		ret = attach(mapped, target, err);
+	else if (mount(source, fd_path(target).text, NULL,
+		       MS_BIND | (o->flags & MS_REC), NULL) < 0)
 		return err_sys(err, "bind %s", source);
+	if (ret < 0)
+		return ret;
 	if (!own && !(o->cleared & BIND_FLAGS))
 		return finish(ctx, m, o, err);
 	top = reopen(ctx, m, err);
@@ -141,7 +154,7 @@ static int fill(const struct mounts_context *ctx, const Oci__Mount *m,
 }
 
 /* What lies in memory alone: no journal is replayed when it is writable. */
-static bool is_sealed_later(const char *type)
+bool mounts_sealed_later(const char *type)
 {
 	static const char *const types[] = {
 		"cgroup2", "devpts", "mqueue", "proc",
@@ -174,22 +187,12 @@ static int seal_later(struct mounts_context *ctx, const Oci__Mount *m,
 static int bind_sysfs(const struct mounts_context *ctx, const Oci__Mount *m,
 		      int target, unsigned long flags, struct err *err)
 {
-	static const struct {
-		unsigned long ms;
-		uint64_t attr;
-	} all[] = {
-		{MS_RDONLY, MOUNT_ATTR_RDONLY},
-		{MS_NOSUID, MOUNT_ATTR_NOSUID},
-		{MS_NODEV, MOUNT_ATTR_NODEV},
-		{MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+	struct mount_attr attr = {
+		.attr_set = mount_attributes(
+			flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)),
 	};
-	struct mount_attr attr = {0};
 	AUTO_FD int top = -1, groups = -1;
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		if (flags & all[i].ms)
-			attr.attr_set |= all[i].attr;
-	}
 	/* All of it: what lies below is locked to it (mount_namespaces(7)). */
 	if (mount("/sys", fd_path(target).text, NULL, MS_BIND | MS_REC, NULL) <
 	    0)
@@ -210,11 +213,11 @@ static int bind_sysfs(const struct mounts_context *ctx, const Oci__Mount *m,
 }
 
 static int do_mount(struct mounts_context *ctx, const Oci__Mount *m,
-		    const char *type, const struct mount_options *o,
+		    const char *type, const struct mount_options *o, int mapped,
 		    struct err *err)
 {
 	unsigned long flags = o->flags & ~(unsigned long)MS_REC;
-	bool later = (flags & MS_RDONLY) && is_sealed_later(type);
+	bool later = (flags & MS_RDONLY) && mounts_sealed_later(type);
 	/* That of another type would be misleading. */
 	bool named = m->source[0] && strcmp(m->type, type) == 0;
 	const char *source = named ? m->source : type;
@@ -231,9 +234,13 @@ static int do_mount(struct mounts_context *ctx, const Oci__Mount *m,
 		if (checked < 0)
 			return err_ret(err, checked, "%s on a link", type);
 	}
-	if (mount(source, fd_path(target).text, type,
-		  later ? flags & ~(unsigned long)MS_RDONLY : flags,
-		  o->data) < 0) {
+	if (mapped >= 0) {
+		ret = attach(mapped, target, err);
+		if (ret < 0)
+			return ret;
+	} else if (mount(source, fd_path(target).text, type,
+			 later ? flags & ~(unsigned long)MS_RDONLY : flags,
+			 o->data) < 0) {
 		if (errno == EPERM && strcmp(type, "sysfs") == 0)
 			return bind_sysfs(ctx, m, target, flags, err);
 		return err_sys(err, "mount %s", type);
@@ -258,17 +265,17 @@ static int do_remount(const struct mounts_context *ctx, const Oci__Mount *m,
 }
 
 static int do_cgroup(struct mounts_context *ctx, const Oci__Mount *m,
-		     struct mount_options *o, struct err *err)
+		     struct mount_options *o, int mapped, struct err *err)
 {
 	/* Options of version 1's hierarchies mean nothing here. */
 	o->data[0] = '\0';
 	if (ctx->cgroup_ns)
-		return do_mount(ctx, m, "cgroup2", o, err);
-	return do_bind(ctx, m, ctx->cgroup, o, err);
+		return do_mount(ctx, m, "cgroup2", o, mapped, err);
+	return do_bind(ctx, m, ctx->cgroup, o, mapped, err);
 }
 
 static int apply_one(struct mounts_context *ctx, const Oci__Mount *m,
-		     struct err *err)
+		     int mapped, struct err *err)
 {
 	struct mount_options o;
 	int ret;
@@ -276,20 +283,18 @@ static int apply_one(struct mounts_context *ctx, const Oci__Mount *m,
 	if (!path_valid(m->destination) ||
 	    strspn(m->destination, "/") == strlen(m->destination))
 		return err_set(err, EINVAL, "destination: not usable");
-	if (m->n_uid_mappings || m->n_gid_mappings)
-		return err_set(err, ENOTSUP, "id mappings: not supported");
 	ret = mount_options_parse(m->options, m->n_options, &o, err);
 	if (ret < 0)
 		return ret;
 	if (o.flags & MS_REMOUNT)
 		return do_remount(ctx, m, &o, err);
-	if (is_bind(m, &o))
-		return do_bind(ctx, m, m->source, &o, err);
+	if (mount_wants_bind(m, &o))
+		return do_bind(ctx, m, m->source, &o, mapped, err);
 	if (strcmp(m->type, "cgroup") == 0 || strcmp(m->type, "cgroup2") == 0)
-		return do_cgroup(ctx, m, &o, err);
+		return do_cgroup(ctx, m, &o, mapped, err);
 	if (!m->type[0])
 		return err_set(err, EINVAL, "no type");
-	return do_mount(ctx, m, m->type, &o, err);
+	return do_mount(ctx, m, m->type, &o, mapped, err);
 }
 
 int mounts_apply(struct mounts_context *ctx, Oci__Mount *const *mounts,
@@ -300,7 +305,8 @@ int mounts_apply(struct mounts_context *ctx, Oci__Mount *const *mounts,
 	if (!ctx->sealed)
 		return err_set(err, ENOMEM, "mounts: out of memory");
 	for (size_t i = 0; i < n; i++) {
-		int ret = apply_one(ctx, mounts[i], err);
+		int ret = apply_one(ctx, mounts[i],
+				    ctx->mapped ? ctx->mapped[i] : -1, err);
 
 		if (ret < 0)
 			return err_wrap(err, "mount %.256s",

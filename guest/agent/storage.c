@@ -37,7 +37,7 @@ static int mount_fs(const Agent__Storage *s, const char *source,
 
 	if (ret < 0)
 		return ret;
-	if (o.rec_set || o.rec_clear || (o.flags & MS_REMOUNT))
+	if (o.rec_set || o.rec_clear || o.idmap || (o.flags & MS_REMOUNT))
 		return err_set(err, EINVAL, "options: not for a new mount");
 	if (mount(source, s->mount_point, fstype, o.flags, o.data) < 0)
 		return err_sys(err, "mount %.32s %.64s", fstype, source);

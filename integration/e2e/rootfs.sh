@@ -176,8 +176,10 @@ mapped()
 	refuses 'id-mapped: without a mapping' '/mapped.*id mapping' \
 		create unmapped
 	bundle unmapped '.mounts += [{destination: "/mapped", type: "tmpfs",
-		uidMappings: [{containerID: 0, hostID: 1, size: 1}]}]'
-	refuses 'id-mapped: a tmpfs' '/mapped.*id mappings' create unmapped
+		uidMappings: [{containerID: 0, hostID: 1, size: 1}],
+		gidMappings: [{containerID: 0, hostID: 1, size: 1}]}]'
+	refuses 'id-mapped: a tmpfs, where the kernel has none' \
+		'/mapped: id mapping: Linux .* has none for tmpfs' create unmapped
 }
 
 read_only()

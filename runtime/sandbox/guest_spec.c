@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent-proto/idmap.h"
 #include "base/cleanup.h"
-#include "runtime/sandbox/idmap.h"
 #include "runtime/sandbox/sandbox.h"
 #include "runtime/sandbox/share.h"
 

@@ -51,10 +51,30 @@ static void mount_flags(void **state)
 	assert_int_equal(parse(&o, "rro", "rnoatime", NULL), 0);
 	assert_int_equal(o.rec_set, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME);
 	assert_int_equal(o.rec_clear, MOUNT_ATTR__ATIME);
-	assert_int_equal(parse(&o, "idmap", NULL), -ENOTSUP);
+	assert_int_equal(parse(&o, "bind", "idmap", NULL), 0);
+	assert_true(o.idmap && !o.ridmap);
+	assert_int_equal(parse(&o, "ridmap", NULL), 0);
+	assert_true(o.idmap && o.ridmap);
+	assert_string_equal(o.data, "");
+	assert_int_equal(parse(&o, "idmap=uids=0-1-2", NULL), -ENOTSUP);
+	assert_int_equal(parse(&o, "ridmap=gids=0-1-2", NULL), -ENOTSUP);
 	assert_int_equal(parse(&o, "shared", "shared", "shared", "shared",
 			       "shared", NULL),
 			 -EINVAL);
+}
+
+static void mount_attributes_of_flags(void **state)
+{
+	assert_int_equal(
+		mount_attributes(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
+				 MS_NODIRATIME | MS_SILENT | MS_SYNCHRONOUS),
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODIRATIME);
+	assert_int_equal(mount_attributes(MS_NOATIME | MS_NOSYMFOLLOW),
+			 MOUNT_ATTR_NOATIME | MOUNT_ATTR_NOSYMFOLLOW);
+	assert_int_equal(mount_attributes(MS_RELATIME), MOUNT_ATTR_RELATIME);
+	assert_int_equal(mount_attributes(MS_NOATIME | MS_STRICTATIME),
+			 MOUNT_ATTR_STRICTATIME);
 }
 
 static void mount_data_is_bounded(void **state)
@@ -207,6 +227,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mount_flags),
+		cmocka_unit_test(mount_attributes_of_flags),
 		cmocka_unit_test(mount_data_is_bounded),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(seccomp_profiles),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RUNTIME_SANDBOX_IDMAP_H
-#define RUNTIME_SANDBOX_IDMAP_H
+#ifndef AGENT_PROTO_IDMAP_H
+#define AGENT_PROTO_IDMAP_H
 
 /*
- * Id-mapped bind mounts. The host maps them, where it knows the file system
- * and the kernel can: virtio-fs in the guest cannot be mapped (Linux 6.1).
+ * Id-mapped mounts. The host maps what it shares, as virtio-fs in the guest
+ * cannot be mapped (Linux 6.1), the agent what the guest has of its own.
  */
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/sandbox/idmap.h"
+#include "agent-proto/idmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static int make(pid_t pid, const Oci__Mount *m, const Oci__Linux *l,
 	char path[64];
 	int ret, fd;
 
-	if (!own && !l)
+	if (!own && (!l || !l->n_uid_mappings || !l->n_gid_mappings))
 		return err_set(err, EINVAL,
 			       "id mapping: neither the mount nor the "
 			       "container has one");
