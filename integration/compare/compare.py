@@ -79,7 +79,7 @@ def make_bundle(args, function, name):
     text = json.dumps(config)
     with open(os.path.join(bundle, "config.json"), "w",
               encoding="ascii") as f:
-        f.write(text.replace("@ROOT@", root))
+        f.write(text.replace("@ROOT@", root).replace("@BUNDLE@", bundle))
     return bundle
 
 

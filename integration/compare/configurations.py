@@ -261,6 +261,31 @@ def binds(config, process, linux):
     mount(config, "bind", "volume/file", "/new/dir/file", "bind")
 
 
+def map_last_mount(config, inside):
+    for kind in ("uidMappings", "gidMappings"):
+        config["mounts"][-1][kind] = [
+            {"containerID": 0, "hostID": inside, "size": 1000},
+            {"containerID": 1000, "hostID": inside + 5000, "size": 10}]
+
+
+@configuration(image=volume)
+def idmapped_binds(config, process, linux):
+    mount(config, "bind", "@BUNDLE@/volume", "/data", "bind", "nosuid")
+    map_last_mount(config, 100000)
+    mount(config, "bind", "@BUNDLE@/volume", "/all", "rbind", "ro", "ridmap")
+    map_last_mount(config, 0)
+    mount(config, "bind", "@BUNDLE@/volume/file", "/etc/file", "bind")
+    map_last_mount(config, 7)
+
+
+@configuration(image=volume, owner=100000)
+def user_namespace_and_idmapped_binds(config, process, linux):
+    user_namespace(config, process, linux)
+    mount(config, "bind", "@BUNDLE@/volume", "/data", "rbind", "idmap")
+    mount(config, "bind", "@BUNDLE@/volume", "/other", "rbind")
+    map_last_mount(config, 100000)
+
+
 @configuration(image=volume)
 def bind_propagation(config, process, linux):
     linux["rootfsPropagation"] = "rslave"

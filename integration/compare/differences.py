@@ -67,6 +67,9 @@ differ("time-namespace", "ns.time_offsets",
        "monotonic * 0 * 0\\x0aboottime * 0 * 0",
        "monotonic * 1000 * 5\\x0aboottime * 86400 * 0",
        "crun 1.8.1 does not apply linux.timeOffsets.")
+differ("idmapped-binds", "mount./data:flags", "rw,relatime,idmapped",
+       "rw,nosuid,relatime*",
+       "crun 1.8.1 loses nosuid where it maps ids.")
 
 # --- set-up ------------------------------------------------------------------
 
@@ -149,6 +152,9 @@ differ("*", "mount.*:flags", "ro,relatime", "ro,nosuid,relatime",
 differ("*", "mount.*", "tmpfs dev /* rw,*", "devtmpfs devtmpfs /* rw,size=*",
        "/dev of the guest, which binds what cannot be made.",
        MACHINE | ANY_GROUPS)
+differ("*idmapped-binds", "mount.*:flags", "r?,relatime,idmapped",
+       "r?,*relatime", "The host maps what it shares, the guest sees only the "
+       "outcome.", MACHINE | ANY_GROUPS)
 for device in ("full", "null", "random", "tty", "urandom", "zero"):
     differ("no-dev", "mount./dev/%s*" % device, "(none)", "*",
            "Nodes in a tree that the host shares would be none; those of the "
@@ -161,6 +167,9 @@ differ("user-namespace", "mount./sys/fs/cgroup*", "*", "*",
        "Without a network namespace of its own nobody may mount sysfs there: "
        "it is the guest's, with the groups hidden by an empty directory.",
        KVM | ANY_GROUPS)
+differ("user-namespace", "sysctl.net/core/somaxconn", "ENOENT", "*",
+       "Linux 6.1 hides it in a network namespace that a user namespace owns; "
+       "the guest's belongs to its first one.", KVM | ANY_GROUPS)
 for field in ("cpuset.cpus", "cpuset.mems"):
     differ("cpu", "cgroup." + field, "0", "",
            "Numbers of the host's processors: the sandbox is bound to them, "
