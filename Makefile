@@ -113,7 +113,7 @@ AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
 	metrics modules mount_options mounts namespaces net netlink parked \
 	pci_path pending policy pressure process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
-	rpc_resources sandbox seccomp shared_mounts spec stats \
+	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
 	stdio stdio_port stdio_stream storage submounts sysctl user user_names \
 	volumes watch watchable
 

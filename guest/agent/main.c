@@ -24,6 +24,7 @@
 #include "guest/agent/listen.h"
 #include "guest/agent/log_port.h"
 #include "guest/agent/rpc.h"
+#include "guest/agent/stale_mounts.h"
 #include "guest/agent/stdio_port.h"
 
 #define AGENT_PORT 1024
@@ -84,6 +85,7 @@ static void disconnected(void *arg, uint64_t connection)
 	containers_drop(arg, connection);
 	parked_drop(arg, connection);
 	file_events_drop(connection);
+	stale_mounts_forget(connection);
 	sandbox_drop(arg, connection);
 }
 

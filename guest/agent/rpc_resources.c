@@ -10,6 +10,7 @@
 #include "guest/agent/hotplug.h"
 #include "guest/agent/pci_path.h"
 #include "guest/agent/rpc.h"
+#include "guest/agent/stale_mounts.h"
 #include "guest/agent/storage.h"
 #include "guest/agent/volumes.h"
 
@@ -202,7 +203,7 @@ void rpc_remove_stale_virtiofs_share_mounts(struct ttrpc_request *req,
 					    const ProtobufCMessage *message,
 					    void *arg)
 {
-	struct err err = {0};
+	const struct agent *agent = arg;
 
-	rpc_reply_ret(req, volumes_drop_stale(SHARED_DIR, &err), &err);
+	stale_mounts_drop(agent->loop, req);
 }

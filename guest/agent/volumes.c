@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -17,7 +15,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "guest/agent/ids.h"
 
 #ifndef XFS_SUPER_MAGIC
@@ -153,79 +150,4 @@ int volume_resize(const char *path, uint64_t size, struct err *err)
 		return fd;
 	return resize(fd, size, err) < 0 ? err_wrap(err, "volume %.200s", path)
 					 : 0;
-}
-
-/* Mount points are octal-escaped (proc(5), mountinfo). */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	for (; *s; out++) {
-		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
-			*out = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
-				      (s[3] - '0'));
-			s += 4;
-		} else {
-			*out = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-/* Looking at it makes the kernel ask the host for it. */
-static void drop_if_stale(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) == 0 ||
-	    (errno != ENOENT && errno != ESTALE && errno != ENOTCONN))
-		return;
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-		log_warn("stale mount %s: %s", path, strerror(errno));
-}
-
-/* The field after the separator " - " is the type. */
-static bool is_virtiofs(const char *line)
-{
-	const char *sep = strstr(line, " - ");
-
-	return sep && strncmp(sep + 3, "virtiofs ", 9) == 0;
-}
-
-int volumes_drop_stale(const char *dir, struct err *err)
-{
-	AUTO_FREE char *text = NULL;
-	AUTO_FREE char **lines = NULL;
-	char *save = NULL;
-	size_t n = 0, len = strlen(dir);
-	int ret = file_read(AT_FDCWD, "/proc/self/mountinfo", 16u << 20, &text,
-			    NULL);
-
-	if (ret < 0)
-		return err_ret(err, ret, "/proc/self/mountinfo");
-	for (const char *p = text; (p = strchr(p, '\n')); p++)
-		n++;
-	lines = calloc(n + 1, sizeof(*lines));
-	if (!lines)
-		return err_set(err, ENOMEM, "out of memory");
-	n = 0;
-	for (char *line = strtok_r(text, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save))
-		lines[n++] = line;
-	while (n-- > 0) { /* what was mounted last lies on top */
-		char *field = lines[n];
-		bool virtiofs = is_virtiofs(field);
-
-		for (int i = 0; i < 4 && field; i++) {
-			field = strchr(field, ' ');
-			field = field ? field + 1 : NULL;
-		}
-		if (!virtiofs || !field)
-			continue;
-		field[strcspn(field, " ")] = '\0';
-		unescape(field);
-		if (strncmp(field, dir, len) == 0 && field[len] == '/')
-			drop_if_stale(field);
-	}
-	return 0;
 }

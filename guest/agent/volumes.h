@@ -17,8 +17,5 @@ int volume_stats(const char *path, struct volume_usage *bytes,
 		 struct volume_usage *inodes, struct err *err) MUST_CHECK;
 /* Grows the mounted file system to size bytes; 0: to what its device has. */
 int volume_resize(const char *path, uint64_t size, struct err *err) MUST_CHECK;
-/* Unmounts what lies below dir on file systems of the host's that the host
- * has taken away. */
-int volumes_drop_stale(const char *dir, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plug ADDRESS MONITOR ROOTFS: an agent in a machine of QEMU's that is asked
- * for hardware which is plugged only then, and unplugged. ADDRESS: as of
+ * plug ADDRESS MONITOR ROOTFS SERVER: an agent in a machine of QEMU's that is
+ * asked for hardware which is plugged only then, and unplugged. ADDRESS: as of
  * client_connect. ROOTFS: of the guest, with busybox. The machine has root
- * ports rp4 to rp8 in those slots, and blocks `disk` (ext4 with /file), `swap`
- * and `more` of it.
+ * ports rp4 to rp9 in those slots, and blocks `disk` (ext4 with /file), `swap`
+ * and `more` of it. It has the virtio-fs `stays`, and could have `gone` by the
+ * character device of that name, both with /file. SERVER: the process id of who
+ * serves the former.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -389,12 +391,93 @@ static void test_hugepages(void)
 	      "more than there are, of which none stay");
 }
 
+#define SHARED "/run/kata-containers/shared/containers/"
+
+/* What a new container finds at a place of the agent's. */
+static bool finds(const char *path, const char *want)
+{
+	struct test_spec s;
+	int status = -1;
+
+	spec_init(&s, rootfs, "sh", "-c",
+		  "cat /vol/file; grep -c ' /vol virtiofs' /proc/mounts", END);
+	spec_mount(&s, "bind", path, "/vol", "rbind");
+	return same(run("f", &s, &status), want);
+}
+
+static void init_share(Agent__Storage *s, const char *tag)
+{
+	init_storage(s, "virtio-fs", tag);
+	s->fstype = strdup("virtiofs");
+	if (asprintf(&s->mount_point, SHARED "%s", tag) < 0)
+		abort();
+}
+
+static enum ttrpc_code remove_stale(void)
+{
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+
+	return call("RemoveStaleVirtiofsShareMounts", &empty.base,
+		    &agent__empty__descriptor, NULL);
+}
+
+/* A server that is there and says nothing. */
+static void test_silent(pid_t server)
+{
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+	struct waiting w;
+
+	(void)kill(server, SIGSTOP);
+	ask(&w, "RemoveStaleVirtiofsShareMounts", &empty.base);
+	check(call_finish(&w) == TTRPC_DEADLINE_EXCEEDED &&
+		      strstr(call_text, SHARED "stays: its file system does "
+					       "not answer"),
+	      "a mount that does not answer is told");
+	(void)kill(server, SIGCONT);
+	check(remove_stale() == TTRPC_OK && finds(SHARED "stays", "text\n1\n"),
+	      "once it does, it is fine as ever");
+}
+
+static void test_stale(pid_t server)
+{
+	Agent__Storage gone, stays, *list[] = {&gone, &stays};
+	struct test_spec s;
+
+	check(qmp(PLUG("\"driver\": \"vhost-user-fs-pci\", \"bus\": \"rp9\", "
+		       "\"chardev\": \"gone\", \"tag\": \"gone\", "
+		       "\"id\": \"f9\"")) &&
+		      says("cd /sys/bus/virtio/drivers/virtiofs; "
+			   "until [ $(ls -d virtio* | wc -l) -eq 2 ]; do "
+			   "sleep 0.1; done; echo 2",
+			   "2\n"),
+	      "a file system is plugged");
+	init_share(&gone, "gone");
+	init_share(&stays, "stays");
+	spec_init(&s, rootfs, "sleep", "1000", END);
+	check(create_with("d", &s, list, 2, NULL, 0) == TTRPC_OK &&
+		      start("d") == TTRPC_OK,
+	      "a container has it and another one as storage");
+	check(remove_stale() == TTRPC_OK && finds(SHARED "gone", "text\n1\n") &&
+		      finds(SHARED "stays", "text\n1\n"),
+	      "RemoveStaleVirtiofsShareMounts: both are there");
+	check(qmp(UNPLUG("f9")) && qmp_event("DEVICE_DELETED", "\"f9\""),
+	      "the file system is unplugged");
+	check(remove_stale() == TTRPC_OK && finds(SHARED "gone", "0\n"),
+	      "RemoveStaleVirtiofsShareMounts: its mount is gone");
+	check(finds(SHARED "stays", "text\n1\n"), "and the other one stays");
+	test_silent(server);
+	check(remove_container("d") == TTRPC_OK && finds(SHARED "stays", "") &&
+		      strstr(call_text, "stays"),
+	      "remove");
+}
+
 int main(int argc, char **argv)
 {
 	Agent__Empty empty = AGENT__EMPTY__INIT;
 
-	if (argc != 4) {
-		(void)fprintf(stderr, "usage: plug ADDRESS MONITOR ROOTFS\n");
+	if (argc != 5) {
+		(void)fprintf(stderr,
+			      "usage: plug ADDRESS MONITOR ROOTFS SERVER\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -411,6 +494,7 @@ int main(int argc, char **argv)
 	test_memory();
 	test_pmem();
 	test_hugepages();
+	test_stale((pid_t)atoi(argv[4]));
 	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
 		   NULL) == TTRPC_OK,
 	      "DestroySandbox");

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/agent/stale_mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "guest/agent/copy_file.h"
+#include "guest/agent/pending.h"
+
+#define MOUNTINFO_MAX (16u << 20)
+
+/* The one that is under way: its loop is NULL when there is none. */
+static struct {
+	struct evloop *loop;
+	struct pending *asked;
+	char *text;
+	char **paths; /* into text */
+	size_t n, at; /* at: the one that is being looked at */
+	unsigned silent;
+	size_t first_silent;
+	struct evsource verdicts;
+	struct evtimer limit;
+} search;
+/* What came meanwhile, and asks for what is there when that has ended. */
+static struct pending *waiting;
+
+static void begin(struct evloop *loop);
+
+/* Which there are. --------------------------------------------------------- */
+
+/* Mount points are octal-escaped (proc(5), mountinfo). */
+static void unescape(char *s)
+{
+	char *out = s;
+
+	for (; *s; out++) {
+		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+			*out = (char)((s[1] & 7) << 6 | (s[2] & 7) << 3 |
+				      (s[3] & 7));
+			s += 4;
+		} else {
+			*out = *s++;
+		}
+	}
+	*out = '\0';
+}
+
+/* The mount point of a line of mountinfo if it is one of the host's: the fifth
+ * field; the type follows " - ". Else NULL. */
+static char *shared_mount(char *line)
+{
+	static const char below[] = SHARED_DIR "/";
+	const char *type = strstr(line, " - ");
+	char *field = line;
+
+	if (!type || strncmp(type + 3, "virtiofs ", 9) != 0)
+		return NULL;
+	for (int i = 0; i < 4 && field; i++) {
+		field = strchr(field, ' ');
+		field = field ? field + 1 : NULL;
+	}
+	if (!field)
+		return NULL;
+	field[strcspn(field, " ")] = '\0';
+	unescape(field);
+	return strncmp(field, below, sizeof(below) - 1) == 0 ? field : NULL;
+}
+
+static int find(void)
+{
+	size_t lines = 0;
+	char *save = NULL;
+	int ret = file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX,
+			    &search.text, NULL);
+
+	if (ret < 0)
+		return ret;
+	for (const char *p = search.text; (p = strchr(p, '\n')); p++)
+		lines++;
+	search.paths = calloc(lines + 1, sizeof(*search.paths));
+	if (!search.paths)
+		return -ENOMEM;
+	for (char *line = strtok_r(search.text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *path = shared_mount(line);
+
+		if (path)
+			search.paths[search.n++] = path;
+	}
+	/* What was mounted last lies on top. */
+	for (size_t i = 0; i < search.n / 2; i++) {
+		char *other = search.paths[i];
+
+		search.paths[i] = search.paths[search.n - 1 - i];
+		search.paths[search.n - 1 - i] = other;
+	}
+	return 0;
+}
+
+/* The process. ------------------------------------------------------------- */
+
+/*
+ * Of a mount, as the process tells it: 0 it is fine, 1 it was stale and is
+ * gone, or -errno of unmounting it. Asking makes the kernel ask the host, and
+ * not its cache, which remembers what is gone (statx(2), AT_STATX_FORCE_SYNC).
+ */
+static int verdict(const char *path)
+{
+	struct statx stx;
+
+	if (statx(AT_FDCWD, path,
+		  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC,
+		  STATX_BASIC_STATS, &stx) == 0 ||
+	    (errno != ENOENT && errno != ESTALE && errno != ENOTCONN))
+		return 0;
+	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 1;
+}
+
+/*
+ * What the host does not answer ends by the alarm, or, if the kernel waits for
+ * the host whatever comes, with the answer. Until then it keeps no descriptor
+ * of anybody's.
+ */
+static NORETURN void child(int out)
+{
+	prctl(PR_SET_NAME, "nacre-mounts");
+	signals_reset();
+	if (dup2(out, STDIN_FILENO) < 0 ||
+	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
+		_exit(1);
+	for (size_t i = search.at; i < search.n; i++) {
+		int result;
+
+		(void)alarm(STALE_MOUNT_LIMIT_S);
+		result = verdict(search.paths[i]);
+		if (write(STDIN_FILENO, &result, sizeof(result)) !=
+		    (ssize_t)sizeof(result))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* The search. -------------------------------------------------------------- */
+
+static void answer(int ret)
+{
+	struct err err = {0};
+
+	if (ret < 0)
+		(void)err_ret(&err, ret, "mounts of the host's");
+	else if (search.silent)
+		(void)err_set(&err, ETIMEDOUT,
+			      "%.200s: its file system does not answer%s",
+			      search.paths[search.first_silent],
+			      search.silent > 1 ? ", nor do others" : "");
+	if (err.code)
+		pending_fail_all(&search.asked, ttrpc_code_of_errno(err.code),
+				 err.text);
+	else
+		pending_reply_all(&search.asked, NULL);
+}
+
+static void finish(int ret)
+{
+	struct evloop *loop = search.loop;
+
+	answer(ret);
+	evsource_close(&search.verdicts);
+	evtimer_release(&search.limit);
+	free(search.paths);
+	free(search.text);
+	memset(&search, 0, sizeof(search));
+	if (waiting)
+		begin(loop);
+}
+
+static void take(int result)
+{
+	const char *path = search.paths[search.at];
+
+	if (result == 1)
+		log_info("%s: the host has taken it away", path);
+	else if (result < 0)
+		log_warn("stale mount %s: %s", path, strerror(-result));
+	search.at++;
+	evtimer_start(&search.limit, STALE_MOUNT_LIMIT_S * 1000);
+}
+
+static void skip(void);
+
+static void told(struct evsource *src, uint32_t revents)
+{
+	int result;
+	ssize_t n;
+
+	while (search.at < search.n) {
+		n = read(src->fd, &result, sizeof(result));
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n != (ssize_t)sizeof(result)) {
+			skip();
+			return;
+		}
+		take(result);
+	}
+	finish(0);
+}
+
+/* From the present one on. */
+static int look(void)
+{
+	int pair[2], ret;
+	pid_t pid;
+
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child(pair[1]);
+	ret = pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (!ret)
+		ret = evsource_add(search.loop, &search.verdicts, pair[0],
+				   EPOLLIN, told);
+	if (ret < 0)
+		close(pair[0]);
+	else
+		evtimer_start(&search.limit, STALE_MOUNT_LIMIT_S * 1000);
+	return ret;
+}
+
+/* The present one does not answer: that process stays behind with it. */
+static void skip(void)
+{
+	int ret = 0;
+
+	evsource_close(&search.verdicts);
+	if (!search.silent)
+		search.first_silent = search.at;
+	search.silent++;
+	search.at++;
+	if (search.at < search.n && search.silent < STALE_MOUNTS_SILENT_MAX)
+		ret = look();
+	else
+		search.at = search.n;
+	if (ret < 0 || search.at == search.n)
+		finish(ret);
+}
+
+static void expired(struct evtimer *timer)
+{
+	skip();
+}
+
+static void begin(struct evloop *loop)
+{
+	int ret = evtimer_init(loop, &search.limit, expired);
+
+	search.loop = loop;
+	search.asked = steal_ptr(&waiting);
+	if (!ret)
+		ret = find();
+	if (!ret && search.n)
+		ret = look();
+	if (ret < 0 || !search.n)
+		finish(ret);
+}
+
+void stale_mounts_drop(struct evloop *loop, struct ttrpc_request *req)
+{
+	pending_add(&waiting, req);
+	if (waiting && !search.loop)
+		begin(loop);
+}
+
+void stale_mounts_forget(uint64_t connection)
+{
+	pending_drop(&waiting, connection);
+	pending_drop(&search.asked, connection);
+}
