@@ -306,6 +306,11 @@ $(B)/plug: $(call objs,integration/agent,plug qmp calls client) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The agent as first process, for integration/agent/native.
+$(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids
 HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \

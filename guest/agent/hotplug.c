@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/swap.h>
 #include <unistd.h>
@@ -71,23 +72,53 @@ int hotplug_online(const Agent__OnlineCpuMemRequest *msg, struct err *err)
 	return 0;
 }
 
+/* What the kernel takes at once, in hexadecimal digits; 0: it does not say. */
+static uint64_t block_size(void)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (file_read(AT_FDCWD, MEMORY_DIR "/block_size_bytes", 32, &text,
+		      NULL) < 0)
+		return 0;
+	return strtoull(text, NULL, 16);
+}
+
+/* Nothing takes memory back, so all is looked at before the first of it. */
+static int probe_valid(const Agent__MemHotplugByProbeRequest *msg,
+		       struct err *err)
+{
+	uint64_t block = block_size();
+
+	if (msg->n_addresses && access(MEMORY_DIR "/probe", F_OK) < 0)
+		return err_set(err, ENOTSUP,
+			       "this kernel finds memory by itself: "
+			       "it has no " MEMORY_DIR "/probe");
+	for (size_t i = 0; block && i < msg->n_addresses; i++) {
+		if (msg->addresses[i] % block)
+			return err_set(err, EINVAL,
+				       "memory at %#" PRIx64
+				       ": blocks are of %#" PRIx64 " bytes",
+				       msg->addresses[i], block);
+	}
+	return 0;
+}
+
 int hotplug_probe(const Agent__MemHotplugByProbeRequest *msg, struct err *err)
 {
-	for (size_t i = 0; i < msg->n_addresses; i++) {
+	int ret = probe_valid(msg, err);
+
+	for (size_t i = 0; !ret && i < msg->n_addresses; i++) {
 		char text[32];
-		int ret;
 
 		(void)snprintf(text, sizeof(text), "%#" PRIx64,
 			       msg->addresses[i]);
 		ret = file_write(AT_FDCWD, MEMORY_DIR "/probe", text);
-		if (ret == -ENOENT)
-			return err_set(err, ENOTSUP,
-				       "this kernel finds memory by itself: "
-				       "it has no " MEMORY_DIR "/probe");
 		if (ret < 0)
-			return err_ret(err, ret, "memory at %s", text);
+			return err_ret(err, ret,
+				       "memory at %s, after %zu of %zu blocks",
+				       text, i, msg->n_addresses);
 	}
-	return 0;
+	return ret;
 }
 
 int swap_add(const char *path, struct err *err)
