@@ -108,6 +108,24 @@ out_of_memory()
 	clean 'nothing is left of it'
 }
 
+# All memory of the guest, by what the kernel must not kill: it has nothing left.
+guest_out_of_memory()
+{
+	local why='Kernel panic - not syncing: System is deadlocked on memory'
+
+	bundle o '.process.oomScoreAdj = -1000 | .mounts += [
+		{destination: "/all", type: "tmpfs", source: "tmpfs",
+		options: ["size=100%"]}]' dd if=/dev/zero of=/all/of-it bs=1M
+	returns 'a guest without memory ends, and the container with it' 255 \
+		nacre run --keep --bundle "$work/o" "$tag-o"
+	like 'run: says why' "$err" "^nacre: $tag-o: .*$why\$"
+	is 'state: it is stopped' "$(status_of o)" stopped
+	like 'state: says why' "$(nacre state "$tag-o" | jq -r .reason)" "$why\$"
+	succeeds 'the log says why' grep -q "sandbox $tag-o: .*$why" "$log"
+	succeeds 'delete' nacre delete "$tag-o"
+	clean 'nothing is left of it'
+}
+
 starts()
 {
 	bundle no . nowhere
@@ -167,4 +185,5 @@ init_too
 commands
 succeeds 'delete --force' nacre delete --force "$tag-p"
 out_of_memory
+guest_out_of_memory
 starts

@@ -9,6 +9,7 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "runtime/cli/cli.h"
+#include "runtime/cli/proxy.h"
 #include "runtime/state.h"
 
 #define FIELD(name) offsetof(struct cli, name)
@@ -247,8 +248,8 @@ int cli_main(int argc, char **argv)
 {
 	struct cli cli = {.root = state_default_root(), .log_format = "text"};
 	const struct command *command = NULL;
+	struct err err = {0};
 	bool logging = false;
-	struct err err;
 	int ret;
 
 	open_missing_stdio();
@@ -269,6 +270,9 @@ int cli_main(int argc, char **argv)
 	if (ret < 0) {
 		report(&cli, logging, &err);
 		ret = 1;
+	} else if (ret == STATUS_LOST && err.text[0]) {
+		/* The supervisor has logged it. */
+		fprintf(stderr, "nacre: %s\n", err.text);
 	}
 	cli_free(&cli);
 	return ret;

@@ -13,9 +13,12 @@
 #include "runtime/cli/task.h"
 #include "runtime/oci/spec.h"
 
-static void write_state(struct jsonw *w, const struct state *s,
-			enum task_status status)
+static void write_state(struct jsonw *w, const struct cli *cli,
+			const struct state *s)
 {
+	AUTO_FREE char *reason = NULL;
+	enum task_status status = task_look(cli->root, s, &reason);
+
 	jsonw_object(w);
 	jsonw_kstr(w, "ociVersion", "1.2.0");
 	jsonw_kstr(w, "id", s->id);
@@ -25,6 +28,8 @@ static void write_state(struct jsonw *w, const struct state *s,
 	jsonw_kstr(w, "rootfs", s->rootfs);
 	jsonw_kstr(w, "created", s->created);
 	jsonw_kstr(w, "owner", s->owner ? "" : "root");
+	if (reason)
+		jsonw_kstr(w, "reason", reason);
 	if (s->nannotations) {
 		jsonw_key(w, "annotations");
 		jsonw_object(w);
@@ -51,7 +56,7 @@ int cmd_state(const struct cli *cli, struct err *err)
 		state_free(s);
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	write_state(w, s, task_status(cli->root, s));
+	write_state(w, cli, s);
 	state_free(s);
 	return cli_print_json(w, err);
 }
@@ -90,7 +95,7 @@ static void list_each(const struct cli *cli, char **ids, struct jsonw *w)
 		if (cli->quiet)
 			printf("%s\n", s->id);
 		else if (w)
-			write_state(w, s, task_status(cli->root, s));
+			write_state(w, cli, s);
 		else
 			list_row(s, task_status(cli->root, s));
 		state_free(s);

@@ -22,8 +22,6 @@
 #include "base/log.h"
 #include "runtime/cli/task.h"
 
-#define STATUS_LOST 255 /* the supervisor is gone, and with it the VM */
-
 struct run {
 	const struct proxy_target *target;
 	struct evloop *loop;
@@ -31,7 +29,7 @@ struct run {
 	struct ttrpc_call wait;
 	struct evsource signals;
 	int status;
-	char lost[ERR_TEXT_MAX]; /* why there is no status */
+	char lost[ERR_TEXT_MAX]; /* why there is none of the process's own */
 };
 
 /* A call whose answer is of no interest: the process may have ended. */
@@ -105,8 +103,8 @@ static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
 
 	if (code == TTRPC_OK)
 		run->status = (int)(response->exit_status & 0xff);
-	else
-		strncpy(run->lost, text, sizeof(run->lost) - 1);
+	strncpy(run->lost, code == TTRPC_OK ? response->reason : text,
+		sizeof(run->lost) - 1);
 	evloop_stop(run->loop);
 }
 
@@ -163,6 +161,9 @@ static int run_loop(struct run *run, int signal_fd, struct err *err)
 		return err_ret(err, ret, "event loop");
 	if (run->status < 0)
 		return err_set(err, EPIPE, "%s", run->lost);
+	*err = (struct err){0};
+	if (run->lost[0])
+		err_set(err, EIO, "%s: %s", run->target->id, run->lost);
 	return run->status;
 }
 

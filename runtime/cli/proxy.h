@@ -14,6 +14,9 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+/* The VM is gone, and with it the process. */
+#define STATUS_LOST 255
+
 struct proxy_target {
 	const char *root;
 	const char *sandbox;
@@ -38,7 +41,11 @@ int proxy_go(struct proxy *proxy, struct err *err) MUST_CHECK;
 /* It does not: ends the proxy. Also fine after proxy_go or twice. */
 void proxy_abandon(struct proxy *proxy);
 
-/* The same in this process: returns the exit status, or -errno. */
+/*
+ * The same in this process: returns the exit status, or -errno. With
+ * STATUS_LOST err says why there is none of the process's own; or it is the
+ * process's, and err is empty.
+ */
 int proxy_run(const struct proxy_target *target, struct err *err) MUST_CHECK;
 /* Blocks the signals that proxy_run forwards; before the process starts. */
 void proxy_block_signals(void);

@@ -145,14 +145,17 @@ int task_open(const char *root, const char *id, struct state **state,
 	return fd;
 }
 
-enum task_status task_status(const char *root, const struct state *state)
+enum task_status task_look(const char *root, const struct state *state,
+			   char **reason)
 {
 	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
 	enum task_status status = TASK_STOPPED;
+	ProtobufCMessage *reply = NULL;
+	const Task__StateResponse *r;
 	AUTO_FD int fd = -1;
 	struct err err;
 
+	*reason = NULL;
 	fd = connect_beneath(root, state->sandbox);
 	if (fd < 0)
 		return TASK_STOPPED;
@@ -160,12 +163,20 @@ enum task_status task_status(const char *root, const struct state *state)
 	if (task_call(fd, "State", &request.base,
 		      &task__state_response__descriptor, &reply, &err) < 0)
 		return TASK_STOPPED;
-	if (((Task__StateResponse *)(void *)reply)->status <= TASK_PAUSED)
-		status =
-			(enum task_status)((Task__StateResponse *)(void *)reply)
-				->status;
+	r = (const void *)reply;
+	if (r->status <= TASK_PAUSED)
+		status = (enum task_status)r->status;
+	if (r->reason[0])
+		*reason = strdup(r->reason);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return status;
+}
+
+enum task_status task_status(const char *root, const struct state *state)
+{
+	AUTO_FREE char *reason = NULL;
+
+	return task_look(root, state, &reason);
 }
 
 const char *task_status_name(enum task_status status)

@@ -51,6 +51,10 @@ enum task_status {
 };
 /* "stopped" when the supervisor is gone. */
 enum task_status task_status(const char *root, const struct state *state);
+/* *reason, to be freed: why the VM ended, and the container with it; or NULL.
+ */
+enum task_status task_look(const char *root, const struct state *state,
+			   char **reason);
 const char *task_status_name(enum task_status status);
 
 #endif

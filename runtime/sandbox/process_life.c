@@ -58,6 +58,8 @@ static void answer(struct ttrpc_request *req, const struct process *p)
 	at.nanos = (int32_t)(p->exited_at_ns % 1000000000);
 	reply.exit_status = p->exit_status;
 	reply.exited_at = &at;
+	if (p->lost)
+		reply.reason = p->container->sandbox->reason;
 	ttrpc_reply(req, &reply.base);
 }
 

@@ -64,8 +64,11 @@ static void end_processes(struct sandbox *s)
 {
 	for (struct container *c = s->containers; c; c = c->next)
 		for (struct process *p = c->processes; p; p = p->next)
-			if (c->created_in_guest)
+			if (c->created_in_guest &&
+			    p->state != PROCESS_STOPPED) {
+				p->lost = true;
 				process_ended(p, STATUS_VM_GONE, 0);
+			}
 }
 
 void sandbox_died(struct sandbox *s, const char *reason)

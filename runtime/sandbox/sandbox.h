@@ -50,6 +50,7 @@ struct process {
 	bool terminal;
 	bool exited; /* the guest said so; streams may still drain */
 	bool exists; /* in the guest */
+	bool lost;   /* it ended with its VM */
 	uint32_t exit_status;
 	int64_t exited_at_ns;
 	pid_t pid; /* proxy on the host; 0: none */

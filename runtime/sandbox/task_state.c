@@ -35,6 +35,8 @@ void task_state(struct ttrpc_request *req, const ProtobufCMessage *message,
 	reply.exit_status = p->exit_status;
 	reply.exited_at = &at;
 	reply.exec_id = p->exec_id;
+	if (p->lost)
+		reply.reason = p->container->sandbox->reason;
 	ttrpc_reply(req, &reply.base);
 }
 
