@@ -144,12 +144,64 @@ static void ask_volume(struct waiting *w, const struct volume *v)
 	ask(w, "CreateContainer", &req.base);
 }
 
+static Agent__CgroupStats *statistics(const char *id)
+{
+	Agent__ContainerRequest req = AGENT__CONTAINER_REQUEST__INIT;
+	Agent__StatsContainerResponse *reply = NULL;
+
+	req.container_id = strdup(id);
+	if (call("StatsContainer", &req.base,
+		 &agent__stats_container_response__descriptor,
+		 (ProtobufCMessage **)&reply) != TTRPC_OK)
+		return NULL;
+	return reply->cgroup_stats;
+}
+
+/* Of the first disk (major 254: Linux' virtio-blk), at least so much. */
+static bool counted(Agent__BlkioStatsEntry *const *list, size_t n,
+		    const char *op, uint64_t least)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t value = list[i]->value;
+
+		if (list[i]->major != 254 || strcmp(list[i]->op, op) != 0)
+			continue;
+		printf("# %s: %llu\n", op, (unsigned long long)value);
+		return value >= least && value <= least + least / 2;
+	}
+	return false;
+}
+
+static void counts_blocks(void)
+{
+	const Agent__CgroupStats *stats = statistics("d");
+	const Agent__BlkioStats *b = stats ? stats->blkio_stats : NULL;
+
+	check(b &&
+		      counted(b->io_service_bytes_recursive,
+			      b->n_io_service_bytes_recursive, "Write",
+			      4 * MIB) &&
+		      counted(b->io_service_bytes_recursive,
+			      b->n_io_service_bytes_recursive, "Read", 2 * MIB),
+	      "the bytes that it wrote and read are counted");
+	check(b &&
+		      counted(b->io_serviced_recursive,
+			      b->n_io_serviced_recursive, "Write", 64) &&
+		      counted(b->io_serviced_recursive,
+			      b->n_io_serviced_recursive, "Read", 32),
+	      "and how often");
+}
+
 static void test_disk(void)
 {
 	const struct volume volume = {
 		.driver = "blk",
 		.source = "04/00",
-		.script = "cat /vol/file && echo more > /vol/file",
+		.script = "cat /vol/file && echo more > /vol/file; "
+			  "for i in 1 2; do dd if=/dev/zero of=/vol/big "
+			  "bs=64k count=32 oflag=direct 2> /dev/null; done; "
+			  "dd if=/vol/big of=/dev/null bs=64k iflag=direct "
+			  "2> /dev/null; exec >&-; read x",
 	};
 	struct waiting w;
 
@@ -160,6 +212,7 @@ static void test_disk(void)
 	check(call_finish(&w) == TTRPC_OK && start("d") == TTRPC_OK &&
 		      prints("d", "text\n"),
 	      "its file system is the container's volume");
+	counts_blocks();
 	check(remove_container("d") == TTRPC_OK, "remove");
 	check(qmp(UNPLUG("d4")) && qmp_event("DEVICE_DELETED", "\"d4\"") &&
 		      says("ls /sys/block | grep -c vd", "0\n"),
@@ -337,17 +390,11 @@ static void test_pmem(void)
 
 static bool counts_huge_pages(void)
 {
-	Agent__ContainerRequest req = AGENT__CONTAINER_REQUEST__INIT;
-	Agent__StatsContainerResponse *reply = NULL;
-	const Agent__CgroupStats *stats;
+	const Agent__CgroupStats *stats = statistics("d");
 	bool found = false;
 
-	req.container_id = strdup("d");
-	if (call("StatsContainer", &req.base,
-		 &agent__stats_container_response__descriptor,
-		 (ProtobufCMessage **)&reply) != TTRPC_OK)
+	if (!stats)
 		return false;
-	stats = reply->cgroup_stats;
 	for (size_t i = 0; i < stats->n_hugetlb_stats; i++)
 		found |= strcmp(stats->hugetlb_stats[i]->key, "2MB") == 0 &&
 			 stats->hugetlb_stats[i]->value &&
