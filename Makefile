@@ -285,7 +285,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
 		suite_ports suite_hooks calls suite_calls suite_memory \
-		suite_idmap) $(LINK_proto)
+		suite_idmap suite_stats) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -297,7 +297,7 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
 		suite_hooks calls suite_calls suite_memory \
-		suite_idmap) $(LINK_proto)
+		suite_idmap suite_stats) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

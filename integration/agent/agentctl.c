@@ -250,6 +250,7 @@ int main(int argc, char **argv)
 	test_ports_suite();
 	test_names_suite(rootfs);
 	test_memory_suite(rootfs);
+	test_stats_suite(rootfs);
 	test_guest_suite(rootfs);
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed != 0;

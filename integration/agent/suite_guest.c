@@ -304,6 +304,32 @@ static void test_shared_mounts(const char *rootfs)
 	check(remove_container("m1") == TTRPC_OK, "remove");
 }
 
+/* Of a shell in a pod: whose parents end becomes the child of the pod's first
+ * process, which leaves no zombie of it; nor is there any other one. */
+static void test_orphans(const char *rootfs)
+{
+	static const char script[] =
+		"p=$(sh -c '(sh -c \"sleep 0.5 > /dev/null & echo \\$!\" &)'); "
+		"i=0; until grep -qs 'PPid:.1$' /proc/$p/status; do "
+		"i=$((i + 1)); [ $i -lt 100 ] || exit 1; sleep 0.05; done; "
+		"while [ -e /proc/$p ] || "
+		"grep -qs '^State:.Z' /proc/[0-9]*/status; do "
+		"i=$((i + 1)); [ $i -lt 400 ] || exit 2; sleep 0.05; done";
+	struct test_spec s, x;
+	int status;
+
+	spec_init(&s, rootfs, "sh", "-c", script, END);
+	(void)run("p2", &s, &status);
+	check(status == 0, "a container's orphans of orphans (%d)", status);
+	spec_init(&x, rootfs, "true", END);
+	check(exec_process("p1", "unasked", &x) == TTRPC_OK &&
+		      exec_process("p1", "orphans", &s) == TTRPC_OK &&
+		      wait_process("p1", "orphans", &status) == TTRPC_OK &&
+		      status == 0,
+	      "and those of an exec, and one whose end nobody asks for (%d)",
+	      status);
+}
+
 static void test_sandbox(const char *rootfs)
 {
 	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
@@ -364,6 +390,7 @@ static void test_sandbox(const char *rootfs)
 		      strcmp(read_all("p2", "", false), "1\n") == 0,
 	      "containers share a pid namespace");
 	check(remove_container("p2") == TTRPC_OK, "remove one of them");
+	test_orphans(rootfs);
 	test_guest_hooks(rootfs);
 	if (getenv("AGENT_IS_INIT"))
 		check(shell("rss=$(sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\).*/"

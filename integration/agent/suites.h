@@ -9,6 +9,7 @@ void test_ports_suite(void);
 void test_calls_suite(const char *rootfs);
 void test_names_suite(const char *rootfs);
 void test_memory_suite(const char *rootfs);
+void test_stats_suite(const char *rootfs);
 /* Before and after a CreateSandbox with guest_hook_path /run/hooks. */
 void hooks_prepare(void);
 void test_guest_hooks(const char *rootfs);
