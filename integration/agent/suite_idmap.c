@@ -136,22 +136,16 @@ static void test_refusals(void)
 	expect_refusal("id mapping: no source", "/nosuch");
 }
 
-/* A device with an ext2 file system, in loop. */
+/* A device with an ext2 file system. */
 static bool make_volume(char loop[64])
 {
-	FILE *f;
+	FILE *f = popen("truncate -s 4M " IMAGE " && mke2fs -q -F " IMAGE
+			" > /dev/null 2>&1 && l=$(losetup -f 2> /dev/null) && "
+			"losetup $l " IMAGE " 2> /dev/null && echo $l",
+			"r");
+	bool made = f && fscanf(f, "%63s", loop) == 1;
 
-	if (system("rm -f " IMAGE " && truncate -s 4M " IMAGE
-		   " && mke2fs -q -F " IMAGE " > /dev/null 2>&1 && losetup -f "
-		   "> /tmp/idmap.loop 2> /dev/null && losetup "
-		   "$(cat /tmp/idmap.loop) " IMAGE " 2> /dev/null") != 0)
-		return false;
-	f = fopen("/tmp/idmap.loop", "r");
-	if (!f || fscanf(f, "%63s", loop) != 1)
-		loop[0] = '\0';
-	if (f)
-		(void)fclose(f);
-	return loop[0] != '\0';
+	return f && pclose(f) == 0 && made;
 }
 
 static void test_storage(const char *loop)
@@ -185,16 +179,17 @@ static void test_storage(const char *loop)
 
 void test_idmap_suite(const char *root)
 {
-	char loop[64] = "";
+	char loop[64], detach[96];
 
 	rootfs = root;
 	test_tmpfs();
 	test_refusals();
-	if (make_volume(loop))
+	if (make_volume(loop)) {
 		test_storage(loop);
-	else
+		(void)snprintf(detach, sizeof(detach), "losetup -d %s", loop);
+		(void)!system(detach);
+	} else {
 		skip("id mapping of a volume: no loop devices or mke2fs here");
-	(void)!system(
-		"losetup -d $(cat /tmp/idmap.loop) 2> /dev/null; rm -f " IMAGE
-		" /tmp/idmap.loop");
+	}
+	(void)unlink(IMAGE);
 }

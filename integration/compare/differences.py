@@ -95,10 +95,11 @@ for field in ("cgroup.*", "mount./sys/fs/cgroup*"):
     differ("few-namespaces", field, "*", "*",
            "Without a cgroup namespace the container sees its own group "
            "there, not those of the whole machine.", ALL - NO_GROUPS)
-differ("user-namespace", "cgroup.memory.reclaim", "EINVAL", "EACCES",
-       "crun gives the group to root of the user namespace even where it "
-       "cannot write: runtime-spec, config-linux.md, Cgroup ownership, asks "
-       "for that only where it can.", ALL - NO_GROUPS)
+for configuration in ("user-namespace", "user-namespace-and-idmapped-binds"):
+    differ(configuration, "cgroup.memory.reclaim", "EINVAL", "EACCES",
+           "crun gives the group to root of the user namespace even where it "
+           "cannot write: runtime-spec, config-linux.md, Cgroup ownership, "
+           "asks for that only where it can.", ALL - NO_GROUPS)
 differ("user-namespace-that-manages", "cgroup.memory.reclaim", "EINVAL",
        "EACCES",
        "crun gives it to the gid too; the spec, and runc, speak of the uid "
