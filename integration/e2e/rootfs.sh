@@ -171,6 +171,8 @@ mapped()
 	guest_is 'id-mapped: nobody else makes any' rw \
 		'(echo x >/mapped/root) 2>&1 | grep -o "Value too large"' \
 		'Value too large'
+	is 'id-mapped: callers are told' "$("$NACRE" features |
+		jq .linux.mountExtensions.idmap.enabled)" true
 	bundle unmapped '.mounts += [{destination: "/mapped", type: "bind",
 		source: ($work + "/mapped"), options: ["bind", "idmap"]}]'
 	refuses 'id-mapped: without a mapping' '/mapped.*id mapping' \

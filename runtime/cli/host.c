@@ -50,6 +50,10 @@ static void write_linux_features(struct jsonw *w)
 	enabled(w, "apparmor", false);
 	enabled(w, "selinux", false);
 	enabled(w, "intelRdt", false);
+	jsonw_key(w, "mountExtensions");
+	jsonw_object(w);
+	enabled(w, "idmap", true);
+	jsonw_end_object(w);
 	jsonw_end_object(w);
 }
 
