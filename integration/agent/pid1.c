@@ -2,14 +2,15 @@
 /*
  * The first program of a test guest: starts agentctl beside the agent and
  * becomes the agent, so that this is PID 1 of a real machine while its client
- * lives in the same guest. With pid1.crash on the command line it is no client
- * but makes an end of the agent.
+ * lives in the same guest. With pid1.crash or pid1.memory on the command line
+ * it is no client but makes an end of the agent, or leaves it no memory.
  */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -56,11 +57,28 @@ static void greet(void)
 		perror("console");
 }
 
+/* As if the agent had taken it: nobody is left whom the kernel could kill. */
+static void take_memory(void)
+{
+	const size_t piece = 1u << 20;
+	FILE *f = fopen("/proc/self/oom_score_adj", "w");
+
+	if (!f || fputs("-1000", f) < 0 || fclose(f) != 0) {
+		perror("oom_score_adj");
+		return;
+	}
+	while (mmap(NULL, piece, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+		    0) != MAP_FAILED)
+		;
+	perror("mmap");
+}
+
 static void be_client(void)
 {
 	static char *ctl[] = {(char *)"agentctl", (char *)"vsock",
 			      (char *)"/testroot", NULL};
-	bool socket, crash;
+	bool socket, crash, memory;
 
 	(void)mkdir("/.client", 0700);
 	if (mount("proc", "/.client", "proc", 0, NULL) < 0)
@@ -70,11 +88,16 @@ static void be_client(void)
 	if (socket)
 		ctl[1] = (char *)SOCKET;
 	crash = on_cmdline("pid1.crash");
+	memory = on_cmdline("pid1.memory");
 	follow_agent(socket);
 	if (crash) {
 		/* As if the agent had done it. */
 		if (kill(1, SIGSEGV) < 0)
 			perror("kill");
+		return;
+	}
+	if (memory) {
+		take_memory();
 		return;
 	}
 	execve("/agentctl", ctl, environ);
