@@ -12,6 +12,7 @@
 #define MS 1000000u /* in nanoseconds */
 #define TICK (10 * MS)
 #define BUSY 30 /* ticks of a processor */
+#define TRIES 8
 #define FILE_SIZE (16 * MIB)
 
 struct numbers {
@@ -72,7 +73,7 @@ static struct numbers numbers_of(const char *id)
 }
 
 /* Lets the script go on, until it says something: static storage. */
-static const char *step(const char *id)
+static const char *step(const char *id, const char *line)
 {
 	Agent__ReadStreamRequest req = AGENT__READ_STREAM_REQUEST__INIT;
 	Agent__ReadStreamResponse *reply = NULL;
@@ -83,7 +84,7 @@ static const char *step(const char *id)
 	*text = '\0';
 	req.container_id = strdup(id);
 	req.len = sizeof(text) - 1;
-	if (write_stdin(id, "", "\n", &len) != TTRPC_OK ||
+	if (write_stdin(id, "", line, &len) != TTRPC_OK ||
 	    call("ReadStdout", &req.base,
 		 &agent__read_stream_response__descriptor,
 		 (ProtobufCMessage **)&reply) != TTRPC_OK)
@@ -112,35 +113,43 @@ static bool in(const char *what, uint64_t value, uint64_t from, uint64_t to)
  * stat(5) are of user and kernel mode. Which of them it was is sampled, and
  * user-mode Linux takes all of it for the kernel's.
  */
-static void test_processor(void)
+static bool counts_loop(void)
 {
 	struct numbers had = numbers_of("n1"), has;
 	char *end = NULL;
-	const char *text = step("n1");
+	const char *text = step("n1", "again\n");
 	uint64_t user = strtoull(text, &end, 10) * TICK;
 	uint64_t kernel = strtoull(end, NULL, 10) * TICK;
 	uint64_t used = user + kernel;
 
 	has = numbers_of("n1");
-	check(in("processor", used, BUSY * TICK, 2 * BUSY * TICK) &&
-		      in("nanoseconds", has.cpu - had.cpu, used - 2 * TICK,
-			 used + BUSY / 2 * TICK),
-	      "the processor's time is what a loop used");
-	check(in("user mode", has.user - had.user + BUSY / 3 * TICK, user,
-		 user + BUSY * TICK) &&
-		      in("kernel mode",
-			 has.kernel - had.kernel + BUSY / 3 * TICK, kernel,
-			 kernel + BUSY * TICK) &&
-		      in("both", has.user + has.kernel, has.cpu - MS,
-			 has.cpu + MS),
-	      "in user and in kernel mode");
+	return in("processor", used, BUSY * TICK, 2 * BUSY * TICK) &&
+	       in("nanoseconds", has.cpu - had.cpu, used - 2 * TICK,
+		  used + BUSY / 2 * TICK) &&
+	       in("user mode", has.user - had.user + BUSY / 3 * TICK, user,
+		  user + BUSY * TICK) &&
+	       in("kernel mode", has.kernel - had.kernel + BUSY / 3 * TICK,
+		  kernel, kernel + BUSY * TICK) &&
+	       in("both", has.user + has.kernel, has.cpu - MS, has.cpu + MS);
+}
+
+/* User-mode Linux counts what others take of its machine, before and after the
+ * loop too: on a busy one not each try is good. */
+static void test_processor(void)
+{
+	bool good = counts_loop();
+
+	for (int i = 1; i < TRIES && !good; i++)
+		good = counts_loop();
+	check(good, "the processor's time is what a loop used, in both modes");
+	(void)step("n1", "\n");
 }
 
 static void test_processes(void)
 {
 	struct numbers has;
 
-	(void)step("n1");
+	(void)step("n1", "\n");
 	has = numbers_of("n1");
 	check(in("processes", has.pids, 4, 4) &&
 		      in("limit", has.pids_limit, 50, 50),
@@ -151,7 +160,7 @@ static void test_pages(void)
 {
 	struct numbers had = numbers_of("n1"), has;
 
-	(void)step("n1");
+	(void)step("n1", "\n");
 	has = numbers_of("n1");
 	check(in("memory", has.memory - had.memory, FILE_SIZE - MIB,
 		 FILE_SIZE + 4 * MIB) &&
@@ -162,7 +171,7 @@ static void test_pages(void)
 		      in("cache", has.cache - had.cache, FILE_SIZE - MIB / 4,
 			 FILE_SIZE + 4 * MIB),
 	      "as memory that is shared, and as cache");
-	(void)step("n1");
+	(void)step("n1", "\n");
 	had = numbers_of("n1");
 	check(in("memory", has.memory - had.memory, FILE_SIZE - 4 * MIB,
 		 FILE_SIZE + 4 * MIB) &&
@@ -175,7 +184,7 @@ static void test_packets(void)
 {
 	struct numbers had = numbers_of("n1"), has;
 
-	(void)step("n1");
+	(void)step("n1", "\n");
 	has = numbers_of("n1");
 	check(in("packets", has.sent - had.sent, 2, 20) &&
 		      in("packets", has.received - had.received,
@@ -191,9 +200,10 @@ void test_stats_suite(const char *rootfs)
 	spec_init(&s, rootfs, "sh", "-c",
 		  "t() { read -r l < /proc/$$/stat; set -- ${l##*) }; "
 		  "u=${12} k=${13}; }; "
-		  "read x; t; from=$u,$k end=$((u + k + 30)); "
+		  "while read x && [ -n \"$x\" ]; do "
+		  "t; from=$u,$k end=$((u + k + 30)); "
 		  "until [ $((u + k)) -ge $end ]; do t; done; "
-		  "echo $((u - ${from%,*})) $((k - ${from#*,})); "
+		  "echo $((u - ${from%,*})) $((k - ${from#*,})); done; echo; "
 		  "read x; for i in 1 2 3; do sleep 100 & done; echo; "
 		  "read x; dd if=/dev/zero of=/dev/shm/f bs=1M count=16 "
 		  "2> /dev/null; echo; "
@@ -214,7 +224,7 @@ void test_stats_suite(const char *rootfs)
 	} else {
 		skip("statistics: no memory and pids groups of version 2 here");
 		for (int i = 0; i < 3; i++)
-			(void)step("n1");
+			(void)step("n1", "\n");
 	}
 	test_packets();
 	check(remove_container("n1") == TTRPC_OK, "remove");
