@@ -513,6 +513,8 @@ int fs_replay(struct fs_req *req)
 		return replay_rename(req, sizeof(*rename), rename->newdir);
 	case FUSE_RENAME2:
 		return replay_rename(req, sizeof(*rename2), rename2->newdir);
+	case FS_STATX:
+		return fs_statx(req);
 	case FUSE_OPEN:
 		return replay_open(req);
 	case FUSE_FLUSH:

@@ -114,6 +114,8 @@ static const struct op ops[] = {
 				sizeof(struct fuse_removemapping_in), 0},
 	[FUSE_SYNCFS] = {fs_syncfs, sizeof(struct fuse_syncfs_in), 0},
 	[FUSE_TMPFILE] = {fs_tmpfile, sizeof(struct fuse_create_in), OP_WRITES},
+	[FS_STATX] = {fs_statx, sizeof(struct fs_statx_in),
+		      OP_QUICK | OP_NO_FSETID},
 };
 
 void fs_fault(struct virtiofs *fs, const char *fmt, ...)

@@ -3,8 +3,8 @@
 #define VIRTIOFS_SERVER_H
 
 /*
- * The inside of the FUSE server (protocol 7.31 to 7.38). It works on one
- * request at a time per thread, on a chain of segments: device.c feeds it
+ * The inside of the FUSE server (protocol 7.31 to 7.38, and STATX). It works on
+ * one request at a time per thread, on a chain of segments: device.c feeds it
  * from virtqueues, tests and fuzzers from plain memory.
  *
  * A request is read once: the header, then the arguments into the thread's

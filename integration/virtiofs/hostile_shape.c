@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "virtiofs/attr.h"
 
 #define SETXATTR_LEN sizeof(struct fuse_setxattr_in)
 
@@ -141,8 +142,8 @@ const struct shape shapes[] = {
 	 .fixed = sizeof(struct fuse_create_in),
 	 .names = 1,
 	 .writes = true},
+	{.opcode = FS_STATX, .fixed = sizeof(struct fs_statx_in)},
 	/* Later than the protocol that is spoken, and made up. */
-	{.opcode = 52, .fixed = 128, .unknown = true},
 	{.opcode = 53, .fixed = 128, .unknown = true},
 	{.opcode = 0, .unknown = true},
 	{.opcode = 4095, .fixed = 16, .unknown = true},

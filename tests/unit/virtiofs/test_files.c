@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
+#include "virtiofs/attr.h"
 #include "virtiofs/io.h"
 
 static void test_attributes(void **state)
@@ -51,6 +52,52 @@ static void test_timeouts(void **state)
 				 flags[i]);
 		client_free(c);
 	}
+}
+
+static void assert_time(const struct fs_sx_time *time,
+			const struct statx_timestamp *host)
+{
+	assert_true(time->sec == host->tv_sec);
+	assert_int_equal(time->nsec, host->tv_nsec);
+}
+
+static void test_statx(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fs_statx_in in = {.sx_mask = STATX_BASIC_STATS | STATX_BTIME};
+	struct fs_statx_out *out = client_body(c);
+	struct statx host;
+	uint64_t node;
+
+	client_host_file(c, "f", "hello");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(
+		client_call(c, FS_STATX, node, &in, sizeof(in), NULL, 0), 288);
+	assert_int_equal(
+		statx(c->dir, "f", 0, STATX_BASIC_STATS | STATX_BTIME, &host),
+		0);
+	assert_int_equal(out->attr_valid, 1);
+	assert_int_equal(out->stat.mask,
+			 host.stx_mask & (STATX_BASIC_STATS | STATX_BTIME));
+	assert_true(out->stat.ino == host.stx_ino);
+	assert_int_equal(out->stat.size, 5);
+	assert_int_equal(out->stat.mode, host.stx_mode);
+	assert_int_equal(out->stat.nlink, 1);
+	assert_true((out->stat.attributes & ~host.stx_attributes) == 0);
+	assert_time(&out->stat.atime, &host.stx_atime);
+	assert_time(&out->stat.btime, &host.stx_btime);
+	assert_time(&out->stat.ctime, &host.stx_ctime);
+	assert_time(&out->stat.mtime, &host.stx_mtime);
+	in.sx_flags = AT_STATX_SYNC_TYPE;
+	assert_int_equal(
+		client_call(c, FS_STATX, node, &in, sizeof(in), NULL, 0),
+		-EINVAL);
+	assert_int_equal(client_call(c, FS_STATX, 99, &in, sizeof(in), NULL, 0),
+			 -ESTALE);
+	assert_int_equal(
+		client_call(c, FS_STATX, node, &in, sizeof(in) - 1, NULL, 0),
+		-EINVAL);
+	client_free(c);
 }
 
 static bool closes_silently(struct client *c, int fd, int flags)
@@ -490,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_statx),
 		cmocka_unit_test(test_flushes),
 		cmocka_unit_test(test_setattr),
 		cmocka_unit_test(test_read_write),
