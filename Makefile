@@ -312,9 +312,10 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # --- programs of integration/virtiofs --------------------------------------
-CONFORM := conform conform_open conform_names conform_data conform_ids
+CONFORM := conform conform_open conform_names conform_data conform_ids \
+	conform_acl
 HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \
-	_files _limits _random) hostile
+	_files _limits _queues _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
 	hostile guest.img)
 
@@ -509,7 +510,7 @@ $(B)/integration/bench/probe: $(call objs,integration/bench,probe measure)
 
 .PHONY: bench bench-parts
 bench-parts: all $(IMAGES) $(B)/integration/bench/probe \
-		$(B)/integration/e2e/dax
+		$(B)/integration/e2e/dax vhost-user-guest
 bench:
 	$(Q)integration/bench/run
 

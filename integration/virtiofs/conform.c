@@ -8,8 +8,8 @@
  * Prints "not ok" and both traces where they differ, with -v "ok" for the
  * others, and at last "N passed, N failed, N skipped". 0 if none failed.
  *
- * Skipped: cases whose name starts with what -s says, and "xattr" where one of
- * the two has none (a tmpfs of a small kernel).
+ * Skipped: cases whose name starts with what -s says, and "xattr" and "acl"
+ * where one of the two has none (a tmpfs of a small kernel).
  */
 
 #include "integration/virtiofs/conform.h"
@@ -28,10 +28,8 @@
 #include <unistd.h>
 
 static const struct case_group *const tables[] = {
-	conform_open_groups,
-	conform_names_groups,
-	conform_data_groups,
-	conform_ids_groups,
+	conform_open_groups, conform_names_groups, conform_data_groups,
+	conform_ids_groups,  conform_acl_groups,
 };
 
 void label(struct trial *t, const char *fmt, ...)
@@ -301,6 +299,15 @@ static void probe_xattr(const char *dir)
 		have_xattr = false;
 }
 
+static bool have_acl = true;
+
+static void probe_acl(const char *dir)
+{
+	if (getxattr(dir, "system.posix_acl_access", NULL, 0) < 0 &&
+	    errno == EOPNOTSUPP)
+		have_acl = false;
+}
+
 static bool verbose;
 static unsigned skipped;
 static unsigned passed;
@@ -342,7 +349,7 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (opt == 'g')
 			only = optarg;
-		else if (opt == 's' && nskips < SKIPS_MAX - 1)
+		else if (opt == 's' && nskips < SKIPS_MAX - 2)
 			skips[nskips++] = optarg;
 		else
 			return 2;
@@ -359,9 +366,12 @@ int main(int argc, char **argv)
 			return 2;
 		}
 		probe_xattr(dirs[i]);
+		probe_acl(dirs[i]);
 	}
 	if (!have_xattr)
 		skips[nskips++] = "xattr";
+	if (!have_acl)
+		skips[nskips++] = "acl";
 	for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
 		for (const struct case_group *g = tables[n]; g->name; g++) {
 			if ((!only || strcmp(only, g->name) == 0) &&

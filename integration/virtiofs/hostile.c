@@ -85,6 +85,11 @@ static int reply_check(uint64_t at, uint64_t number, uint32_t written,
 
 /* Requests. ---------------------------------------------------------------- */
 
+static unsigned queue_of(const struct hostile_request *r)
+{
+	return r->hiprio ? LINK_HIPRIO : LINK_REQUESTS + r->queue;
+}
+
 static void request_submit(const struct hostile_request *r, unsigned slot)
 {
 	uint8_t *in = link_memory + in_at(slot);
@@ -109,8 +114,7 @@ static void request_submit(const struct hostile_request *r, unsigned slot)
 	if (r->len)
 		memcpy(in + sizeof(head), r->args, r->len);
 	memset(link_memory + out_at(slot), 0, segs[1].len);
-	link_submit(r->hiprio ? LINK_HIPRIO : LINK_REQUESTS, slot, segs,
-		    r->silent ? 1 : 2);
+	link_submit(queue_of(r), slot, segs, r->silent ? 1 : 2);
 }
 
 static bool answers(uint32_t opcode)
@@ -132,10 +136,7 @@ void hostile_batch(const struct hostile_request *requests, unsigned n,
 		request_submit(&requests[i], i);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		unsigned queue =
-			requests[i].hiprio ? LINK_HIPRIO : LINK_REQUESTS;
-
-		if (!link_next(queue, &slot, &written))
+		if (!link_next(queue_of(&requests[i]), &slot, &written))
 			return;
 		if (slot >= n)
 			link_die("a chain that was not sent");

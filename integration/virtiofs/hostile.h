@@ -45,9 +45,10 @@ struct hostile_request {
 	uint32_t gid;
 	const void *args;
 	size_t len;
-	size_t room; /* after the header of the reply */
-	bool silent; /* no room for a reply at all */
-	bool hiprio;
+	size_t room;	/* after the header of the reply */
+	bool silent;	/* no room for a reply at all */
+	unsigned queue; /* which of those for requests, from 0 */
+	bool hiprio;	/* or the other one */
 };
 
 /* Several at a time, at most LINK_SLOTS: in slots 0 and up, all waited for.

@@ -24,6 +24,8 @@ void group_limits(void);
 void group_forget(void);
 void group_caps(void);
 void group_dax(void);
+/* hostile_queues.c: several of them at once. */
+void group_queues(void);
 /* hostile_random.c: all of it, and what the host does meanwhile. */
 void group_race(void);
 void group_noise(void);

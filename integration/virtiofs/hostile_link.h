@@ -17,7 +17,8 @@
 
 #define LINK_HIPRIO 0u
 #define LINK_REQUESTS 1u
-#define LINK_QUEUES 2u
+#define LINK_REQUEST_QUEUES 3u /* from LINK_REQUESTS on */
+#define LINK_QUEUES (LINK_REQUESTS + LINK_REQUEST_QUEUES)
 #define LINK_RING 512u
 /* Chains under way at once, and descriptors of each. */
 #define LINK_SLOTS 8u

@@ -47,7 +47,8 @@ static const struct {
 	{"magic", group_magic},	    {"readonly", group_readonly},
 	{"limits", group_limits},   {"forget", group_forget},
 	{"caps", group_caps},	    {"dax", group_dax},
-	{"race", group_race},	    {"noise", group_noise},
+	{"queues", group_queues},   {"race", group_race},
+	{"noise", group_noise},
 };
 
 static const char *socket_path;

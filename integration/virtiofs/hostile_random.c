@@ -174,6 +174,7 @@ static void request_make(struct hostile_request *r, uint8_t *buf, bool noise)
 		.args = buf,
 		.len = len,
 		.room = 8192,
+		.queue = (unsigned)hostile_draw(LINK_REQUEST_QUEUES),
 	};
 	if (!noise)
 		return;

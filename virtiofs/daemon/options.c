@@ -471,6 +471,7 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 				.proc_fd = -1,
 				.tag = "virtiofs",
 				.cache = VIRTIOFS_CACHE_AUTO,
+				.request_queues = VIRTIOFS_QUEUES_MAX,
 				.announce_submounts = true,
 				.no_killpriv = true,
 				.no_noatime = true,
@@ -485,6 +486,10 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 		i += used;
 	}
 	options->fs.xattr |= options->fs.posix_acl;
+	/* The configuration space tells how many there are, and a front-end
+	 * that shows it as it is has been told of one. */
+	if (options->tag_given)
+		options->fs.request_queues = 1;
 	if (options->help || options->version || options->print_capabilities)
 		return 0;
 	return check(options, err);

@@ -51,6 +51,7 @@ static void defaults_are_those_of_virtiofsd(void **state)
 	assert_int_equal(o.sandbox, DAEMON_SANDBOX_NAMESPACE);
 	assert_int_equal(o.seccomp, DAEMON_SECCOMP_KILL);
 	assert_int_equal(o.fs.cache, VIRTIOFS_CACHE_AUTO);
+	assert_int_equal(o.fs.request_queues, VIRTIOFS_QUEUES_MAX);
 	assert_int_equal(o.fs.workers, 0);
 	assert_true(o.fs.announce_submounts);
 	assert_true(o.fs.no_killpriv);
@@ -80,6 +81,7 @@ static void values_are_taken_both_ways(void **state)
 	assert_int_equal(o.nofile, 0);
 	assert_string_equal(o.fs.tag, "data");
 	assert_true(o.tag_given);
+	assert_int_equal(o.fs.request_queues, 1);
 	assert_int_equal(o.log_level, LOG_DEBUG);
 	/* The last one counts. */
 	assert_int_equal(PARSE("--log-level=off", "--log-level", "warn",
