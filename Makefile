@@ -149,7 +149,8 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_liar runtime/sandbox/test_races \
 	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	memory pci_path policy stdio storage user_names file_events)
+	memory pci_path policy stdio storage user_names file_events \
+	stats)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \

@@ -147,19 +147,40 @@ static void read_pids(struct stats *s, const struct cgroup *cg)
 	s->pids.limit = limit == UINT64_MAX ? 0 : limit; /* 0: none */
 }
 
-static void add_block(Agent__BlkioStatsEntry *entry,
-		      Agent__BlkioStatsEntry **at, uint64_t major,
-		      uint64_t minor, const char *op, uint64_t value)
+static void set_block(Agent__BlkioStatsEntry *entry,
+		      Agent__BlkioStatsEntry **at, const uint64_t *device,
+		      const char *op, uint64_t value)
 {
 	agent__blkio_stats_entry__init(entry);
-	entry->major = major;
-	entry->minor = minor;
+	entry->major = device[0];
+	entry->minor = device[1];
 	entry->op = (char *)(uintptr_t)op;
 	entry->value = value;
 	*at = entry;
 }
 
-/* "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6" a line. */
+/* "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6" a line; what follows
+ * is of controllers that few have. The operations are named as in version 1. */
+static size_t read_block_line(struct stats *s, const char *line, size_t n)
+{
+	static const char *const ops[] = {"Read", "Write", "Discard"};
+	uint64_t device[2], bytes[3] = {0}, ios[3] = {0};
+
+	if (sscanf(line,
+		   "%" SCNu64 ":%" SCNu64 " rbytes=%" SCNu64 " wbytes=%" SCNu64
+		   " rios=%" SCNu64 " wios=%" SCNu64 " dbytes=%" SCNu64
+		   " dios=%" SCNu64,
+		   &device[0], &device[1], &bytes[0], &bytes[1], &ios[0],
+		   &ios[1], &bytes[2], &ios[2]) < 6)
+		return n;
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++, n++) {
+		set_block(&s->bytes[n], &s->byte_list[n], device, ops[i],
+			  bytes[i]);
+		set_block(&s->ios[n], &s->io_list[n], device, ops[i], ios[i]);
+	}
+	return n;
+}
+
 static void read_block(struct stats *s, const struct cgroup *cg)
 {
 	AUTO_FREE char *text = NULL;
@@ -172,26 +193,9 @@ static void read_block(struct stats *s, const struct cgroup *cg)
 	if (file_read(cg->dir, "io.stat", FILE_MAX, &text, NULL) < 0)
 		return;
 	for (char *line = strtok_r(text, "\n", &save);
-	     line && n + 2 <= STATS_BLOCK_MAX;
-	     line = strtok_r(NULL, "\n", &save)) {
-		uint64_t major, minor, v[4];
-
-		if (sscanf(line,
-			   "%" SCNu64 ":%" SCNu64 " rbytes=%" SCNu64
-			   " wbytes=%" SCNu64 " rios=%" SCNu64 " wios=%" SCNu64,
-			   &major, &minor, &v[0], &v[1], &v[2], &v[3]) != 6)
-			continue;
-		add_block(&s->bytes[n], &s->byte_list[n], major, minor, "Read",
-			  v[0]);
-		add_block(&s->ios[n], &s->io_list[n], major, minor, "Read",
-			  v[2]);
-		n++;
-		add_block(&s->bytes[n], &s->byte_list[n], major, minor, "Write",
-			  v[1]);
-		add_block(&s->ios[n], &s->io_list[n], major, minor, "Write",
-			  v[3]);
-		n++;
-	}
+	     line && n + 3 <= STATS_BLOCK_MAX;
+	     line = strtok_r(NULL, "\n", &save))
+		n = read_block_line(s, line, n);
 	s->blkio.n_io_service_bytes_recursive = n;
 	s->blkio.io_service_bytes_recursive = s->byte_list;
 	s->blkio.n_io_serviced_recursive = n;

@@ -9,7 +9,7 @@
 
 #define STATS_INTERFACES_MAX 32
 #define STATS_MEMORY_MAX 96
-#define STATS_BLOCK_MAX 64
+#define STATS_BLOCK_MAX 96 /* three of a device */
 #define STATS_HUGETLB_MAX 8
 #define STATS_HUGETLB_NAME_MAX 16
 
