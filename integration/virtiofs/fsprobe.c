@@ -4,7 +4,10 @@
  * What a file system costs, seen by a program in a guest. Prints a line for
  * each figure: NAME VALUE UNIT, where more is better.
  *
- *	fsprobe DIR [TAR]
+ *	fsprobe [-s MIB] [-n FILES] [-t MS] DIR [TAR]
+ *
+ * The large file has 64 MiB, of the small ones there are 500, and what is
+ * repeated takes 700 ms at least, unless told otherwise.
  *
  * DIR is on the file system. "direct" figures go around the guest's page
  * cache, so that each call is a request; before the others it is emptied,
@@ -31,11 +34,10 @@
 
 #define SMALL 4096u
 #define LARGE (1u << 20)
-#define FILE_SIZE (64u << 20)
-#define FILES 500u
-/* Each figure is of work that takes at least this long. */
-#define LONG_ENOUGH_NS 700000000ull
 
+static unsigned file_size = 64u << 20;
+static unsigned files = 500;
+static uint64_t long_enough_ns = 700000000;
 static uint8_t buffer[LARGE] __attribute__((aligned(4096)));
 static uint32_t seed;
 
@@ -90,17 +92,17 @@ static void sequential(const char *name, int flags, transfer call, size_t len)
 	uint64_t start;
 	int fd;
 
-	while (ns < LONG_ENOUGH_NS) {
+	while (ns < long_enough_ns) {
 		drop_caches();
 		start = monotonic_ns();
 		fd = open_file("data", flags);
-		for (off_t off = 0; off < (off_t)FILE_SIZE; off += (off_t)len) {
+		for (off_t off = 0; off < (off_t)file_size; off += (off_t)len) {
 			if (call(fd, buffer, len, off) != (ssize_t)len)
 				die(name);
 		}
 		close(fd);
 		ns += monotonic_ns() - start;
-		bytes += FILE_SIZE;
+		bytes += file_size;
 	}
 	say_rate(name, (double)bytes / 1e6, ns, "MB/s");
 }
@@ -115,9 +117,9 @@ static void direct(const char *name, int flags, transfer call, size_t len,
 	unsigned n = 0;
 
 	seed = 1;
-	while (ns < LONG_ENOUGH_NS) {
+	while (ns < long_enough_ns) {
 		unsigned i = scattered ? random_number() : n;
-		off_t at = (off_t)(i % (FILE_SIZE / len) * len);
+		off_t at = (off_t)(i % (file_size / len) * len);
 
 		if (call(fd, buffer, len, at) != (ssize_t)len)
 			die(name);
@@ -133,11 +135,11 @@ static void each_file(const char *name, void (*act)(const char *file))
 	char file[32];
 	uint64_t start = monotonic_ns();
 
-	for (unsigned i = 0; i < FILES; i++) {
+	for (unsigned i = 0; i < files; i++) {
 		snprintf(file, sizeof(file), "small-%u", i);
 		act(file);
 	}
-	say_rate(name, FILES, monotonic_ns() - start, "/s");
+	say_rate(name, files, monotonic_ns() - start, "/s");
 }
 
 static void create(const char *file)
@@ -285,14 +287,49 @@ static const struct {
 	{"random-read-4k", read_at, SMALL, O_RDONLY, true},
 };
 
+static unsigned number(const char *text, unsigned max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*end || n < 1 || n > max) {
+		fprintf(stderr, "fsprobe: %s is not 1 to %u\n", text, max);
+		exit(2);
+	}
+	return (unsigned)n;
+}
+
+static void usage(void)
+{
+	fprintf(stderr,
+		"usage: fsprobe [-s MIB] [-n FILES] [-t MS] DIR [TAR]\n");
+	exit(2);
+}
+
+/* The rest of them is at optind. */
+static void parse(int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt(argc, argv, "s:n:t:")) >= 0) {
+		if (opt == 's')
+			file_size = number(optarg, 1024) << 20;
+		else if (opt == 'n')
+			files = number(optarg, 100000);
+		else if (opt == 't')
+			long_enough_ns = number(optarg, 60000) * 1000000ull;
+		else
+			usage();
+	}
+	if (argc - optind < 1 || argc - optind > 2)
+		usage();
+}
+
 int main(int argc, char **argv)
 {
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: fsprobe DIR [TAR]\n");
-		return 2;
-	}
-	if (chdir(argv[1]) < 0)
-		die(argv[1]);
+	parse(argc, argv);
+	if (chdir(argv[optind]) < 0)
+		die(argv[optind]);
 	memset(buffer, 0xa5, sizeof(buffer));
 	sequential("write-1M", O_WRONLY | O_CREAT | O_TRUNC, write_at, LARGE);
 	sequential("write-4k", O_WRONLY | O_CREAT | O_TRUNC, write_at, SMALL);
@@ -307,7 +344,7 @@ int main(int argc, char **argv)
 	each_file("open-read", read_small);
 	each_file("unlink", take_away);
 	take_away("data");
-	if (argc > 2)
-		work_with(argv[2]);
+	if (optind + 1 < argc)
+		work_with(argv[optind + 1]);
 	return 0;
 }
