@@ -88,8 +88,9 @@ executions()
 		'/no/such/command: no such file' nacre exec \
 		"$id" /no/such/command
 	succeeds 'exec: --detach' nacre exec --detach \
-		--pid-file "$work/exec.pid" "$id" sh -c 'echo $$ >/detached
+		--pid-file "$work/exec.pid" "$id" sh -c '
 			trap "echo got-usr1 >/detached; exit" USR1
+			echo $$ >/detached
 			while :; do sleep 0.1; done'
 	happens 'exec: the detached process runs' \
 		test -s "$work/a/rootfs/detached"
