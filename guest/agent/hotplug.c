@@ -72,24 +72,28 @@ int hotplug_online(const Agent__OnlineCpuMemRequest *msg, struct err *err)
 	return 0;
 }
 
-/* What the kernel takes at once, in hexadecimal digits; 0: it does not say. */
-static uint64_t block_size(void)
+uint64_t hotplug_block_size(void)
 {
 	AUTO_FREE char *text = NULL;
 
-	if (file_read(AT_FDCWD, MEMORY_DIR "/block_size_bytes", 32, &text,
+	if (file_read(AT_FDCWD, MEMORY_DIR "/block_size_bytes", 64, &text,
 		      NULL) < 0)
 		return 0;
 	return strtoull(text, NULL, 16);
+}
+
+bool hotplug_can_probe(void)
+{
+	return access(MEMORY_DIR "/probe", F_OK) == 0;
 }
 
 /* Nothing takes memory back, so all is looked at before the first of it. */
 static int probe_valid(const Agent__MemHotplugByProbeRequest *msg,
 		       struct err *err)
 {
-	uint64_t block = block_size();
+	uint64_t block = hotplug_block_size();
 
-	if (msg->n_addresses && access(MEMORY_DIR "/probe", F_OK) < 0)
+	if (msg->n_addresses && !hotplug_can_probe())
 		return err_set(err, ENOTSUP,
 			       "this kernel finds memory by itself: "
 			       "it has no " MEMORY_DIR "/probe");

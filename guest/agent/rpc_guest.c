@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Methods of the guest as a whole. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "agent-proto/agent.pb-c.h"
-#include "base/cleanup.h"
-#include "base/file.h"
 #include "guest/agent/clock.h"
 #include "guest/agent/guest_devices.h"
+#include "guest/agent/hotplug.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/iptables.h"
 #include "guest/agent/net.h"
@@ -17,8 +12,6 @@
 #include "guest/agent/rpc.h"
 #include "guest/agent/stdio_port.h"
 #include "guest/agent/storage.h"
-
-#define MEMORY_DIR "/sys/devices/system/memory"
 
 /* Extensions of the protocol that the host may use with this agent. */
 static const char *const features[] = {
@@ -60,16 +53,6 @@ void rpc_get_oom_event(struct ttrpc_request *req,
 	sandbox_wait_oom(&agent->sandbox, req);
 }
 
-static uint64_t memory_block_size(void)
-{
-	AUTO_FREE char *text = NULL;
-
-	if (file_read(AT_FDCWD, MEMORY_DIR "/block_size_bytes", 64, &text,
-		      NULL) < 0)
-		return 0;
-	return strtoull(text, NULL, 16);
-}
-
 void rpc_get_guest_details(struct ttrpc_request *req,
 			   const ProtobufCMessage *message, void *arg)
 {
@@ -95,10 +78,9 @@ void rpc_get_guest_details(struct ttrpc_request *req,
 	details.extra_features = (char **)(uintptr_t)features;
 	reply.agent_details = &details;
 	if (msg->mem_block_size)
-		reply.mem_block_size_bytes = memory_block_size();
+		reply.mem_block_size_bytes = hotplug_block_size();
 	if (msg->mem_hotplug_probe)
-		reply.support_mem_hotplug_probe =
-			access(MEMORY_DIR "/probe", F_OK) == 0;
+		reply.support_mem_hotplug_probe = hotplug_can_probe();
 	ttrpc_reply(req, &reply.base);
 }
 
