@@ -86,7 +86,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 	session server pool spin device needs idmap dax fhandle \
-	xattrmap replay watch watch_tree
+	xattrmap replay watch watch_tree wait
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
@@ -142,7 +142,8 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_race
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
-	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch
+	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
+	virtiofs/test_wait
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
@@ -157,7 +158,8 @@ $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar_client.o
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
-TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race
+TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race \
+	virtiofs/test_wait
 TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user

@@ -13,6 +13,7 @@
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
 #include "virtiofs/replay.h"
+#include "virtiofs/wait.h"
 
 static const uint64_t cache_seconds[] = {
 	[VIRTIOFS_CACHE_NEVER] = 0,
@@ -311,7 +312,7 @@ static int set_size(struct fs_req *req, const struct fuse_setattr_in *in)
 	}
 	if (req->inode->type == S_IFDIR)
 		return -EISDIR;
-	fd = fs_reopen(req->fs, req->inode, O_WRONLY);
+	fd = fs_reopen_wait(req, req->inode, O_WRONLY);
 	if (fd < 0)
 		return fd;
 	fs_dax_opened(req->fs, req->inode);

@@ -14,6 +14,7 @@
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
 #include "virtiofs/name.h"
+#include "virtiofs/wait.h"
 #include "virtiofs/xattr.h"
 
 /*
@@ -201,7 +202,7 @@ static int create_existing(struct fs_req *req, const char *name, int flags,
 	}
 	if (kill)
 		fs_fsetid_drop(req->thread);
-	fd = fs_reopen(req->fs, &found, flags);
+	fd = fs_reopen_wait(req, &found, flags);
 	if (kill)
 		fs_fsetid_restore(req->thread);
 	if (fd < 0) {

@@ -14,6 +14,7 @@
 #include "virtiofs/server.h"
 #include "virtiofs/spin.h"
 #include "virtiofs/virtiofs.h"
+#include "virtiofs/wait.h"
 #include "vmm/virtio/device.h"
 
 #define QUEUE_HIPRIO 0u
@@ -409,6 +410,7 @@ static void fs_device_reset(struct virtio_device *dev)
 {
 	struct virtiofs_device *fsdev = device_of(dev);
 
+	fs_waits_end(&fsdev->fs->waits);
 	fs_pool_drain(&fsdev->pool);
 	evsource_del(&fsdev->room);
 	dax_check_stop(fsdev);
@@ -432,6 +434,8 @@ static void fs_device_destroy(struct virtio_device *dev)
 
 	evsource_del(&fsdev->room);
 	dax_check_stop(fsdev);
+	if (fsdev->fs)
+		fs_waits_end(&fsdev->fs->waits);
 	fs_pool_release(&fsdev->pool);
 	fs_thread_free(fsdev->thread);
 	virtiofs_free(fsdev->fs);

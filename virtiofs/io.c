@@ -13,6 +13,7 @@
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
+#include "virtiofs/wait.h"
 
 /* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
 #define COPY_MAX (64u << 20)
@@ -127,7 +128,7 @@ int fs_open(struct fs_req *req)
 		return -EAGAIN;
 	if (kill)
 		fs_fsetid_drop(req->thread);
-	fd = fs_reopen(req->fs, req->inode, flags);
+	fd = fs_reopen_wait(req, req->inode, flags);
 	if (kill)
 		fs_fsetid_restore(req->thread);
 	if (fd < 0)

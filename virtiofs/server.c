@@ -20,6 +20,7 @@
 #include "virtiofs/remove.h"
 #include "virtiofs/replay.h"
 #include "virtiofs/session.h"
+#include "virtiofs/wait.h"
 #include "virtiofs/xattr.h"
 
 enum op_flags {
@@ -37,12 +38,6 @@ struct op {
 	unsigned min; /* bytes after the header */
 	unsigned flags;
 };
-
-static int fs_interrupt(struct fs_req *req)
-{
-	/* What runs is not waiting for anything that could be called off. */
-	return 0;
-}
 
 static int fs_ioctl(struct fs_req *req)
 {

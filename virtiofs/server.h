@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "virtiofs/slots.h"
 #include "virtiofs/virtiofs.h"
+#include "virtiofs/wait.h"
 #include "virtiofs/xattrmap.h"
 #include "vmm/virtio/queue.h"
 
@@ -130,6 +131,7 @@ struct virtiofs {
 	struct fs_dax *dax;	  /* NULL: none */
 	struct fs_mounts *mounts; /* of file handles; NULL: none */
 	struct fs_replay *replay; /* NULL: none */
+	struct fs_waits waits;
 	pthread_mutex_t fault_lock;
 	struct log_limit faults;
 };

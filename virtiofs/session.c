@@ -16,6 +16,7 @@
 #include "virtiofs/handle.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/replay.h"
+#include "virtiofs/wait.h"
 
 /* virtio-fs came with 7.31; later than 7.38, replies keep their form. */
 #define MINOR_MIN 31u
@@ -109,6 +110,7 @@ void virtiofs_reset(struct virtiofs *fs)
 	fs_handles_close_all(fs);
 	fs_dax_reset(fs);
 	fs_inodes_forget_all(fs);
+	fs_waits_reset(&fs->waits);
 	atomic_store(&fs->session, 0);
 }
 
@@ -346,6 +348,7 @@ struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
 	fs->root_fd = steal_fd(&root_fd);
 	fs->proc_fd = steal_fd(&proc_fd);
 	pthread_mutex_init(&fs->fault_lock, NULL);
+	fs_waits_init(&fs->waits);
 	if (server_open(fs, err)) {
 		virtiofs_free(fs);
 		return NULL;
@@ -377,6 +380,7 @@ void virtiofs_free(struct virtiofs *fs)
 		close(fs->root_fd);
 	if (fs->proc_fd >= 0)
 		close(fs->proc_fd);
+	fs_waits_release(&fs->waits);
 	pthread_mutex_destroy(&fs->fault_lock);
 	free(fs);
 }

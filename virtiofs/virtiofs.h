@@ -14,7 +14,8 @@
  *
  * With CAP_SETUID and CAP_SETGID, files are created with the ids the guest
  * asks for; without, everything belongs to the process. Locks stay in the
- * guest: a tree has one guest.
+ * guest: a tree has one guest. So do leases, which FUSE has no request for;
+ * those of the host's processes are respected (wait.h).
  *
  * The process should have no supplementary groups. virtiofs_device_new sets
  * its umask to 0, since modes come from the guest, ignores SIGXFSZ, and raises
@@ -27,9 +28,9 @@
  * fsync, fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat,
  * mknodat, symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr,
  * listxattr, removexattr, capget, capset, setresuid, setresgid, setgroups,
- * write (eventfd), futex, getrusage. To start a worker: clone3 or clone, mmap,
- * mprotect, rt_sigprocmask, set_robust_list, rseq, unshare (CLONE_FS); madvise,
- * munmap, exit when it ends.
+ * write (eventfd), futex, clock_gettime, getrusage. To start a worker: clone3
+ * or clone, mmap, mprotect, rt_sigprocmask, set_robust_list, rseq, unshare
+ * (CLONE_FS); madvise, munmap, exit when it ends.
  */
 
 #include <stdbool.h>
