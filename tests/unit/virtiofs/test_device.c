@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtiofs/client.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "tests/unit/vmm/virtio/driver.h"
@@ -429,6 +431,84 @@ static void test_reset(void **state)
 	rig_close(&rig);
 }
 
+/* A lease on a new file "f", and an open of it that a worker waits with. */
+static int wait_with_lease(struct rig *rig, struct sent *sent)
+{
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	const struct fuse_entry_out *entry;
+	const struct timespec now = {0};
+	const void *body;
+	char path[80];
+	sigset_t set;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/f", rig->path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(call(rig, REQUEST, FUSE_LOOKUP, 1, "f", 2, &body), 0);
+	entry = body;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	*sent = send(rig, REQUEST, FUSE_OPEN, entry->nodeid, &open_in,
+		     sizeof(open_in), 256);
+	test_kick(rig->d, REQUEST);
+	/* The kernel tells whose lease it is of who wants to open the file. */
+	while (sigtimedwait(&set, NULL, &now) != SIGIO)
+		assert_true(evloop_once(rig->loop, 1) >= 0);
+	return fd;
+}
+
+static void test_interrupt(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct fuse_interrupt_in in;
+	struct sent waits;
+	struct rig rig;
+	uint32_t head;
+	int fd;
+
+	rig_open(&rig, 1, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	fd = wait_with_lease(&rig, &waits);
+	in.unique = rig.unique;
+	/* The loop goes on. */
+	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
+			      sizeof(getattr), NULL),
+			 0);
+	assert_false(test_used(rig.d, REQUEST, NULL, NULL));
+	send(&rig, HIPRIO, FUSE_INTERRUPT, 0, &in, sizeof(in), 0);
+	test_kick(rig.d, HIPRIO);
+	wait_used(&rig, REQUEST, &head, NULL);
+	assert_int_equal(head, waits.head);
+	assert_int_equal(reply(&rig, waits, NULL), -EINTR);
+	close(fd);
+	rig_close(&rig);
+}
+
+/* Neither a reset nor the end of the device waits for the host. */
+static void test_reset_of_waits(void **state)
+{
+	struct sent sent;
+	struct rig rig;
+	int fd;
+
+	rig_open(&rig, 1, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		test_driver_start(rig.d, FEATURES, 64);
+		session(&rig);
+		fd = wait_with_lease(&rig, &sent);
+		if (i == 0)
+			virtio_device_set_status(rig.d->dev, 0);
+		else
+			rig_close(&rig);
+		/* The lease was there to the end. */
+		assert_int_equal(fcntl(fd, F_GETLEASE), F_RDLCK);
+		close(fd);
+	}
+}
+
 static void test_start_refused(void **state)
 {
 	struct rig rig;
@@ -458,6 +538,8 @@ int main(void)
 		cmocka_unit_test(test_forget_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_interrupt),
+		cmocka_unit_test(test_reset_of_waits),
 		cmocka_unit_test(test_start_refused),
 	};
 
