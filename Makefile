@@ -85,7 +85,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool spin device needs idmap dax fhandle \
+	session server pool ring spin device needs idmap dax fhandle \
 	xattrmap replay watch watch_tree wait
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
@@ -316,11 +316,11 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
-	conform_acl
+	conform_acl conform_locks
 HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \
 	_files _limits _queues _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
-	hostile guest.img)
+	hostile lease guest.img)
 
 .PHONY: virtiofs-bins
 virtiofs-bins: $(FS_BINS)
@@ -365,6 +365,10 @@ $(B)/integration/virtiofs/fsload: \
 		$(B)/integration/bench/measure.o $(LIB_base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/integration/virtiofs/lease: $(B)/integration/virtiofs/lease.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(B)/integration/virtiofs/fsx: $(B)/integration/virtiofs/fsx.o
 	$(call say,LD,$@)

@@ -72,5 +72,6 @@ extern const struct case_group conform_names_groups[];
 extern const struct case_group conform_data_groups[];
 extern const struct case_group conform_ids_groups[];
 extern const struct case_group conform_acl_groups[];
+extern const struct case_group conform_locks_groups[];
 
 #endif

@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -319,58 +317,6 @@ static void touched_run(struct trial *t, unsigned i)
 	note(t, "directory: mtime %d", st.st_mtim.tv_sec == 1000);
 }
 
-static void lock_child(struct trial *t, int type, bool whole)
-{
-	struct flock fl = {.l_type = (short)type, .l_len = 5};
-	int fds[2];
-	char text[64] = {0};
-	pid_t pid;
-
-	if (pipe(fds))
-		return;
-	pid = fork();
-	if (pid == 0) {
-		int fd = open("f", O_RDWR);
-		long r = whole ? flock(fd,
-				       (type == F_RDLCK ? LOCK_SH : LOCK_EX) |
-					       LOCK_NB)
-			       : fcntl(fd, F_SETLK, &fl);
-
-		snprintf(text, sizeof(text), "%s",
-			 r < 0 ? strerrorname_np(errno) : "got it");
-		if (write(fds[1], text, sizeof(text)) < 0)
-			_exit(1);
-		_exit(0);
-	}
-	if (read(fds[0], text, sizeof(text)) > 0)
-		note(t, "other: %s", text);
-	waitpid(pid, NULL, 0);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void lock_run(struct trial *t, unsigned i)
-{
-	bool whole = i & 1;
-	int ours = i & 2 ? F_RDLCK : F_WRLCK;
-	int theirs = i & 4 ? F_RDLCK : F_WRLCK;
-	struct flock fl = {.l_type = (short)ours, .l_len = 10};
-	int fd;
-
-	label(t, "%s, %d against %d", whole ? "flock" : "fcntl", ours, theirs);
-	put(t, "f", "hello", 0644);
-	fd = open("f", O_RDWR);
-	if (whole)
-		ret(t, "flock", flock(fd, ours == F_RDLCK ? LOCK_SH : LOCK_EX));
-	else
-		ret(t, "fcntl", fcntl(fd, F_SETLK, &fl));
-	lock_child(t, theirs, whole);
-	fl.l_type = F_UNLCK;
-	ret(t, "unlock", whole ? flock(fd, LOCK_UN) : fcntl(fd, F_SETLK, &fl));
-	lock_child(t, theirs, whole);
-	close(fd);
-}
-
 static void misc_run(struct trial *t, unsigned i)
 {
 	int fd;
@@ -409,7 +355,6 @@ const struct case_group conform_data_groups[] = {
 	{"xattr", 96, xattr_run},
 	{"times", 72, times_run},
 	{"touched", 8, touched_run},
-	{"lock", 8, lock_run},
 	{"misc", 6, misc_run},
 	{NULL, 0, NULL},
 };

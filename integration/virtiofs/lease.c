@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Opens of a file that a process of the host, this one, has a lease on:
+ *
+ *	lease FILE SAME
+ *
+ * FILE is the host's, SAME is how a client of the server finds it. Prints lines
+ * "ok" and "not ok", and ends with 0 if there is none of the latter.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Well below /proc/sys/fs/lease-break-time, which is 45 s: then the kernel
+ * takes the lease away, and an open goes on. */
+#define LIMIT_S 20
+
+static const char *host;
+static const char *client;
+static sigset_t told;
+static unsigned failed;
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+static void verdict(const char *what, bool good)
+{
+	printf("%s %s\n", good ? "ok" : "not ok", what);
+	fflush(stdout);
+	failed += !good;
+}
+
+static int lease(void)
+{
+	int fd = open(host, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0 || fcntl(fd, F_SETLEASE, F_WRLCK))
+		die(host);
+	return fd;
+}
+
+static void on_alarm(int sig)
+{
+}
+
+/* Ends with the errno of its open. */
+static pid_t open_in_child(int flags)
+{
+	struct sigaction action = {.sa_handler = on_alarm};
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid > 0)
+		return pid;
+	sigaction(SIGALRM, &action, NULL);
+	_exit(open(client, flags) < 0 ? errno : 0);
+}
+
+/* The kernel says that somebody wants to open the file. */
+static bool somebody_waits(void)
+{
+	const struct timespec limit = {.tv_sec = LIMIT_S};
+
+	return sigtimedwait(&told, NULL, &limit) == SIGIO;
+}
+
+/* How a process ends, and that the lease is there still when it does. */
+static bool ends(pid_t pid, int fd, int status)
+{
+	int found;
+
+	if (waitpid(pid, &found, 0) != pid)
+		die("waitpid");
+	return found == status && fcntl(fd, F_GETLEASE) == F_RDLCK;
+}
+
+static void signalled(const char *what, int sig, int status)
+{
+	int fd = lease();
+	pid_t pid = open_in_child(O_RDONLY);
+	bool good = somebody_waits();
+
+	kill(pid, sig);
+	verdict(what, ends(pid, fd, status) && good);
+	close(fd);
+}
+
+static void no_wait(void)
+{
+	int fd = lease();
+	pid_t pid = open_in_child(O_RDONLY | O_NONBLOCK);
+	bool good = somebody_waits();
+
+	verdict("O_NONBLOCK: EAGAIN",
+		ends(pid, fd, W_EXITCODE(EAGAIN, 0)) && good);
+	close(fd);
+}
+
+static void given_up(void)
+{
+	int fd = lease();
+	pid_t pid = open_in_child(O_RDWR);
+	bool good = somebody_waits();
+	int status;
+
+	if (fcntl(fd, F_SETLEASE, F_UNLCK))
+		die("F_UNLCK");
+	verdict("given up: opened",
+		waitpid(pid, &status, 0) == pid && status == 0 && good);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: lease FILE SAME\n");
+		return 2;
+	}
+	host = argv[1];
+	client = argv[2];
+	sigemptyset(&told);
+	sigaddset(&told, SIGIO);
+	sigprocmask(SIG_BLOCK, &told, NULL);
+	given_up();
+	no_wait();
+	signalled("a signal: EINTR", SIGALRM, W_EXITCODE(EINTR, 0));
+	signalled("killed: ends", SIGKILL, W_EXITCODE(0, SIGKILL));
+	return failed ? 1 : 0;
+}
