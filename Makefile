@@ -85,7 +85,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool ring spin device needs idmap dax fhandle \
+	session server pool spin device needs idmap dax fhandle \
 	xattrmap replay watch watch_tree wait
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
