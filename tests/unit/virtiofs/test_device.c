@@ -487,9 +487,11 @@ static void test_interrupt(void **state)
 	rig_close(&rig);
 }
 
-/* Neither a reset nor the end of the device waits for the host. */
+/* Neither a reset nor the end of the device waits for the host, which would
+ * take 45 s. */
 static void test_reset_of_waits(void **state)
 {
+	time_t end = time(NULL) + 20;
 	struct sent sent;
 	struct rig rig;
 	int fd;
@@ -503,10 +505,9 @@ static void test_reset_of_waits(void **state)
 			virtio_device_set_status(rig.d->dev, 0);
 		else
 			rig_close(&rig);
-		/* The lease was there to the end. */
-		assert_int_equal(fcntl(fd, F_GETLEASE), F_RDLCK);
 		close(fd);
 	}
+	assert_true(time(NULL) < end);
 }
 
 static void test_start_refused(void **state)
