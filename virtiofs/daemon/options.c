@@ -183,7 +183,8 @@ static int set_log_level(struct daemon_options *o, const char *value)
 		[LOG_DEBUG] = "debug",
 		NULL,
 	};
-	int i = take_word(value, names);
+	/* It has a level more, where this one has said everything. */
+	int i = take_word(strcmp(value, "trace") ? value : "debug", names);
 
 	o->log_off = strcmp(value, "off") == 0;
 	if (i < 0)
@@ -200,7 +201,8 @@ static int set_file_handles(struct daemon_options *o, const char *value)
 		[VIRTIOFS_HANDLES_MANDATORY] = "mandatory",
 		NULL,
 	};
-	int i = take_word(value, names);
+	/* The older word for one of them. */
+	int i = take_word(strcmp(value, "fallback") ? value : "prefer", names);
 
 	if (i < 0)
 		return -EINVAL;
@@ -333,6 +335,7 @@ static const struct {
 } values[] = {
 	{"--shared-dir", set_shared_dir, "a directory"},
 	{"--socket-path", set_socket_path, "a path"},
+	{"--socket", set_socket_path, "a path"}, /* its older name */
 	{"--socket-group", set_socket_group, "a group"},
 	{"--fd", set_fd, "a descriptor, 3 or more"},
 	{"--tag", set_tag, "1 to 36 bytes"},
@@ -341,7 +344,8 @@ static const struct {
 	{"--rlimit-nofile", set_nofile, "a number"},
 	{"--sandbox", set_sandbox, "namespace, chroot or none"},
 	{"--seccomp", set_seccomp, "none, kill, log or trap"},
-	{"--log-level", set_log_level, "error, warn, info, debug or off"},
+	{"--log-level", set_log_level,
+	 "error, warn, info, debug, trace or off"},
 	{"--inode-file-handles", set_file_handles,
 	 "never, prefer or mandatory"},
 	{"--uid-map", set_uid_map, ":INSIDE:OUTSIDE:COUNT:"},

@@ -146,7 +146,7 @@ static void bad_values_are_named(void **state)
 	REFUSED("--fd 3x", "--fd", "3x");
 	REFUSED("--sandbox", "--sandbox=");
 	REFUSED("--seccomp: needs a value", "--seccomp");
-	REFUSED("--log-level trace", "--log-level", "trace");
+	REFUSED("--log-level most", "--log-level", "most");
 	REFUSED("--tag", "--tag", "0123456789012345678901234567890123456");
 	REFUSED("--readonly: takes no value", "--readonly=no");
 	REFUSED("--uid-map", "--uid-map=0:1:1");
@@ -168,7 +168,12 @@ static void what_is_not_there_is_refused(void **state)
 {
 	REFUSED("--migration-mode: ", "--migration-mode", "find-paths");
 	REFUSED("--security-label: ", "--security-label");
-	REFUSED("--inode-file-handles", "--inode-file-handles=fallback");
+	REFUSED("--migration-on-error: ", "--migration-on-error=abort");
+	REFUSED("--migration-verify-handles: ", "--migration-verify-handles");
+	REFUSED("--migration-confirm-paths: ", "--migration-confirm-paths");
+	REFUSED("--inode-file-handles", "--inode-file-handles=always");
+	REFUSED("-f: ", "-f");
+	REFUSED("-d: ", "-d");
 	REFUSED("-o: ", "-o", "source=/srv");
 	REFUSED("unknown option \"--cach=auto\"", "--cach=auto");
 	REFUSED("unknown option \"tree\"", "tree");
@@ -176,6 +181,18 @@ static void what_is_not_there_is_refused(void **state)
 	assert_int_equal(o.fs.file_handles, VIRTIOFS_HANDLES_NEVER);
 	assert_int_equal(PARSE("--inode-file-handles=mandatory"), 0);
 	assert_int_equal(o.fs.file_handles, VIRTIOFS_HANDLES_MANDATORY);
+}
+
+static void older_words(void **state)
+{
+	assert_int_equal(PARSE("--inode-file-handles=fallback"), 0);
+	assert_int_equal(o.fs.file_handles, VIRTIOFS_HANDLES_PREFER);
+	assert_int_equal(PARSE("--log-level=trace"), 0);
+	assert_int_equal(o.log_level, LOG_DEBUG);
+	assert_false(o.log_off);
+	assert_int_equal(parse("--shared-dir=/srv", "--socket=/run/s", NULL),
+			 0);
+	assert_string_equal(o.socket_path, "/run/s");
 }
 
 static void what_does_not_go_together(void **state)
@@ -203,6 +220,7 @@ int main(void)
 		cmocka_unit_test(maps_and_capabilities),
 		cmocka_unit_test(bad_values_are_named),
 		cmocka_unit_test(what_is_not_there_is_refused),
+		cmocka_unit_test(older_words),
 		cmocka_unit_test(what_does_not_go_together),
 	};
 
