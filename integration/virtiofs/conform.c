@@ -8,8 +8,8 @@
  * Prints "not ok" and both traces where they differ, with -v "ok" for the
  * others, and at last "N passed, N failed, N skipped". 0 if none failed.
  *
- * Skipped: cases whose name starts with what -s says, and "xattr" and "acl"
- * where one of the two has none (a tmpfs of a small kernel).
+ * Skipped: cases whose name starts with what -s says, and "xattr", "acl" and
+ * "open direct" where one of the two has none (a tmpfs of a small kernel).
  */
 
 #include "integration/virtiofs/conform.h"
@@ -308,6 +308,18 @@ static void probe_acl(const char *dir)
 		have_acl = false;
 }
 
+static bool have_direct = true;
+
+/* Of a tmpfs, since Linux 6.6. */
+static void probe_direct(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_DIRECT, 0600);
+
+	have_direct &= fd >= 0;
+	if (fd >= 0)
+		close(fd);
+}
+
 static bool verbose;
 static unsigned skipped;
 static unsigned passed;
@@ -349,7 +361,7 @@ int main(int argc, char **argv)
 			verbose = true;
 		else if (opt == 'g')
 			only = optarg;
-		else if (opt == 's' && nskips < SKIPS_MAX - 2)
+		else if (opt == 's' && nskips < SKIPS_MAX - 3)
 			skips[nskips++] = optarg;
 		else
 			return 2;
@@ -367,11 +379,14 @@ int main(int argc, char **argv)
 		}
 		probe_xattr(dirs[i]);
 		probe_acl(dirs[i]);
+		probe_direct(dirs[i]);
 	}
 	if (!have_xattr)
 		skips[nskips++] = "xattr";
 	if (!have_acl)
 		skips[nskips++] = "acl";
+	if (!have_direct)
+		skips[nskips++] = "open direct";
 	for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
 		for (const struct case_group *g = tables[n]; g->name; g++) {
 			if ((!only || strcmp(only, g->name) == 0) &&

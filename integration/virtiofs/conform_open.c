@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,6 +95,56 @@ static void create_mode_run(struct trial *t, unsigned i)
 	look(t, "s");
 }
 
+static void written_run(struct trial *t, int flags, bool other)
+{
+	static _Alignas(4096) char block[4096];
+	int fd;
+
+	label(t, "flags %o%s", flags, other ? ", another user" : "");
+	put(t, "f", "hello", 0666);
+	ret(t, "truncate", truncate("f", 8192));
+	if (other && (geteuid() != 0 || seteuid(1000)))
+		return;
+	fd = fd_ret(t, "open", open("f", flags));
+	if (other && seteuid(0))
+		abort();
+	if (fd < 0)
+		return;
+	memset(block, 'x', sizeof(block));
+	note(t, "flags %o", fcntl(fd, F_GETFL));
+	ret(t, "write", write(fd, block, sizeof(block)));
+	ret(t, "pwrite", pwrite(fd, block, sizeof(block), 4096));
+	ret(t, "seek", lseek(fd, 0, SEEK_CUR));
+	ret(t, "read", pread(fd, block, sizeof(block), 0));
+	ret(t, "more than there is", pread(fd, block, sizeof(block), 8192));
+	ret(t, "append", fcntl(fd, F_SETFL, flags ^ O_APPEND));
+	ret(t, "write", write(fd, block, sizeof(block)));
+	if (flags & O_DIRECT)
+		ret(t, "no longer direct", fcntl(fd, F_SETFL, 0));
+	note(t, "flags %o", fcntl(fd, F_GETFL));
+	ret(t, "write", pwrite(fd, block, sizeof(block), 0));
+	ret(t, "sync", fsync(fd));
+	close(fd);
+	content(t, "f");
+}
+
+/* Flags that are about how data is written, and not about names: as root, and
+ * as another user. */
+static void flags_run(struct trial *t, unsigned i)
+{
+	static const int extra[] = {0,	       O_SYNC,	   O_DSYNC, O_APPEND,
+				    O_NOATIME, O_NONBLOCK, O_ASYNC};
+
+	written_run(t, extra[i % 7] | (int)(i / 7 % MODES), i >= 7 * MODES);
+}
+
+static void direct_run(struct trial *t, unsigned i)
+{
+	static const int extra[] = {0, O_SYNC, O_APPEND};
+
+	written_run(t, O_DIRECT | extra[i % 3] | (int)(i / 3), false);
+}
+
 static void unlinked_run(struct trial *t, unsigned i)
 {
 	char buf[32] = {0};
@@ -182,6 +233,8 @@ static void wrong_type_run(struct trial *t, unsigned i)
 const struct case_group conform_open_groups[] = {
 	{"open", FLAG_SETS *KINDS, open_run},
 	{"create mode", 100, create_mode_run},
+	{"open flags", 14 * MODES, flags_run},
+	{"open direct", 3 * MODES, direct_run},
 	{"unlinked", 2, unlinked_run},
 	{"tmpfile", 4, tmpfile_run},
 	{"wrong type", 16, wrong_type_run},
