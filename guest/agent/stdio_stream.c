@@ -98,7 +98,7 @@ static bool flush(struct stdio_stream *s)
 /* Less does as well, but takes more turns. */
 static void enlarge(struct stdio_stream *s)
 {
-	const uint64_t window = STDIO_STREAM_LARGE;
+	const uint64_t window = STDIO_STREAM_WINDOW;
 
 	if (!s->to_socket || s->large || nlarge == STDIO_STREAM_LARGE_MAX)
 		return;

@@ -23,6 +23,9 @@
 #define STDIO_STREAM_SIZE ((size_t)256 << 10)
 #define STDIO_STREAM_LARGE ((size_t)1024 << 10)
 #define STDIO_STREAM_LARGE_MAX 8u
+/* What may be under way: the next piece need not wait until the host has
+ * written the last one. */
+#define STDIO_STREAM_WINDOW (2 * STDIO_STREAM_LARGE)
 
 struct stdio_stream {
 	struct evloop *loop;

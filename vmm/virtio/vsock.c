@@ -27,6 +27,9 @@ enum vsock_queue {
 #define VSOCK_PAYLOAD_MAX (64u * 1024)
 /* Packets handled before the other devices have their turn. */
 #define VSOCK_BUDGET 128u
+/* So many packets at a time are a burst, and its interrupt may wait. */
+#define VSOCK_BURST 8u
+#define VSOCK_HELD_MS 2u
 #define VSOCK_F_STREAM (1ull << 0)
 
 static struct vsock *to_vsock(struct virtio_device *dev)
@@ -42,6 +45,9 @@ static void vsock_halt(struct vsock *vsock)
 	while ((conn = TAILQ_FIRST(&vsock->conns)))
 		vsock_conn_free(conn);
 	vsock_host_stop(vsock);
+	evtimer_release(&vsock->held_timer);
+	vsock->held = 0;
+	vsock->held_timed = false;
 	vsock->nresets = 0;
 	vsock->tx_blocked = false;
 }
@@ -239,6 +245,38 @@ static int take_one(struct vsock *vsock)
 	return 1;
 }
 
+static void tell_used(struct vsock *vsock)
+{
+	vsock->held = 0;
+	virtio_device_signal(&vsock->dev, VSOCK_TX);
+}
+
+static void held_long_enough(struct evtimer *timer)
+{
+	struct vsock *vsock = container_of(timer, struct vsock, held_timer);
+
+	vsock->held_timed = false;
+	if (vsock->held)
+		tell_used(vsock);
+}
+
+/*
+ * That packets were taken is of no urgency to a guest that has most of its
+ * queue left: it frees their memory. In the midst of a stream it is told for
+ * some bursts at a time, as interrupts cost it more than that.
+ */
+static void took(struct vsock *vsock, unsigned n)
+{
+	vsock->held += n;
+	if (n < VSOCK_BURST ||
+	    vsock->held >= vsock->dev.queues[VSOCK_TX].size / 8) {
+		tell_used(vsock);
+	} else if (!vsock->held_timed) {
+		vsock->held_timed = true;
+		evtimer_start(&vsock->held_timer, VSOCK_HELD_MS);
+	}
+}
+
 static void pump_tx(struct vsock *vsock)
 {
 	struct virtq *q = &vsock->dev.queues[VSOCK_TX];
@@ -252,7 +290,7 @@ static void pump_tx(struct vsock *vsock)
 	/* The guest must take its resets before it may cause more of them. */
 	vsock->tx_blocked = vsock->nresets == VSOCK_RESETS_MAX;
 	if (budget < VSOCK_BUDGET)
-		virtio_device_signal(&vsock->dev, VSOCK_TX);
+		took(vsock, VSOCK_BUDGET - budget);
 	if (r < 0) {
 		vdev_fault(&vsock->dev, "queue %u: bad packet", VSOCK_TX);
 		vsock_halt(vsock);
@@ -285,9 +323,14 @@ static int vsock_activate(struct virtio_device *dev)
 	struct vsock *vsock = to_vsock(dev);
 	int r;
 
-	r = vsock_host_start(vsock);
+	r = evtimer_init(dev->loop, &vsock->held_timer, held_long_enough);
 	if (r < 0)
 		return r;
+	r = vsock_host_start(vsock);
+	if (r < 0) {
+		evtimer_release(&vsock->held_timer);
+		return r;
+	}
 	/* A queue may start later than the device: it is empty until then. */
 	vsock->running = true;
 	return 0;

@@ -30,9 +30,10 @@
 #define VSOCK_BUCKETS 1024u
 /* Connections whose buffer may exist at the same time: 32 MiB. */
 #define VSOCK_BUFS_MAX 128u
-/* Connections that may have a large one, and its size: 8 MiB. */
+/* Connections that may have a large one, and its size: 16 MiB. It is two of
+ * the agent's pieces: one is on its way while the other is written. */
 #define VSOCK_LARGE_MAX 8u
-#define VSOCK_LARGE_SIZE (1024u * 1024)
+#define VSOCK_LARGE_SIZE (2048u * 1024)
 /* Of the pipe that such a one goes to: fewer turns for its reader. */
 #define VSOCK_PIPE_SIZE (1024 * 1024)
 /* Resets owed for packets that belong to no connection. */
@@ -136,6 +137,9 @@ struct vsock {
 	unsigned nresets;
 	struct vsock_reset resets[VSOCK_RESETS_MAX];
 	bool tx_blocked; /* the transmit queue waits for room in resets */
+	unsigned held;	 /* packets taken whose interrupt waits */
+	bool held_timed;
+	struct evtimer held_timer;
 	struct log_limit complaints;
 
 	struct virtq_chain chain;

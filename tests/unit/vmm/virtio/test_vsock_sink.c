@@ -385,6 +385,74 @@ static void test_small_window(void **state)
 	hang_up(&c);
 }
 
+static void send_burst(const struct call *c, unsigned n)
+{
+	struct vsock_packet p = packet(PORT, c->port, VSOCK_OP_CREDIT_UPDATE);
+
+	for (unsigned i = 0; i < n; i++)
+		put_packet(p, NULL);
+	test_kick(g.d, TX);
+	for (unsigned i = 0; i < n; i++)
+		assert_true(tx_done());
+}
+
+/* How often it has heard, and wants to hear of the next one that is taken. */
+static unsigned heard(void)
+{
+	test_set_used_event(g.d, TX, (uint16_t)g.used_tx);
+	return test_signals(g.d, TX);
+}
+
+static void hears_soon(unsigned before)
+{
+	for (unsigned turns = 0; test_signals(g.d, TX) == before; turns++) {
+		assert_true(turns < 100);
+		assert_int_equal(evloop_once(g.loop, 1000), 0);
+	}
+	assert_int_equal(heard(), before + 1);
+}
+
+/* In the midst of a stream the guest hears late of what was taken. */
+static void test_bursts(void **state)
+{
+	struct call c = call_pipe();
+	unsigned before = heard();
+
+	/* One packet: at once. */
+	send_burst(&c, 1);
+	assert_int_equal(heard(), ++before);
+	/* An eighth of the queue: at its end. */
+	send_burst(&c, 16);
+	assert_int_equal(test_signals(g.d, TX), before);
+	send_burst(&c, 16);
+	assert_int_equal(heard(), ++before);
+	/* Nothing follows: soon. */
+	send_burst(&c, 16);
+	assert_int_equal(test_signals(g.d, TX), before);
+	hears_soon(before);
+	hang_up(&c);
+}
+
+/* What waited is not told to the next driver. */
+static void test_burst_before_reset(void **state)
+{
+	struct call c = call_pipe();
+	unsigned before = heard();
+
+	send_burst(&c, 16);
+	virtio_device_set_status(g.d->dev, 0);
+	start_device(RX_BUFFERS);
+	assert_int_equal(evloop_once(g.loop, 20), 0);
+	assert_int_equal(test_signals(g.d, TX), before);
+	hang_up(&c);
+	c = call_pipe();
+	before = heard();
+	send_burst(&c, 16);
+	assert_int_equal(test_signals(g.d, TX), before);
+	hears_soon(before);
+	hang_up(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +466,8 @@ int main(void)
 		VSOCK_TEST(test_bulk),
 		VSOCK_TEST(test_few_are_large),
 		VSOCK_TEST(test_small_window),
+		VSOCK_TEST(test_bursts),
+		VSOCK_TEST(test_burst_before_reset),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
