@@ -105,8 +105,8 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/task_state sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
-AGENT := address block boot cgroup cgroup_bpf child child_run clock delegate \
-	command container container_exec container_root container_state \
+AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
+	delegate command container container_exec container_root container_state \
 	copy_file copy_up debug_console devices file_events guest_devices \
 	guest_hooks hooks hotplug ids iptables limits listen log_port \
 	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
@@ -149,9 +149,9 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
 	runtime/sandbox/test_liar runtime/sandbox/test_races \
 	runtime/sandbox/test_event_batch
-TESTS_agent := $(addprefix guest/agent/test_,names cgroup_bpf spec rootfs hooks \
-	memory pci_path policy stdio storage user_names file_events \
-	stats)
+TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
+	rootfs hooks memory pci_path policy stdio storage user_names \
+	file_events stats)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \

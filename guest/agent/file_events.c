@@ -7,14 +7,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/replay.h"
-#include "base/signals.h"
 #include "guest/agent/agent.h"
+#include "guest/agent/beside.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/pending.h"
 #include "guest/agent/replay.h"
@@ -117,32 +116,20 @@ static void answered(struct evsource *src, uint32_t revents)
 		ttrpc_reply(steal_ptr(&replayer.waiting), NULL);
 }
 
-static NORETURN void child(int fd)
+static void replay(const void *arg)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "nacre-events");
-	signals_reset();
-	/* What it keeps is the socket, and the console for errors. */
-	if (dup2(fd, STDIN_FILENO) < 0 ||
-	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
-		_exit(1);
 	replay_serve(STDIN_FILENO);
-	_exit(0);
 }
 
 static int start(struct evloop *loop)
 {
 	int pair[2];
-	pid_t pid;
 	int ret;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	pid = fork();
-	if (pid == 0)
-		child(pair[1]);
-	ret = pid < 0 ? -errno : 0;
-	close(pair[1]);
+	ret = beside_start("nacre-events", pair, replay, NULL);
 	if (!ret)
 		ret = evsource_add(loop, &replayer.src, pair[0], EPOLLIN,
 				   answered);

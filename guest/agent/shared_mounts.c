@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "guest/agent/agent.h"
+#include "guest/agent/beside.h"
 #include "guest/agent/container.h"
 #include "guest/agent/ids.h"
 
@@ -151,6 +151,19 @@ static int copy(pid_t source, pid_t target, const Agent__SharedMount *m)
 		       : 0;
 }
 
+struct copying {
+	pid_t source, target;
+	const Agent__SharedMount *mount;
+};
+
+static void run_copy(const void *arg)
+{
+	const struct copying *c = arg;
+	int ret = copy(c->source, c->target, c->mount);
+
+	beside_tell(&ret, sizeof(ret));
+}
+
 static void copied(struct evsource *src, uint32_t revents)
 {
 	struct container *c =
@@ -170,7 +183,11 @@ static void copied(struct evsource *src, uint32_t revents)
 
 static void start_copy(struct container *c, const struct container *source)
 {
-	pid_t from = source->init.pid, to = c->init.pid, pid;
+	const struct copying copying = {
+		.source = source->init.pid,
+		.target = c->init.pid,
+		.mount = current(&c->shared),
+	};
 	int pair[2], ret;
 
 	evsource_close(&c->shared.mounts);
@@ -178,16 +195,10 @@ static void start_copy(struct container *c, const struct container *source)
 		fail(c, errno, "pipe");
 		return;
 	}
-	pid = fork();
-	if (pid == 0) {
-		ret = copy(from, to, current(&c->shared));
-		(void)!write(pair[1], &ret, sizeof(ret));
-		_exit(0);
-	}
-	close(pair[1]);
-	ret = pid < 0 ? -errno
-		      : evsource_add(c->agent->loop, &c->shared.result, pair[0],
-				     EPOLLIN, copied);
+	ret = beside_start("nacre-copy", pair, run_copy, &copying);
+	if (!ret)
+		ret = evsource_add(c->agent->loop, &c->shared.result, pair[0],
+				   EPOLLIN, copied);
 	if (ret < 0) {
 		close(pair[0]);
 		fail(c, -ret, "fork");

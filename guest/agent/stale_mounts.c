@@ -8,15 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/signals.h"
+#include "guest/agent/beside.h"
 #include "guest/agent/copy_file.h"
 #include "guest/agent/pending.h"
 
@@ -131,26 +129,17 @@ static int verdict(const char *path)
 
 /*
  * What the host does not answer ends by the alarm, or, if the kernel waits for
- * the host whatever comes, with the answer. Until then it keeps no descriptor
- * of anybody's.
+ * the host whatever comes, with the answer.
  */
-static NORETURN void child(int out)
+static void examine(const void *arg)
 {
-	prctl(PR_SET_NAME, "nacre-mounts");
-	signals_reset();
-	if (dup2(out, STDIN_FILENO) < 0 ||
-	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
-		_exit(1);
 	for (size_t i = search.at; i < search.n; i++) {
 		int result;
 
 		(void)alarm(STALE_MOUNT_LIMIT_S);
 		result = verdict(search.paths[i]);
-		if (write(STDIN_FILENO, &result, sizeof(result)) !=
-		    (ssize_t)sizeof(result))
-			_exit(1);
+		beside_tell(&result, sizeof(result));
 	}
-	_exit(0);
 }
 
 /* The search. -------------------------------------------------------------- */
@@ -223,15 +212,10 @@ static void told(struct evsource *src, uint32_t revents)
 static int look(void)
 {
 	int pair[2], ret;
-	pid_t pid;
 
 	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	pid = fork();
-	if (pid == 0)
-		child(pair[1]);
-	ret = pid < 0 ? -errno : 0;
-	close(pair[1]);
+	ret = beside_start("nacre-mounts", pair, examine, NULL);
 	if (!ret)
 		ret = evsource_add(search.loop, &search.verdicts, pair[0],
 				   EPOLLIN, told);
