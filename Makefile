@@ -115,7 +115,7 @@ AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
 	stdio stdio_port stdio_stream storage submounts sysctl user user_names \
-	volumes watch watchable
+	volume_calls volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \

@@ -26,6 +26,7 @@
 #include "guest/agent/rpc.h"
 #include "guest/agent/stale_mounts.h"
 #include "guest/agent/stdio_port.h"
+#include "guest/agent/volume_calls.h"
 
 #define AGENT_PORT 1024
 #define ADDRESS_MAX 160
@@ -86,6 +87,7 @@ static void disconnected(void *arg, uint64_t connection)
 	parked_drop(arg, connection);
 	file_events_drop(connection);
 	stale_mounts_forget(connection);
+	volume_calls_forget(connection);
 	sandbox_drop(arg, connection);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Methods of files, volumes, and what the host plugs. */
+/* Methods of files and of what the host plugs. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 #include "guest/agent/rpc.h"
 #include "guest/agent/stale_mounts.h"
 #include "guest/agent/storage.h"
-#include "guest/agent/volumes.h"
 
 /* Processors, memory and swap are the machine's. True: answered. */
 static bool not_ours(struct agent *agent, struct ttrpc_request *req)
@@ -153,50 +152,6 @@ void rpc_add_swap_path(struct ttrpc_request *req,
 	if (!not_ours(arg, req))
 		park(arg, req, message, RPC_DEVICES_MS, swap_path_ready,
 		     swap_path_go);
-}
-
-static void set_usage(Agent__VolumeUsage *out, const struct volume_usage *usage,
-		      uint32_t unit)
-{
-	agent__volume_usage__init(out);
-	out->available = usage->available;
-	out->total = usage->total;
-	out->used = usage->used;
-	out->unit = unit;
-}
-
-void rpc_get_volume_stats(struct ttrpc_request *req,
-			  const ProtobufCMessage *message, void *arg)
-{
-	const Agent__VolumeStatsRequest *msg = (const void *)message;
-	Agent__VolumeStatsResponse reply = AGENT__VOLUME_STATS_RESPONSE__INIT;
-	Agent__VolumeCondition condition = AGENT__VOLUME_CONDITION__INIT;
-	Agent__VolumeUsage usage[2], *list[] = {&usage[0], &usage[1]};
-	struct volume_usage bytes, inodes;
-	struct err err = {0};
-	int ret = volume_stats(msg->volume_guest_path, &bytes, &inodes, &err);
-
-	if (ret < 0) {
-		rpc_reply_ret(req, ret, &err);
-		return;
-	}
-	set_usage(&usage[0], &bytes, 1);
-	set_usage(&usage[1], &inodes, 2);
-	reply.usage = list;
-	reply.n_usage = ARRAY_SIZE(list);
-	reply.volume_condition = &condition;
-	ttrpc_reply(req, &reply.base);
-}
-
-void rpc_resize_volume(struct ttrpc_request *req,
-		       const ProtobufCMessage *message, void *arg)
-{
-	const Agent__ResizeVolumeRequest *msg = (const void *)message;
-	struct err err = {0};
-
-	rpc_reply_ret(req,
-		      volume_resize(msg->volume_guest_path, msg->size, &err),
-		      &err);
 }
 
 void rpc_remove_stale_virtiofs_share_mounts(struct ttrpc_request *req,

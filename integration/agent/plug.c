@@ -486,15 +486,21 @@ static enum ttrpc_code remove_stale(void)
 static void test_silent(pid_t server)
 {
 	Agent__Empty empty = AGENT__EMPTY__INIT;
-	struct waiting w;
+	Agent__VolumeStatsRequest volume = AGENT__VOLUME_STATS_REQUEST__INIT;
+	char path[] = SHARED "stays";
+	struct waiting w, stats;
 
 	(void)kill(server, SIGSTOP);
+	volume.volume_guest_path = path;
+	ask(&stats, "GetVolumeStats", &volume.base);
 	ask(&w, "RemoveStaleVirtiofsShareMounts", &empty.base);
 	check(call_finish(&w) == TTRPC_DEADLINE_EXCEEDED &&
 		      strstr(call_text, SHARED "stays: its file system does "
 					       "not answer"),
 	      "a mount that does not answer is told");
+	check(!stats.done, "GetVolumeStats waits, and holds up nobody");
 	(void)kill(server, SIGCONT);
+	check(call_finish(&stats) == TTRPC_OK, "until there is an answer");
 	check(remove_stale() == TTRPC_OK && finds(SHARED "stays", "text\n1\n"),
 	      "once it does, it is fine as ever");
 }
