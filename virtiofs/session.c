@@ -29,6 +29,8 @@
 #define FD_MIN 1024u
 #define INODES_DEFAULT (1u << 20)
 #define HANDLES_DEFAULT (1u << 16)
+/* What there is room for without growth. */
+#define FD_TABLE 4096
 #define FD_WANTED (FD_RESERVE + INODES_DEFAULT + HANDLES_DEFAULT)
 
 static uint64_t features_wanted(const struct virtiofs_config *config)
@@ -207,6 +209,20 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 	return 0;
 }
 
+/*
+ * The kernel's table of descriptors grows by doubling; while there are threads,
+ * it waits each time until all processors have seen the old one for the last
+ * time, some 20 ms (expand_fdtable). It never shrinks.
+ */
+static void table_grow(const struct virtiofs *fs)
+{
+	int fd = fcntl(fs->root_fd, F_DUPFD_CLOEXEC, FD_TABLE - 1);
+
+	/* With less of a limit, it is as it is. */
+	if (fd >= 0)
+		close(fd);
+}
+
 static int root_add(struct virtiofs *fs, struct err *err)
 {
 	struct statx stx;
@@ -315,6 +331,7 @@ static int server_open(struct virtiofs *fs, struct err *err)
 	ret = limits_set(&fs->config, err);
 	if (ret)
 		return ret;
+	table_grow(fs);
 	ret = fs_inodes_init(fs, fs->config.max_inodes);
 	if (!ret)
 		ret = fs_handles_init(fs, fs->config.max_handles);
