@@ -85,7 +85,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
-	session server pool spin device needs idmap dax fhandle \
+	session server pool ring spin device needs idmap dax fhandle \
 	xattrmap replay watch watch_tree wait
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
@@ -128,7 +128,7 @@ TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
-	vmm/virtio/test_vhost_user_inflight
+	vmm/virtio/test_vhost_user_inflight vmm/virtio/test_vhost_user_kicks
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_vsock_sink vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
@@ -139,7 +139,7 @@ TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_spin virtiofs/test_device \
-	virtiofs/test_race
+	virtiofs/test_kicks virtiofs/test_race
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
@@ -158,8 +158,8 @@ $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar_client.o
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
-TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_race \
-	virtiofs/test_wait
+TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_kicks \
+	virtiofs/test_race virtiofs/test_wait
 TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user

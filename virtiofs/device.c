@@ -2,8 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -11,6 +9,7 @@
 #include "virtiofs/cred.h"
 #include "virtiofs/dax.h"
 #include "virtiofs/pool.h"
+#include "virtiofs/ring.h"
 #include "virtiofs/server.h"
 #include "virtiofs/spin.h"
 #include "virtiofs/virtiofs.h"
@@ -20,11 +19,14 @@
 #define QUEUE_HIPRIO 0u
 #define QUEUE_SIZE 1024u
 #define QUEUES_MAX (1u + VIRTIOFS_QUEUES_MAX)
-/* Requests on the loop, per turn of it, and until the guest hears of them: it
- * can go on with the first ones. */
-#define INLINE_BATCH 16u
+/* Requests on the loop per turn of it, and on a thread until other queues have
+ * their turn. */
+#define LOOP_BATCH 16u
+#define TURN 64u
+/* Until the guest hears of them: it can go on with the first ones. */
 #define SIGNAL_BATCH 4u
 #define DAX_CHECK_MS 1000u
+#define NO_REQUEST "no FUSE request"
 
 /* virtio 1.2, 5.11.4 */
 struct virtio_fs_config_space {
@@ -34,8 +36,8 @@ struct virtio_fs_config_space {
 
 /*
  * Queue 0 is for what must not wait behind other requests (FORGET), and is
- * handled on the loop; so is all the rest when there are no workers, or what
- * waits for nothing (virtiofs_try).
+ * handled on the loop; so are the others when there are no workers. Otherwise
+ * the threads of the pool serve those, and wait for their kicks.
  */
 struct virtiofs_device {
 	struct virtio_device dev;
@@ -45,11 +47,9 @@ struct virtiofs_device {
 	struct fs_thread *thread;  /* of the loop */
 	struct virtq_chain *chain; /* that it works on */
 	struct fs_spin spin;	   /* of the loop */
-	int room_fd;		   /* eventfd: a task is free again */
-	struct evsource room;
-	struct evtimer dax_check; /* while there is a DAX window */
-	/* The loop pops, workers push. Guards dev.queues[i]. */
-	pthread_mutex_t rings[QUEUES_MAX];
+	struct evtimer dax_check;  /* while there is a DAX window */
+	struct fs_ring rings[QUEUES_MAX];
+	unsigned opened; /* rings, a bit for each; of the loop */
 };
 
 static struct virtiofs_device *device_of(struct virtio_device *dev)
@@ -57,304 +57,237 @@ static struct virtiofs_device *device_of(struct virtio_device *dev)
 	return container_of(dev, struct virtiofs_device, dev);
 }
 
-static int ring_pop(struct virtiofs_device *fsdev, unsigned q,
-		    struct virtq_chain *chain)
+static void fault(struct virtiofs_device *fsdev, unsigned q, const char *what)
 {
-	int ret;
-
-	pthread_mutex_lock(&fsdev->rings[q]);
-	ret = virtq_pop(&fsdev->dev.queues[q], chain);
-	pthread_mutex_unlock(&fsdev->rings[q]);
-	if (ret < 0)
-		vdev_fault(&fsdev->dev, "queue %u: broken ring", q);
-	return ret;
+	vdev_fault(&fsdev->dev, "queue %u: %s", q, what);
+	for (unsigned i = 0; i < fsdev->dev.nqueues; i++)
+		fs_ring_break(&fsdev->rings[i]);
 }
-
-static void ring_push(struct virtiofs_device *fsdev, unsigned q, uint16_t head,
-		      uint32_t len)
-{
-	pthread_mutex_lock(&fsdev->rings[q]);
-	virtq_push(&fsdev->dev.queues[q], head, len);
-	pthread_mutex_unlock(&fsdev->rings[q]);
-}
-
-static void ring_signal(struct virtiofs_device *fsdev, unsigned q)
-{
-	pthread_mutex_lock(&fsdev->rings[q]);
-	virtio_device_signal(&fsdev->dev, q);
-	pthread_mutex_unlock(&fsdev->rings[q]);
-}
-
-static void ring_disable_kick(struct virtiofs_device *fsdev, unsigned q)
-{
-	pthread_mutex_lock(&fsdev->rings[q]);
-	virtq_disable_kick(&fsdev->dev.queues[q]);
-	pthread_mutex_unlock(&fsdev->rings[q]);
-}
-
-static bool ring_enable_kick(struct virtiofs_device *fsdev, unsigned q)
-{
-	bool more;
-
-	pthread_mutex_lock(&fsdev->rings[q]);
-	more = virtq_enable_kick(&fsdev->dev.queues[q]);
-	pthread_mutex_unlock(&fsdev->rings[q]);
-	return more;
-}
-
-struct ring_ref {
-	struct virtiofs_device *fsdev;
-	unsigned q;
-};
 
 static bool ring_pending(void *arg)
 {
-	const struct ring_ref *ring = arg;
-	bool more;
-
-	pthread_mutex_lock(&ring->fsdev->rings[ring->q]);
-	more = virtq_pending(&ring->fsdev->dev.queues[ring->q]);
-	pthread_mutex_unlock(&ring->fsdev->rings[ring->q]);
-	return more;
+	return fs_ring_pending(arg);
 }
 
-/*
- * Of a ring whose kicks are off: whether there is more, or soon. Otherwise
- * they are on.
- */
-static bool ring_more(struct virtiofs_device *fsdev, unsigned q,
-		      struct fs_spin *spin)
+/* One from the ring; 0: there is none; -errno: that is the end. */
+static int pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
+	       struct virtq_chain *chain)
 {
-	struct ring_ref ring = {fsdev, q};
+	int ret = fs_ring_pop(ring, chain);
 
-	return fs_spin_for(spin, ring_pending, &ring) ||
-	       ring_enable_kick(fsdev, q);
+	if (ret == -EPROTO)
+		fault(fsdev, ring->q, "broken ring");
+	return ret;
 }
 
-/* One request on the loop. 1: done; 0: there is none; -errno: faulted. */
-static int handle_one(struct virtiofs_device *fsdev, unsigned q)
+/* On the loop. ---------------------------------------------------------- */
+
+/* One request. 1: done; 0: there is none; -errno: faulted. */
+static int handle_one(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
 	uint32_t len;
-	int ret = ring_pop(fsdev, q, fsdev->chain);
+	int ret = pop(fsdev, ring, fsdev->chain);
 
 	if (ret <= 0)
 		return ret;
 	ret = virtiofs_handle(fsdev->thread, fsdev->chain, &len);
 	if (ret < 0) {
-		vdev_fault(&fsdev->dev, "queue %u: no FUSE request", q);
+		fault(fsdev, ring->q, NO_REQUEST);
 		return ret;
 	}
-	ring_push(fsdev, q, fsdev->chain->head, len);
+	fs_ring_push(ring, fsdev->chain->head, len, false);
 	return 1;
 }
 
 /* Nobody waits for an answer to what the other queue has. */
-static bool batch_more(struct virtiofs_device *fsdev, unsigned q, unsigned done)
+static bool batch_more(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		       unsigned done)
 {
-	if (q == QUEUE_HIPRIO || !done)
-		return ring_enable_kick(fsdev, q);
-	ring_signal(fsdev, q);
-	return ring_more(fsdev, q, &fsdev->spin);
+	if (ring->q != QUEUE_HIPRIO && done) {
+		fs_ring_signal(ring);
+		if (fs_spin_for(&fsdev->spin, ring_pending, ring))
+			return true;
+	}
+	return fs_ring_enable_kick(ring);
 }
 
-static void handle_batch(struct virtiofs_device *fsdev, unsigned q)
+static void handle_batch(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
 	unsigned n = 0;
 	int ret;
 
-	ring_disable_kick(fsdev, q);
+	fs_ring_disable_kick(ring);
 	for (;;) {
-		ret = handle_one(fsdev, q);
+		ret = handle_one(fsdev, ring);
 		if (ret < 0)
 			break;
-		if (ret == 0 && !batch_more(fsdev, q, n))
+		if (ret == 0 && !batch_more(fsdev, ring, n))
 			break;
 		n += ret == 1;
 		if (ret == 1 && n % SIGNAL_BATCH == 0)
-			ring_signal(fsdev, q);
-		if (n == INLINE_BATCH) {
-			virtio_device_kick_again(&fsdev->dev, q);
+			fs_ring_signal(ring);
+		if (n == LOOP_BATCH) {
+			virtio_device_kick_again(&fsdev->dev, ring->q);
 			break;
 		}
 	}
 	if (n)
-		ring_signal(fsdev, q);
+		fs_ring_signal(ring);
 }
 
-/*
- * A popped request: on the loop, if that takes no waiting, which saves two
- * changes of thread; else on a worker. 1: done; 0: submitted; -errno: faulted.
- */
-static int submit_one(struct virtiofs_device *fsdev, struct fs_task *task)
-{
-	unsigned q = task->queue;
-	uint32_t len;
-	int ret = virtiofs_try(fsdev->thread, &task->chain, &len);
-
-	if (ret == 0) {
-		fs_pool_submit(&fsdev->pool, task);
-		return 0;
-	}
-	if (ret < 0)
-		vdev_fault(&fsdev->dev, "queue %u: no FUSE request", q);
-	else
-		ring_push(fsdev, q, task->chain.head, len);
-	fs_pool_give_back(&fsdev->pool, task);
-	return ret;
-}
-
-enum submitted {
-	SUBMIT_DONE,  /* on the loop */
-	SUBMIT_GIVEN, /* to a worker */
-	SUBMIT_NONE,  /* the ring is empty */
-	SUBMIT_STOP,  /* on_room() goes on, or nobody */
-};
-
-/* One from the ring, as above. */
-static enum submitted submit_next(struct virtiofs_device *fsdev, unsigned q)
-{
-	struct fs_task *task = fs_pool_take(&fsdev->pool);
-	int ret;
-
-	if (!task)
-		return SUBMIT_STOP;
-	ret = ring_pop(fsdev, q, &task->chain);
-	if (ret <= 0) {
-		fs_pool_give_back(&fsdev->pool, task);
-		return ret < 0 ? SUBMIT_STOP : SUBMIT_NONE;
-	}
-	task->queue = q;
-	ret = submit_one(fsdev, task);
-	if (ret < 0)
-		return SUBMIT_STOP;
-	return ret ? SUBMIT_DONE : SUBMIT_GIVEN;
-}
-
-/* Everything there is, as far as tasks last. What comes after a request that a
- * worker has is for the worker, which looks for it. */
-static void submit_all(struct virtiofs_device *fsdev, unsigned q)
-{
-	unsigned done = 0;
-	bool given = false;
-	bool more = true;
-
-	ring_disable_kick(fsdev, q);
-	while (more) {
-		switch (submit_next(fsdev, q)) {
-		case SUBMIT_DONE:
-			more = ++done < INLINE_BATCH;
-			if (done % SIGNAL_BATCH == 0)
-				ring_signal(fsdev, q);
-			if (!more)
-				virtio_device_kick_again(&fsdev->dev, q);
-			break;
-		case SUBMIT_GIVEN:
-			given = true;
-			break;
-		case SUBMIT_NONE:
-			more = batch_more(fsdev, q, given ? 0 : done);
-			break;
-		case SUBMIT_STOP:
-			more = false;
-			break;
-		}
-	}
-	if (done)
-		ring_signal(fsdev, q);
-}
-
-static void fs_kick(struct virtio_device *dev, unsigned q)
-{
-	struct virtiofs_device *fsdev = device_of(dev);
-
-	if (q != QUEUE_HIPRIO)
-		fs_spin_woken(&fsdev->spin);
-	if (q == QUEUE_HIPRIO || !fsdev->fs->config.workers)
-		handle_batch(fsdev, q);
-	else
-		submit_all(fsdev, q);
-}
-
-/* From any thread: the loop looks at all rings. */
-static void call_loop(struct virtiofs_device *fsdev)
-{
-	/* Fails only when the counter is full, and then it is readable. */
-	if (eventfd_write(fsdev->room_fd, 1) && errno != EAGAIN)
-		BUG("eventfd: %s", strerror(errno));
-}
+/* On a thread of the pool. ---------------------------------------------- */
 
 static struct virtiofs_device *device_of_pool(struct fs_pool *pool)
 {
 	return container_of(pool, struct virtiofs_device, pool);
 }
 
-/* On a worker. */
-static void task_done(struct fs_pool *pool, const struct fs_task *task, int ret,
-		      uint32_t len, bool last)
+static unsigned pool_queue(unsigned q)
 {
-	struct virtiofs_device *fsdev = device_of_pool(pool);
-
-	if (ret < 0) {
-		vdev_fault(&fsdev->dev, "queue %u: no FUSE request",
-			   task->queue);
-		return;
-	}
-	pthread_mutex_lock(&fsdev->rings[task->queue]);
-	/* Before the guest knows and sends another: task_next() looks. */
-	if (!last)
-		virtq_disable_kick(&fsdev->dev.queues[task->queue]);
-	virtq_push(&fsdev->dev.queues[task->queue], task->chain.head, len);
-	virtio_device_signal(&fsdev->dev, task->queue);
-	pthread_mutex_unlock(&fsdev->rings[task->queue]);
+	return q - 1;
 }
 
-/*
- * On a worker. Kicks are off only while somebody looks at the ring: with a
- * request in work, others are for the loop to see.
- */
-static bool task_next(struct fs_pool *pool, struct fs_task *task,
-		      struct fs_spin *spin)
+static void pass_on(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
-	struct virtiofs_device *fsdev = device_of_pool(pool);
-	int ret;
+	if (fs_ring_pass(ring))
+		fs_pool_call(&fsdev->pool, pool_queue(ring->q));
+}
 
-	do {
-		if (!virtio_device_running(&fsdev->dev))
-			return false;
-		ret = ring_pop(fsdev, task->queue, &task->chain);
-		if (ret < 0)
-			return false;
-		if (ret > 0) {
-			if (ring_enable_kick(fsdev, task->queue))
-				call_loop(fsdev);
-			return true;
-		}
-	} while (ring_more(fsdev, task->queue, spin));
+/* What may wait. True: the thread leads again; false: it has left. */
+static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
+			 struct fs_worker *worker)
+{
+	uint32_t len;
+
+	pass_on(fsdev, ring);
+	if (virtiofs_handle(worker->fs, worker->chain, &len) == 0)
+		return fs_ring_finish(ring, worker->chain->head, len);
+	fault(fsdev, ring->q, NO_REQUEST);
+	fs_ring_leave(ring);
 	return false;
 }
 
-/* On a worker. */
-static void task_room(struct fs_pool *pool)
+/* One request, or the end of them, as the leader; n were served before. The
+ * same. */
+static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		      struct fs_worker *worker, unsigned n)
 {
-	call_loop(device_of_pool(pool));
+	uint32_t len;
+	int ret = pop(fsdev, ring, worker->chain);
+	bool signal;
+
+	if (ret == 0)
+		return fs_spin_for(&worker->spin, ring_pending, ring) ||
+		       fs_ring_rest(ring);
+	if (ret > 0) {
+		ret = virtiofs_try(worker->fs, worker->chain, &len);
+		if (ret == 0)
+			return serve_slowly(fsdev, ring, worker);
+		if (ret < 0)
+			fault(fsdev, ring->q, NO_REQUEST);
+	}
+	if (ret < 0) {
+		fs_ring_leave(ring);
+		return false;
+	}
+	signal = n % SIGNAL_BATCH == 0 || !fs_ring_pending(ring);
+	fs_ring_push(ring, worker->chain->head, len, signal);
+	/* Other queues have their turn. */
+	if (ring->all || n % TURN)
+		return true;
+	pass_on(fsdev, ring);
+	fs_ring_leave(ring);
+	return false;
+}
+
+static void serve(struct fs_pool *pool, struct fs_worker *worker, unsigned q)
+{
+	struct virtiofs_device *fsdev = device_of_pool(pool);
+	struct fs_ring *ring = &fsdev->rings[q + 1];
+	unsigned n = 1;
+
+	if (!fs_ring_enter(ring))
+		return;
+	fs_spin_woken(&worker->spin);
+	while (serve_one(fsdev, ring, worker, n))
+		n++;
 }
 
 static const struct fs_pool_ops pool_ops = {
-	.done = task_done,
-	.next = task_next,
-	.room = task_room,
+	.serve = serve,
 };
 
-static void on_room(struct evsource *src, uint32_t revents)
+/* From now on kicks need not come by the loop, where there is a way. */
+static void listen_to(struct virtiofs_device *fsdev, unsigned q)
 {
-	struct virtiofs_device *fsdev =
-		container_of(src, struct virtiofs_device, room);
-	eventfd_t value;
+	const struct virtio_transport_ops *transport = fsdev->dev.transport;
+	int fd = -1;
 
-	if (eventfd_read(fsdev->room_fd, &value))
+	if (fs_pool_listens(&fsdev->pool, pool_queue(q)))
 		return;
-	for (unsigned q = QUEUE_HIPRIO + 1; q < fsdev->dev.nqueues; q++)
-		virtio_device_kick(&fsdev->dev, q);
+	if (transport->kick_take)
+		fd = transport->kick_take(&fsdev->dev, q);
+	if (fd >= 0 && fs_pool_listen(&fsdev->pool, pool_queue(q), fd) < 0)
+		transport->kick_back(&fsdev->dev, q);
+}
+
+static void unlisten_all(struct virtiofs_device *fsdev)
+{
+	struct virtio_device *dev = &fsdev->dev;
+
+	if (!fsdev->fs->config.workers)
+		return;
+	for (unsigned q = QUEUE_HIPRIO + 1; q < dev->nqueues; q++) {
+		if (!fs_pool_listens(&fsdev->pool, pool_queue(q)))
+			continue;
+		fs_pool_unlisten(&fsdev->pool, pool_queue(q));
+		if (dev->transport->kick_back)
+			dev->transport->kick_back(dev, q);
+	}
+}
+
+/* The device. ----------------------------------------------------------- */
+
+/* A queue that was started. A guest may not use all that there are. */
+static void open_ring(struct virtiofs_device *fsdev, unsigned q)
+{
+	unsigned requests;
+	unsigned all = 0;
+
+	if (fsdev->opened & (1u << q))
+		return;
+	fsdev->opened |= 1u << q;
+	requests = fsdev->opened & ~(1u << QUEUE_HIPRIO);
+	/* A power of two: all threads serve that one. */
+	if ((requests & (requests - 1)) == 0)
+		all = 1 + fsdev->fs->config.workers;
+	for (unsigned i = 0; i < fsdev->dev.nqueues; i++) {
+		if (fsdev->opened & (1u << i))
+			fs_ring_open(&fsdev->rings[i], all);
+	}
+}
+
+static void fs_kick(struct virtio_device *dev, unsigned q)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+
+	open_ring(fsdev, q);
+	if (q != QUEUE_HIPRIO && fsdev->fs->config.workers) {
+		listen_to(fsdev, q);
+		fs_pool_call(&fsdev->pool, pool_queue(q));
+		return;
+	}
+	if (q != QUEUE_HIPRIO)
+		fs_spin_woken(&fsdev->spin);
+	handle_batch(fsdev, &fsdev->rings[q]);
+}
+
+static void fs_kick_lost(struct virtio_device *dev, unsigned q)
+{
+	struct virtiofs_device *fsdev = device_of(dev);
+
+	if (q != QUEUE_HIPRIO && fsdev->fs->config.workers)
+		fs_pool_unlisten(&fsdev->pool, pool_queue(q));
 }
 
 static void on_dax_check(struct evtimer *timer)
@@ -398,9 +331,6 @@ static int fs_activate(struct virtio_device *dev)
 	if (ret || !fsdev->fs->config.workers)
 		return ret;
 	ret = fs_pool_start(&fsdev->pool);
-	if (!ret)
-		ret = evsource_add(dev->loop, &fsdev->room, fsdev->room_fd,
-				   EPOLLIN, on_room);
 	if (ret)
 		dax_check_stop(fsdev);
 	return ret;
@@ -411,8 +341,13 @@ static void fs_device_reset(struct virtio_device *dev)
 	struct virtiofs_device *fsdev = device_of(dev);
 
 	fs_waits_end(&fsdev->fs->waits);
-	fs_pool_drain(&fsdev->pool);
-	evsource_del(&fsdev->room);
+	for (unsigned q = 0; q < dev->nqueues; q++)
+		fs_ring_drain(&fsdev->rings[q]);
+	/* The transport looks at the queues. */
+	unlisten_all(fsdev);
+	for (unsigned q = 0; q < dev->nqueues; q++)
+		fs_ring_reset(&fsdev->rings[q]);
+	fsdev->opened = 0;
 	dax_check_stop(fsdev);
 	virtiofs_reset(fsdev->fs);
 }
@@ -432,7 +367,6 @@ static void fs_device_destroy(struct virtio_device *dev)
 {
 	struct virtiofs_device *fsdev = device_of(dev);
 
-	evsource_del(&fsdev->room);
 	dax_check_stop(fsdev);
 	if (fsdev->fs)
 		fs_waits_end(&fsdev->fs->waits);
@@ -440,10 +374,8 @@ static void fs_device_destroy(struct virtio_device *dev)
 	fs_thread_free(fsdev->thread);
 	virtiofs_free(fsdev->fs);
 	free(fsdev->chain);
-	if (fsdev->room_fd >= 0)
-		close(fsdev->room_fd);
 	for (unsigned i = 0; i < QUEUES_MAX; i++)
-		pthread_mutex_destroy(&fsdev->rings[i]);
+		fs_ring_release(&fsdev->rings[i]);
 	virtio_device_release(dev);
 	free(fsdev);
 }
@@ -454,6 +386,7 @@ static const struct virtio_device_ops fs_device_ops = {
 	.config_len = sizeof(struct virtio_fs_config_space),
 	.activate = fs_activate,
 	.kick = fs_kick,
+	.kick_lost = fs_kick_lost,
 	.reset = fs_device_reset,
 	.config_read = fs_config_read,
 	.destroy = fs_device_destroy,
@@ -489,11 +422,11 @@ static int device_open(struct virtiofs_device *fsdev,
 	fsdev->chain = malloc(sizeof(*fsdev->chain));
 	if (!fsdev->thread || !fsdev->chain)
 		return err_set(err, ENOMEM, "requests");
-	fsdev->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fsdev->room_fd < 0)
-		return err_sys(err, "eventfd");
 	fsdev->dev.window = fs_dax_window(fsdev->fs);
-	ret = fs_pool_init(&fsdev->pool, fsdev->fs, &pool_ops);
+	if (!config->workers)
+		return 0;
+	ret = fs_pool_init(&fsdev->pool, fsdev->fs, fsdev->dev.nqueues - 1,
+			   &pool_ops);
 	return ret ? err_ret(err, ret, "workers") : 0;
 }
 
@@ -509,9 +442,8 @@ device_alloc(const struct virtiofs_config *config)
 			   VIRTIO_RING_F_INDIRECT_DESC |
 				   VIRTIO_RING_F_EVENT_IDX,
 			   1 + queues, QUEUE_SIZE);
-	fsdev->room_fd = -1;
 	for (unsigned i = 0; i < QUEUES_MAX; i++)
-		pthread_mutex_init(&fsdev->rings[i], NULL);
+		fs_ring_init(&fsdev->rings[i], &fsdev->dev, i);
 	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
 	fsdev->space.num_request_queues = le32_make(queues);
 	return fsdev;

@@ -69,6 +69,9 @@ static const struct syscall_rule rules[] = {
 	 AT_EMPTY_PATH | OPEN_TREE_CLOEXEC},
 	/* A worker of virtio-fs gets a working directory of its own. */
 	{SCMP_SYS(unshare), SYSCALL_EQUAL, 0, CLONE_FS},
+	/* A thread waits for kicks. */
+	SYSCALL_RULE(epoll_wait),
+	SYSCALL_RULE(epoll_pwait),
 	SYSCALL_RULE(capget),
 	SYSCALL_RULE(getrusage),
 	SYSCALL_RULE(sendto), /* interrupts of the uml machine */

@@ -5,40 +5,79 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-/* With the lock. */
-static void task_free(struct fs_pool *pool, struct fs_task *task)
+#include "base/err.h"
+
+#define STOP UINT32_MAX
+
+static int watch(struct fs_pool *pool, int fd, uint32_t events, uint32_t what)
 {
-	task->next = pool->free;
-	pool->free = task;
+	struct epoll_event ev = {.events = events, .data.u32 = what};
+
+	return epoll_ctl(pool->epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-int fs_pool_init(struct fs_pool *pool, struct virtiofs *fs,
+static int watched_eventfd(struct fs_pool *pool, int *fd, uint32_t events,
+			   uint32_t what)
+{
+	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return *fd < 0 ? -errno : watch(pool, *fd, events, what);
+}
+
+int fs_pool_init(struct fs_pool *pool, struct virtiofs *fs, unsigned nqueues,
 		 const struct fs_pool_ops *ops)
 {
+	int ret;
+
+	BUG_ON(nqueues > VIRTIOFS_QUEUES_MAX);
 	pool->ops = ops;
 	pool->fs = fs;
+	pool->nqueues = nqueues;
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->work, NULL);
 	pthread_cond_init(&pool->change, NULL);
-	pool->tasks = calloc(FS_TASKS, sizeof(pool->tasks[0]));
-	if (!pool->tasks)
-		return -ENOMEM;
-	for (unsigned i = 0; i < FS_TASKS; i++)
-		task_free(pool, &pool->tasks[i]);
-	return 0;
+	pool->stop_fd = -1;
+	for (unsigned q = 0; q < nqueues; q++)
+		pool->call_fd[q] = pool->kick_fd[q] = -1;
+	pool->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (pool->epfd < 0)
+		return -errno;
+	/* Stays ready, so that all threads see it. */
+	ret = watched_eventfd(pool, &pool->stop_fd, EPOLLIN, STOP);
+	for (unsigned q = 0; !ret && q < nqueues; q++)
+		ret = watched_eventfd(pool, &pool->call_fd[q],
+				      EPOLLIN | EPOLLET, q);
+	return ret;
+}
+
+static void raise_event(int fd)
+{
+	/* Fails only when the counter is full, and then it is readable. */
+	if (eventfd_write(fd, 1) && errno != EAGAIN)
+		BUG("eventfd: %s", strerror(errno));
 }
 
 static void workers_stop(struct fs_pool *pool)
 {
-	pthread_mutex_lock(&pool->lock);
-	pool->stop = true;
-	pthread_cond_broadcast(&pool->work);
-	pthread_mutex_unlock(&pool->lock);
-	for (unsigned i = 0; i < pool->nworkers; i++)
+	eventfd_t value;
+
+	if (!pool->nthreads)
+		return;
+	raise_event(pool->stop_fd);
+	for (unsigned i = 0; i < pool->nthreads; i++)
 		pthread_join(pool->workers[i].thread, NULL);
-	pool->nworkers = 0;
-	pool->stop = false;
+	pool->nthreads = 0;
+	if (eventfd_read(pool->stop_fd, &value))
+		BUG("eventfd: %s", strerror(errno));
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 void fs_pool_release(struct fs_pool *pool)
@@ -46,97 +85,58 @@ void fs_pool_release(struct fs_pool *pool)
 	if (!pool->ops)
 		return;
 	workers_stop(pool);
+	for (unsigned q = 0; q < pool->nqueues; q++)
+		close_fd(pool->call_fd[q]);
+	close_fd(pool->stop_fd);
+	close_fd(pool->epfd);
 	pthread_cond_destroy(&pool->change);
-	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->lock);
-	free(pool->tasks);
 	pool->ops = NULL;
 }
 
-/* With the lock: the next task, or NULL to stop. */
-static struct fs_task *task_wait(struct fs_pool *pool)
-{
-	struct fs_task *task;
-
-	while (!pool->first && !pool->stop)
-		pthread_cond_wait(&pool->work, &pool->lock);
-	if (pool->stop)
-		return NULL;
-	task = pool->first;
-	pool->first = task->next;
-	pool->busy++;
-	return task;
-}
-
-/* No other task waits for this worker. */
-static bool may_go_on(struct fs_pool *pool)
-{
-	bool may;
-
-	pthread_mutex_lock(&pool->lock);
-	may = !pool->first && !pool->starved && !pool->draining && !pool->stop;
-	pthread_mutex_unlock(&pool->lock);
-	return may;
-}
-
-/*
- * A task, and then what comes to its queue for as long as that comes soon: a
- * guest that does one thing after the other has it done by one thread.
- */
-static void work_on(struct fs_worker *worker, struct fs_thread *thread,
-		    struct fs_task *task)
+static void work(struct fs_worker *worker)
 {
 	struct fs_pool *pool = worker->pool;
-	uint32_t len;
-	bool last;
-	int ret;
+	struct epoll_event ev;
+	int n;
 
-	fs_spin_woken(&worker->spin);
-	do {
-		ret = virtiofs_handle(thread, &task->chain, &len);
-		last = ret < 0 || !may_go_on(pool);
-		pool->ops->done(pool, task, ret, len, last);
-	} while (!last && pool->ops->next(pool, task, &worker->spin));
-}
-
-static void work(struct fs_worker *worker, struct fs_thread *thread)
-{
-	struct fs_pool *pool = worker->pool;
-	struct fs_task *task;
-	bool starved;
-
-	pthread_mutex_lock(&pool->lock);
-	while ((task = task_wait(pool))) {
-		pthread_mutex_unlock(&pool->lock);
-		work_on(worker, thread, task);
-		pthread_mutex_lock(&pool->lock);
-		task_free(pool, task);
-		starved = pool->starved;
-		pool->starved = false;
-		if (starved) {
-			/* Still busy, so that a drain waits for the call. */
-			pthread_mutex_unlock(&pool->lock);
-			pool->ops->room(pool);
-			pthread_mutex_lock(&pool->lock);
-		}
-		if (--pool->busy == 0)
-			pthread_cond_broadcast(&pool->change);
+	/* One event at a time: another one is for another thread. */
+	for (;;) {
+		n = epoll_wait(pool->epfd, &ev, 1, -1);
+		if (n < 0 && errno != EINTR)
+			BUG("epoll_wait: %s", strerror(errno));
+		if (n <= 0)
+			continue;
+		if (ev.data.u32 == STOP)
+			return;
+		pool->ops->serve(pool, worker, ev.data.u32);
 	}
-	pthread_mutex_unlock(&pool->lock);
+}
+
+static int worker_init(struct fs_worker *worker)
+{
+	struct fs_pool *pool = worker->pool;
+	const struct virtiofs_config *config = &pool->fs->config;
+	char name[8];
+
+	worker->fs = fs_thread_new(pool->fs, true);
+	if (!worker->fs)
+		return -errno;
+	worker->chain = malloc(sizeof(*worker->chain));
+	if (!worker->chain)
+		return -ENOMEM;
+	snprintf(name, sizeof(name), "fs%u", worker->index % 100);
+	return config->thread_started
+		       ? config->thread_started(config->arg, name)
+		       : 0;
 }
 
 static void *worker_run(void *arg)
 {
 	struct fs_worker *worker = arg;
 	struct fs_pool *pool = worker->pool;
-	const struct virtiofs_config *config = &pool->fs->config;
-	struct fs_thread *thread = fs_thread_new(pool->fs, true);
-	int ret = thread ? 0 : -errno;
-	char name[8];
+	int ret = worker_init(worker);
 
-	snprintf(name, sizeof(name), "fs%u", worker->index % 100);
-	if (!ret && config->thread_started)
-		ret = config->thread_started(config->arg, name);
 	pthread_mutex_lock(&pool->lock);
 	if (ret)
 		pool->start_error = ret < 0 ? ret : -EIO;
@@ -144,8 +144,9 @@ static void *worker_run(void *arg)
 	pthread_cond_broadcast(&pool->change);
 	pthread_mutex_unlock(&pool->lock);
 	if (!ret)
-		work(worker, thread);
-	fs_thread_free(thread);
+		work(worker);
+	free(worker->chain);
+	fs_thread_free(worker->fs);
 	return NULL;
 }
 
@@ -157,8 +158,7 @@ static int worker_start(struct fs_pool *pool, unsigned index)
 	sigset_t old;
 	int ret;
 
-	worker->pool = pool;
-	worker->index = index;
+	*worker = (struct fs_worker){.pool = pool, .index = index};
 	sigfillset(&all);
 	/* How a page of the DAX window that is gone is met. */
 	sigdelset(&all, SIGBUS);
@@ -173,16 +173,16 @@ int fs_pool_start(struct fs_pool *pool)
 {
 	int ret = 0;
 
-	if (pool->nworkers)
+	if (pool->nthreads)
 		return 0;
 	pool->start_error = 0;
-	for (unsigned i = 0; i < pool->fs->config.workers && !ret; i++) {
+	for (unsigned i = 0; i <= pool->fs->config.workers && !ret; i++) {
 		pthread_mutex_lock(&pool->lock);
 		pool->starting++;
 		pthread_mutex_unlock(&pool->lock);
 		ret = worker_start(pool, i);
 		if (!ret)
-			pool->nworkers++;
+			pool->nthreads++;
 	}
 	pthread_mutex_lock(&pool->lock);
 	if (ret)
@@ -197,53 +197,30 @@ int fs_pool_start(struct fs_pool *pool)
 	return ret;
 }
 
-struct fs_task *fs_pool_take(struct fs_pool *pool)
+void fs_pool_call(struct fs_pool *pool, unsigned q)
 {
-	struct fs_task *task;
-
-	pthread_mutex_lock(&pool->lock);
-	task = pool->free;
-	if (task)
-		pool->free = task->next;
-	else
-		pool->starved = true;
-	pthread_mutex_unlock(&pool->lock);
-	return task;
+	raise_event(pool->call_fd[q]);
 }
 
-void fs_pool_give_back(struct fs_pool *pool, struct fs_task *task)
+int fs_pool_listen(struct fs_pool *pool, unsigned q, int fd)
 {
-	pthread_mutex_lock(&pool->lock);
-	task_free(pool, task);
-	pthread_mutex_unlock(&pool->lock);
+	int ret = watch(pool, fd, EPOLLIN | EPOLLET, q);
+
+	if (!ret)
+		pool->kick_fd[q] = fd;
+	return ret;
 }
 
-void fs_pool_submit(struct fs_pool *pool, struct fs_task *task)
+bool fs_pool_listens(const struct fs_pool *pool, unsigned q)
 {
-	task->next = NULL;
-	pthread_mutex_lock(&pool->lock);
-	if (pool->first)
-		pool->last->next = task;
-	else
-		pool->first = task;
-	pool->last = task;
-	pthread_cond_signal(&pool->work);
-	pthread_mutex_unlock(&pool->lock);
+	return pool->kick_fd[q] >= 0;
 }
 
-void fs_pool_drain(struct fs_pool *pool)
+/* A descriptor that was closed meanwhile is not there any more. */
+void fs_pool_unlisten(struct fs_pool *pool, unsigned q)
 {
-	struct fs_task *task;
-
-	pthread_mutex_lock(&pool->lock);
-	pool->draining = true;
-	while ((task = pool->first)) {
-		pool->first = task->next;
-		task_free(pool, task);
-	}
-	while (pool->busy)
-		pthread_cond_wait(&pool->change, &pool->lock);
-	pool->starved = false;
-	pool->draining = false;
-	pthread_mutex_unlock(&pool->lock);
+	if (pool->kick_fd[q] < 0)
+		return;
+	epoll_ctl(pool->epfd, EPOLL_CTL_DEL, pool->kick_fd[q], NULL);
+	pool->kick_fd[q] = -1;
 }

@@ -28,9 +28,10 @@
  * fsync, fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat,
  * mknodat, symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr,
  * listxattr, removexattr, capget, capset, setresuid, setresgid, setgroups,
- * write (eventfd), futex, clock_gettime, getrusage. To start a worker: clone3
- * or clone, mmap, mprotect, rt_sigprocmask, set_robust_list, rseq, unshare
- * (CLONE_FS); madvise, munmap, exit when it ends.
+ * write (eventfd), epoll_wait or epoll_pwait, futex, clock_gettime, getrusage.
+ * To start a worker: clone3 or clone, mmap, mprotect, rt_sigprocmask,
+ * set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap, exit when it
+ * ends.
  */
 
 #include <stdbool.h>
@@ -101,7 +102,8 @@ struct virtiofs_config {
 	 * Only machines that can show it to the guest take the device.
 	 */
 	uint64_t dax_size;
-	/* Threads for what may wait for a disk; 0: all runs on the loop. */
+	/* Threads for what may wait for a disk, beside one more that serves
+	 * meanwhile; 0: all runs on the loop. */
 	unsigned workers;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */
 	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */

@@ -305,6 +305,12 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q)
 		dev->ops->kick(dev, q);
 }
 
+void virtio_device_kick_lost(struct virtio_device *dev, unsigned q)
+{
+	if (q < dev->nqueues && dev->ops->kick_lost && is_active(dev))
+		dev->ops->kick_lost(dev, q);
+}
+
 int virtio_device_start_queue(struct virtio_device *dev, unsigned q,
 			      const struct virtq *regs)
 {

@@ -61,6 +61,9 @@ struct virtio_device_ops {
 	int (*activate)(struct virtio_device *dev);
 	/* The driver made buffers available in queue q. */
 	void (*kick)(struct virtio_device *dev, unsigned q);
+	/* NULL: the device takes no kicks off the transport. On the loop:
+	 * what kick_take returned is about to be closed. */
+	void (*kick_lost)(struct virtio_device *dev, unsigned q);
 	/* After activate: returns when nothing is in flight any more. Queues
 	 * are still started; they stop right after. */
 	void (*reset)(struct virtio_device *dev);
@@ -80,10 +83,20 @@ struct virtio_device_ops {
 	bool (*window_fault)(struct virtio_device *dev);
 };
 
-/* What the transport does for a device. Thread-safe. */
+/* What the transport does for a device. Signals: thread-safe. */
 struct virtio_transport_ops {
 	void (*signal_queue)(struct virtio_device *dev, unsigned q);
 	void (*signal_config)(struct virtio_device *dev);
+	/*
+	 * On the loop, for a device that waits for the kicks of a queue that
+	 * was started on a thread of its own: what becomes readable, with an
+	 * edge, with each of them; it is borrowed, and not to be read. Until
+	 * kick_back, at the latest in ops->reset, they come no more by
+	 * ops->kick, but for some that have no descriptor. -1: none has. Both
+	 * NULL: the same.
+	 */
+	int (*kick_take)(struct virtio_device *dev, unsigned q);
+	void (*kick_back)(struct virtio_device *dev, unsigned q);
 };
 
 struct virtio_device {
@@ -150,6 +163,9 @@ void virtio_device_config_write(struct virtio_device *dev, uint64_t off,
 				const void *src, size_t len);
 /* On the loop: passes a kick to an active device, drops it otherwise. */
 void virtio_device_kick(struct virtio_device *dev, unsigned q);
+
+/* On the loop: the descriptor of q's kicks is about to be closed. */
+void virtio_device_kick_lost(struct virtio_device *dev, unsigned q);
 
 /*
  * On the loop, for a transport whose driver starts queues one by one: starts

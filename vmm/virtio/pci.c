@@ -336,6 +336,21 @@ static void signal_config(struct virtio_device *dev)
 	msix_signal(&vp->msix, atomic_load(&vp->config_vector));
 }
 
+static int kick_take(struct virtio_device *dev, unsigned q)
+{
+	struct virtio_pci_kick *kick = &of_device(dev)->kicks[q];
+
+	return evsource_modify(&kick->src, EPOLLET) < 0 ? -1 : kick->eventfd;
+}
+
+/* One too many may come of it at once. */
+static void kick_back(struct virtio_device *dev, unsigned q)
+{
+	struct virtio_pci_kick *kick = &of_device(dev)->kicks[q];
+
+	BUG_ON(evsource_modify(&kick->src, EPOLLIN | EPOLLET) < 0);
+}
+
 static void signal_nobody(struct virtio_device *dev, unsigned q)
 {
 }
@@ -456,6 +471,8 @@ struct virtio_pci *virtio_pci_new(struct virtio_device *dev,
 	}
 	vp->transport.signal_queue = signal_queue;
 	vp->transport.signal_config = signal_config;
+	vp->transport.kick_take = kick_take;
+	vp->transport.kick_back = kick_back;
 	vp->dev = dev;
 	vp->host = host;
 	vp->bar.ops = &bar_ops;
@@ -480,6 +497,9 @@ void virtio_pci_free(struct virtio_pci *vp)
 
 	if (!vp)
 		return;
+	/* Its threads signal until then. */
+	if (vp->dev->transport == &vp->transport)
+		virtio_device_set_status(vp->dev, 0);
 	vp->dev->transport = &unplugged_ops;
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++) {
 		evsource_del(&vp->kicks[q].src);

@@ -351,6 +351,8 @@ struct vhost_user *vhost_user_new(struct evloop *loop,
 	}
 	vu->transport.signal_queue = vu_signal_queue;
 	vu->transport.signal_config = vu_signal_config;
+	vu->transport.kick_take = vu_kick_take;
+	vu->transport.kick_back = vu_kick_back;
 	vu->loop = loop;
 	vu->dev = dev;
 	vu->options.memory_fd = -1;

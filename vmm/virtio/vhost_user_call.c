@@ -9,11 +9,6 @@
 #include "base/cleanup.h"
 #include "vmm/virtio/vhost_user_internal.h"
 
-static struct vhost_user *vu_of(struct virtio_device *dev)
-{
-	return container_of(dev->transport, struct vhost_user, transport);
-}
-
 /*
  * Eight bytes, always: an eventfd takes nothing else, and user-mode Linux
  * reads its socket by eights. Full means that the interrupt is pending.

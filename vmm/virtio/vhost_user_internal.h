@@ -66,6 +66,11 @@ struct vhost_user {
 	struct evsource room;  /* backend_fd, while something was missed */
 };
 
+static inline struct vhost_user *vu_of(struct virtio_device *dev)
+{
+	return container_of(dev->transport, struct vhost_user, transport);
+}
+
 /* vhost_user_mem.c */
 int vu_set_mem_table(struct vhost_user *vu, struct vu_msg *msg);
 void vu_mem_release(struct vhost_user *vu);
@@ -101,6 +106,8 @@ int vu_get_vring_base(struct vhost_user *vu, struct vu_msg *msg);
 int vu_set_vring_kick(struct vhost_user *vu, struct vu_msg *msg);
 int vu_set_vring_enable(struct vhost_user *vu, struct vu_msg *msg);
 int vu_vring_kick(struct vhost_user *vu, struct vu_msg *msg);
+int vu_kick_take(struct virtio_device *dev, unsigned q);
+void vu_kick_back(struct virtio_device *dev, unsigned q);
 
 /* vhost_user_call.c */
 int vu_calls_init(struct vhost_user *vu);

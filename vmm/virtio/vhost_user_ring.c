@@ -22,12 +22,18 @@ void vu_rings_init(struct vhost_user *vu)
 	}
 }
 
+static unsigned index_of(const struct vu_ring *ring)
+{
+	return (unsigned)(ring - ring->vu->rings);
+}
+
 static void drop_kick(struct vu_ring *ring)
 {
 	int fd = ring->kick.fd;
 
 	if (!ring->kick.loop)
 		return;
+	virtio_device_kick_lost(ring->vu->dev, index_of(ring));
 	evsource_del(&ring->kick);
 	close(fd);
 	ring->kick.fd = -1;
@@ -66,11 +72,6 @@ void vu_rings_release(struct vhost_user *vu)
 }
 
 /* Starting and stopping. ------------------------------------------------ */
-
-static unsigned index_of(const struct vu_ring *ring)
-{
-	return (unsigned)(ring - ring->vu->rings);
-}
 
 static bool ready(const struct vu_ring *ring)
 {
@@ -199,6 +200,7 @@ static void say_taken_over(const struct vu_ring *ring)
 int vu_start_ready(struct vhost_user *vu, bool now)
 {
 	struct virtio_device *dev = vu->dev;
+	bool was[VIRTIO_QUEUES_MAX];
 	bool any = false;
 	unsigned i;
 	int rc;
@@ -209,6 +211,7 @@ int vu_start_ready(struct vhost_user *vu, bool now)
 		if (!now && !vu->running && coming(&vu->rings[i]))
 			return 0;
 		any |= ready(&vu->rings[i]);
+		was[i] = dev->queues[i].started;
 	}
 	if (!any)
 		return 0;
@@ -225,7 +228,8 @@ int vu_start_ready(struct vhost_user *vu, bool now)
 			if (rc < 0)
 				return rc;
 		}
-		say_taken_over(&vu->rings[i]);
+		if (!was[i])
+			say_taken_over(&vu->rings[i]);
 		/* Kicks from before, or for another device, are lost. */
 		virtio_device_kick(dev, i);
 	}
@@ -252,6 +256,30 @@ static void kicked(struct vu_ring *ring)
 	if (rc < 0 && log_allowed(&vu->refused, 5))
 		log_warn("vhost-user %s: ring %u does not start: %s",
 			 vu->dev->ops->name, q, strerror(-rc));
+}
+
+/* By descriptor; those in band come by the loop in any case. */
+int vu_kick_take(struct virtio_device *dev, unsigned q)
+{
+	struct evsource *kick = &vu_of(dev)->rings[q].kick;
+
+	return evsource_modify(kick, EPOLLET) < 0 ? -1 : kick->fd;
+}
+
+/*
+ * What was written before is for the device that stopped, unless there is
+ * something in the ring: it must not start another one, whose rings are still
+ * being set up.
+ */
+void vu_kick_back(struct virtio_device *dev, unsigned q)
+{
+	struct evsource *kick = &vu_of(dev)->rings[q].kick;
+	uint64_t count;
+
+	/* What is no eventfd was ready once, and is so once more. */
+	if (!virtq_pending(&dev->queues[q]))
+		(void)!read(kick->fd, &count, sizeof(count));
+	BUG_ON(evsource_modify(kick, EPOLLIN | EPOLLET) < 0);
 }
 
 static void kick_ready(struct evsource *src, uint32_t revents)

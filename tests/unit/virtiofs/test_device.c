@@ -1,137 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/virtiofs/client.h"
+#include "tests/unit/virtiofs/rig.h"
 
 #include <signal.h>
-#include <stdatomic.h>
 #include <time.h>
 
 #include "base/bytes.h"
-#include "tests/unit/vmm/virtio/driver.h"
-
-#define FEATURES (VIRTIO_RING_F_INDIRECT_DESC | VIRTIO_RING_F_EVENT_IDX)
-#define HIPRIO 0u
-#define REQUEST 1u
-
-struct rig {
-	struct test_driver *d;
-	struct evloop *loop;
-	char path[64];
-	atomic_uint started;
-	int start_result;
-	uint64_t unique;
-};
-
-static int on_thread(void *arg, const char *name)
-{
-	struct rig *rig = arg;
-
-	assert_true(name[0] == 'f' && name[1] == 's');
-	atomic_fetch_add(&rig->started, 1);
-	return rig->start_result;
-}
-
-static void rig_open(struct rig *rig, unsigned workers, unsigned queues)
-{
-	struct virtiofs_config config = {
-		.proc_fd = -1,
-		.tag = "nacre",
-		.workers = workers,
-		.request_queues = queues,
-		.thread_started = on_thread,
-		.arg = rig,
-	};
-	struct virtio_device *dev;
-	struct err err;
-
-	memset(rig, 0, sizeof(*rig));
-	snprintf(rig->path, sizeof(rig->path), "/tmp/nacre-fsdev-XXXXXX");
-	assert_non_null(mkdtemp(rig->path));
-	config.root_fd = open(rig->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	dev = virtiofs_device_new(&config, &err);
-	if (!dev)
-		fail_msg("%s", err.text);
-	rig->loop = evloop_new();
-	rig->d = test_driver_new(8 << 20);
-	test_driver_plug(rig->d, dev, rig->loop);
-}
-
-static void rig_close(struct rig *rig)
-{
-	test_driver_free(rig->d);
-	evloop_free(rig->loop);
-	assert_int_equal(remove_tree(AT_FDCWD, rig->path), 0);
-}
-
-struct sent {
-	uint16_t head;
-	uint64_t out;
-};
-
-/* A request with room for out_len bytes of reply, in fresh guest memory. */
-static struct sent send(struct rig *rig, unsigned q, uint32_t opcode,
-			uint64_t node, const void *arg, size_t len,
-			uint32_t out_len)
-{
-	struct fuse_in_header head = {
-		.len = (uint32_t)(sizeof(head) + len),
-		.opcode = opcode,
-		.unique = ++rig->unique,
-		.nodeid = node,
-		.uid = getuid(),
-		.gid = getgid(),
-	};
-	uint64_t in = test_alloc(rig->d, sizeof(head) + len, 8);
-	uint64_t out = out_len ? test_alloc(rig->d, out_len, 8) : 0;
-	struct test_seg segs[] = {
-		{in, sizeof(head), false},
-		{in + sizeof(head), (uint32_t)len, false},
-		{out, out_len, true},
-	};
-	struct sent sent = {.out = out};
-
-	memcpy(test_ptr(rig->d, in), &head, sizeof(head));
-	memcpy((char *)test_ptr(rig->d, in) + sizeof(head), arg, len);
-	sent.head = test_add_indirect(rig->d, q, segs, out_len ? 3 : 2);
-	return sent;
-}
-
-static void wait_used(struct rig *rig, unsigned q, uint32_t *head,
-		      uint32_t *len)
-{
-	while (!test_used(rig->d, q, head, len))
-		assert_true(evloop_once(rig->loop, 1) >= 0);
-}
-
-static int reply(struct rig *rig, struct sent sent, const void **body)
-{
-	const struct fuse_out_header *out = test_ptr(rig->d, sent.out);
-
-	if (body)
-		*body = out + 1;
-	return out->error;
-}
-
-static int call(struct rig *rig, unsigned q, uint32_t opcode, uint64_t node,
-		const void *arg, size_t len, const void **body)
-{
-	struct sent sent = send(rig, q, opcode, node, arg, len, 4096);
-	uint32_t head;
-	uint32_t used;
-
-	test_kick(rig->d, q);
-	wait_used(rig, q, &head, &used);
-	assert_int_equal(head, sent.head);
-	assert_true(used >= sizeof(struct fuse_out_header));
-	return reply(rig, sent, body);
-}
-
-static void session(struct rig *rig)
-{
-	struct fuse_init_in in = {.major = 7, .minor = 38};
-
-	assert_int_equal(
-		call(rig, REQUEST, FUSE_INIT, 0, &in, sizeof(in), NULL), 0);
-}
 
 static void test_config_space(void **state)
 {
@@ -189,7 +62,8 @@ static void files_work(unsigned workers, unsigned queues)
 
 	rig_open(&rig, workers, queues);
 	test_driver_start(rig.d, FEATURES, 64);
-	assert_int_equal(atomic_load(&rig.started), workers);
+	/* And one that serves while they wait. */
+	assert_int_equal(atomic_load(&rig.started), workers ? workers + 1 : 0);
 	session(&rig);
 	assert_int_equal(call(&rig, q, FUSE_CREATE, 1, &create,
 			      sizeof(create.in) + 5, &body),
@@ -255,63 +129,6 @@ static void test_many(void **state)
 	many(0);
 	many(1);
 	many(3);
-}
-
-/* As EVENT_IDX has it: the device asked for it (virtio 1.2, 2.7.10.1). */
-static bool asks_for_kick(struct rig *rig, unsigned q)
-{
-	struct test_ring *r = &rig->d->rings[q];
-	uint16_t event = test_get16(rig->d, r->used + 4 + 8ull * r->size);
-
-	return (uint16_t)(r->avail_idx - event - 1) < 1;
-}
-
-/*
- * A driver that kicks no more than it has to, sooner and later after each
- * reply, is never left waiting: what it does not kick for, somebody looks for.
- */
-static void no_kick_is_missed(unsigned workers)
-{
-	struct fuse_getattr_in getattr = {0};
-	volatile unsigned spun = 0;
-	unsigned kicks = 0;
-	struct sent sent;
-	struct rig rig;
-
-	rig_open(&rig, workers, 1);
-	test_driver_start(rig.d, FEATURES, 64);
-	session(&rig);
-	for (unsigned i = 0; i < 3000; i++) {
-		unsigned turns = 0;
-
-		for (unsigned n = i % 64 * 500; n > 0; n--)
-			spun++;
-		/* What waits for nothing, and what a worker does. */
-		if (i % 3 == 0)
-			sent = send(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
-				    sizeof(getattr), 256);
-		else
-			sent = send(&rig, REQUEST, FUSE_STATFS, 1, &getattr, 1,
-				    256);
-		if (asks_for_kick(&rig, REQUEST)) {
-			test_kick(rig.d, REQUEST);
-			kicks++;
-		}
-		while (!test_used(rig.d, REQUEST, NULL, NULL)) {
-			assert_true(evloop_once(rig.loop, 1) >= 0);
-			assert_true(turns++ < 10000);
-		}
-		assert_int_equal(reply(&rig, sent, NULL), 0);
-	}
-	assert_true(kicks > 0);
-	rig_close(&rig);
-}
-
-static void test_kicks(void **state)
-{
-	no_kick_is_missed(0);
-	no_kick_is_missed(1);
-	no_kick_is_missed(3);
 }
 
 static void test_forget_on_hiprio(void **state)
@@ -413,7 +230,7 @@ static void test_reset(void **state)
 		test_kick(rig.d, 2);
 	}
 	virtio_device_set_status(rig.d->dev, 0);
-	assert_int_equal(atomic_load(&rig.started), 2);
+	assert_int_equal(atomic_load(&rig.started), 3);
 	rig.d->brk = 0;
 	test_driver_start(rig.d, FEATURES, 64);
 	session(&rig);
@@ -535,7 +352,6 @@ int main(void)
 		cmocka_unit_test(test_inline),
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_kicks),
 		cmocka_unit_test(test_forget_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),

@@ -338,6 +338,28 @@ static void kicks(void **state)
 	assert_int_equal(card.kicks[1], 1);
 }
 
+/* Of one queue, on a thread of the device's: the loop does not hear them. */
+static void taken_kicks(void **state)
+{
+	uint64_t count;
+	int fd;
+
+	bring_up();
+	fd = card.dev.transport->kick_take(&card.dev, 1);
+	assert_true(fd >= 0);
+	set(NOTIFY, 2, 0);
+	set(NOTIFY + 4, 4, 1);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks[0], 1);
+	assert_int_equal(card.kicks[1], 0);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 1);
+	card.dev.transport->kick_back(&card.dev, 1);
+	set(NOTIFY + 4, 4, 1);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks[1], 1);
+}
+
 static uint64_t fired(unsigned vector)
 {
 	uint64_t count = 0;
@@ -504,6 +526,7 @@ int main(void)
 		TEST(reset_opens_again),
 		TEST(bad_ring_needs_reset),
 		TEST(kicks),
+		TEST(taken_kicks),
 		TEST(interrupts),
 		TEST(device_configuration),
 		TEST(window_in_config_space),
