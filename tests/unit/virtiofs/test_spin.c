@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 
-/* Time passes as the code looks at it, and others have the processor when a test
- * says so, whatever else this machine does. */
+/* Time passes as the code looks at it, and others have the processor when a
+ * test says so, whatever else this machine does. */
 static long switches;
 
 static uint64_t test_ns(void)
