@@ -30,6 +30,7 @@ static int test_usage(struct rusage *usage)
 
 #define monotonic_ns() test_ns()
 #define getrusage(who, usage) test_usage(usage)
+/* NOLINTNEXTLINE(bugprone-suspicious-include): with what is defined above */
 #include "virtiofs/spin.c"
 
 /* Of asleep_ns: so long ago that nobody would have waited for it. */
