@@ -15,21 +15,9 @@
 #include "vmm/virtio/vsock_host.h"
 #include "vmm/virtio/vsock_packet.h"
 #include "vmm/virtio/vsock_stream.h"
-
-enum vsock_queue {
-	VSOCK_RX = 0, /* to the guest */
-	VSOCK_TX = 1,
-	VSOCK_EVENT = 2,
-	VSOCK_QUEUES,
-};
+#include "vmm/virtio/vsock_tx.h"
 
 #define VSOCK_QUEUE_SIZE 256
-#define VSOCK_PAYLOAD_MAX (64u * 1024)
-/* Packets handled before the other devices have their turn. */
-#define VSOCK_BUDGET 128u
-/* So many packets at a time are a burst, and its interrupt may wait. */
-#define VSOCK_BURST 8u
-#define VSOCK_HELD_MS 2u
 #define VSOCK_F_STREAM (1ull << 0)
 
 static struct vsock *to_vsock(struct virtio_device *dev)
@@ -45,16 +33,19 @@ static void vsock_halt(struct vsock *vsock)
 	while ((conn = TAILQ_FIRST(&vsock->conns)))
 		vsock_conn_free(conn);
 	vsock_host_stop(vsock);
-	evtimer_release(&vsock->held_timer);
-	vsock->held = 0;
-	vsock->held_timed = false;
+	vsock_tx_stop(vsock);
 	vsock->nresets = 0;
-	vsock->tx_blocked = false;
+}
+
+void vsock_broken(struct vsock *vsock, unsigned q, const char *what)
+{
+	vdev_fault(&vsock->dev, "queue %u: bad %s", q, what);
+	vsock_halt(vsock);
 }
 
 /* To the guest. ----------------------------------------------------------- */
 
-static void owe_reset(struct vsock *vsock, const struct vsock_packet *p)
+void vsock_owe_reset(struct vsock *vsock, const struct vsock_packet *p)
 {
 	unsigned tail =
 		(vsock->resets_head + vsock->nresets) % VSOCK_RESETS_MAX;
@@ -158,8 +149,7 @@ static void pump_rx(struct vsock *vsock)
 	if (budget < VSOCK_BUDGET)
 		virtio_device_signal(&vsock->dev, VSOCK_RX);
 	if (r < 0) {
-		vdev_fault(&vsock->dev, "queue %u: bad buffer", VSOCK_RX);
-		vsock_halt(vsock);
+		vsock_broken(vsock, VSOCK_RX, "buffer");
 		return;
 	}
 	if (!budget)
@@ -171,134 +161,6 @@ static void pump_rx(struct vsock *vsock)
 	}
 }
 
-/* From the guest. --------------------------------------------------------- */
-
-static void accept_call(struct vsock *vsock, const struct vsock_packet *p)
-{
-	struct vsock_conn *conn = NULL;
-	int fd = vsock_host_dial(vsock, p->dst_port);
-
-	if (fd >= 0)
-		conn = vsock_conn_new(vsock, fd, VSOCK_OPEN);
-	if (!conn) {
-		owe_reset(vsock, p);
-		return;
-	}
-	vsock_conn_name(conn, p->dst_port, p->src_port);
-	conn->peer_alloc = p->buf_alloc;
-	conn->peer_fwd = p->fwd_cnt;
-	conn->tx_cnt = p->fwd_cnt;
-	vsock_conn_owe(conn, VSOCK_OWES_RESPONSE);
-	vsock_conn_poll(conn);
-}
-
-static void packet_in(struct vsock *vsock, const struct vsock_packet *p,
-		      unsigned n)
-{
-	struct vsock_conn *conn = NULL;
-
-	/* There is nobody to answer to. */
-	if (p->src_cid != vsock->cid) {
-		if (log_allowed(&vsock->complaints, 10))
-			log_warn("vsock: packet from CID %llu dropped",
-				 (unsigned long long)p->src_cid);
-		return;
-	}
-	if (p->dst_cid == VSOCK_HOST_CID && p->type == VSOCK_TYPE_STREAM)
-		conn = vsock_conn_find(vsock, p->dst_port, p->src_port);
-	if (conn)
-		vsock_conn_input(conn, p, vsock->iov, n);
-	else if (p->op == VSOCK_OP_REQUEST && p->dst_cid == VSOCK_HOST_CID &&
-		 p->type == VSOCK_TYPE_STREAM)
-		accept_call(vsock, p);
-	else if (p->op != VSOCK_OP_RST)
-		owe_reset(vsock, p);
-}
-
-/* 1: a packet was taken, 0: none there, or -EPROTO. */
-static int take_one(struct vsock *vsock)
-{
-	struct virtq *q = &vsock->dev.queues[VSOCK_TX];
-	const struct virtq_chain *chain = &vsock->chain;
-	struct vsock_header header;
-	struct vsock_packet p;
-	unsigned n;
-	int r = virtq_pop(q, &vsock->chain);
-
-	if (r == 0 && virtq_enable_kick(q)) {
-		virtq_disable_kick(q);
-		r = virtq_pop(q, &vsock->chain);
-	}
-	if (r <= 0)
-		return r;
-	if (virtq_chain_read(chain, 0, &header, sizeof(header)) !=
-	    sizeof(header))
-		return -EPROTO;
-	p = vsock_decode(&header);
-	if (p.len > chain->read_len - sizeof(header) ||
-	    p.len > VSOCK_PAYLOAD_MAX)
-		return -EPROTO;
-	n = iov_window(chain->iov, chain->nread, sizeof(header), p.len,
-		       vsock->iov);
-	packet_in(vsock, &p, n);
-	virtq_push(q, chain->head, 0);
-	return 1;
-}
-
-static void tell_used(struct vsock *vsock)
-{
-	vsock->held = 0;
-	virtio_device_signal(&vsock->dev, VSOCK_TX);
-}
-
-static void held_long_enough(struct evtimer *timer)
-{
-	struct vsock *vsock = container_of(timer, struct vsock, held_timer);
-
-	vsock->held_timed = false;
-	if (vsock->held)
-		tell_used(vsock);
-}
-
-/*
- * That packets were taken is of no urgency to a guest that has most of its
- * queue left: it frees their memory. In the midst of a stream it is told for
- * some bursts at a time, as interrupts cost it more than that.
- */
-static void took(struct vsock *vsock, unsigned n)
-{
-	vsock->held += n;
-	if (n < VSOCK_BURST ||
-	    vsock->held >= vsock->dev.queues[VSOCK_TX].size / 8) {
-		tell_used(vsock);
-	} else if (!vsock->held_timed) {
-		vsock->held_timed = true;
-		evtimer_start(&vsock->held_timer, VSOCK_HELD_MS);
-	}
-}
-
-static void pump_tx(struct vsock *vsock)
-{
-	struct virtq *q = &vsock->dev.queues[VSOCK_TX];
-	unsigned budget = VSOCK_BUDGET;
-	int r = 0;
-
-	virtq_disable_kick(q);
-	while (budget && vsock->nresets < VSOCK_RESETS_MAX &&
-	       (r = take_one(vsock)) > 0)
-		budget--;
-	/* The guest must take its resets before it may cause more of them. */
-	vsock->tx_blocked = vsock->nresets == VSOCK_RESETS_MAX;
-	if (budget < VSOCK_BUDGET)
-		took(vsock, VSOCK_BUDGET - budget);
-	if (r < 0) {
-		vdev_fault(&vsock->dev, "queue %u: bad packet", VSOCK_TX);
-		vsock_halt(vsock);
-	} else if (!budget) {
-		virtio_device_kick_again(&vsock->dev, VSOCK_TX);
-	}
-}
-
 void vsock_pump(struct vsock *vsock)
 {
 	if (!vsock->running)
@@ -306,7 +168,7 @@ void vsock_pump(struct vsock *vsock)
 	pump_rx(vsock);
 	if (vsock->running && vsock->tx_blocked &&
 	    vsock->nresets < VSOCK_RESETS_MAX) {
-		pump_tx(vsock);
+		vsock_tx_pump(vsock);
 		if (vsock->running)
 			pump_rx(vsock);
 	}
@@ -323,12 +185,12 @@ static int vsock_activate(struct virtio_device *dev)
 	struct vsock *vsock = to_vsock(dev);
 	int r;
 
-	r = evtimer_init(dev->loop, &vsock->held_timer, held_long_enough);
+	r = vsock_tx_start(vsock);
 	if (r < 0)
 		return r;
 	r = vsock_host_start(vsock);
 	if (r < 0) {
-		evtimer_release(&vsock->held_timer);
+		vsock_tx_stop(vsock);
 		return r;
 	}
 	/* A queue may start later than the device: it is empty until then. */
@@ -344,7 +206,7 @@ static void vsock_kick(struct virtio_device *dev, unsigned q)
 		return;
 	/* The event queue is for a change of CID, which does not happen. */
 	if (q == VSOCK_TX)
-		pump_tx(vsock);
+		vsock_tx_pump(vsock);
 	if (q == VSOCK_TX || q == VSOCK_RX)
 		vsock_pump(vsock);
 }

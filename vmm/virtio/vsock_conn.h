@@ -38,8 +38,20 @@
 #define VSOCK_PIPE_SIZE (1024 * 1024)
 /* Resets owed for packets that belong to no connection. */
 #define VSOCK_RESETS_MAX 128u
+/* Packets of one connection that are written to the host at once: the 64 KiB
+ * that Linux puts in one make a pipe of ours full. */
+#define VSOCK_RUN_MAX (VSOCK_PIPE_SIZE / VSOCK_PAYLOAD_MAX)
+/* Packets handled before the other devices have their turn. */
+#define VSOCK_BUDGET 128u
 /* Longest "CONNECT <port>\n". */
 #define VSOCK_LINE_MAX 32u
+
+enum vsock_queue {
+	VSOCK_RX = 0, /* to the guest */
+	VSOCK_TX = 1,
+	VSOCK_EVENT = 2,
+	VSOCK_QUEUES,
+};
 
 enum vsock_state {
 	VSOCK_HANDSHAKE,
@@ -112,6 +124,16 @@ struct vsock_reset {
 	uint16_t type;
 };
 
+/* Data from the guest that was popped and not written yet, nor pushed. */
+struct vsock_run {
+	struct vsock_conn *conn;
+	uint32_t len;
+	unsigned niov;
+	unsigned nheads;
+	uint16_t heads[VSOCK_RUN_MAX];
+	struct iovec iov[VIRTQ_SEGS_MAX];
+};
+
 struct vsock {
 	struct virtio_device dev;
 	uint32_t cid;
@@ -143,7 +165,8 @@ struct vsock {
 	struct log_limit complaints;
 
 	struct virtq_chain chain;
-	struct iovec iov[VIRTQ_SEGS_MAX];
+	struct iovec iov[VIRTQ_SEGS_MAX]; /* payload for the guest */
+	struct vsock_run run;
 };
 
 /* Takes fd in every case. NULL: too many connections, or no memory. */
@@ -193,5 +216,9 @@ void vsock_conn_forwarded(struct vsock_conn *conn, size_t n);
 
 /* vsock.c: sends to the guest what is owed, as far as it gave buffers. */
 void vsock_pump(struct vsock *vsock);
+/* A packet that belongs to no connection is to be answered by a reset. */
+void vsock_owe_reset(struct vsock *vsock, const struct vsock_packet *p);
+/* The guest broke a rule of this queue: the device stops. */
+void vsock_broken(struct vsock *vsock, unsigned q, const char *what);
 
 #endif

@@ -12,6 +12,8 @@
 
 #define VSOCK_HOST_CID 2u
 #define VSOCK_TYPE_STREAM 1u
+/* As Linux has it. */
+#define VSOCK_PAYLOAD_MAX (64u * 1024)
 
 /* Bits of `flags` in a SHUTDOWN packet: what its sender does no more. */
 #define VSOCK_SHUT_RCV 1u

@@ -219,9 +219,8 @@ void vsock_conn_poll(struct vsock_conn *conn)
 
 /* The guest's side. -------------------------------------------------------- */
 
-static void conn_input_data(struct vsock_conn *conn,
-			    const struct vsock_packet *p, struct iovec *iov,
-			    unsigned n)
+void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
+		     unsigned n)
 {
 	ssize_t sent = 0;
 
@@ -229,18 +228,18 @@ static void conn_input_data(struct vsock_conn *conn,
 		vsock_conn_kill(conn);
 		return;
 	}
-	conn->rx_cnt += p->len;
+	conn->rx_cnt += len;
 	if (!conn->buf.len && !(conn->shut & VSOCK_SHUT_RCV))
 		sent = vsock_conn_write(conn, iov, n);
 	if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
 		conn_host_deaf(conn);
 	if (conn->shut & VSOCK_SHUT_RCV) {
-		vsock_conn_forwarded(conn, p->len);
+		vsock_conn_forwarded(conn, len);
 		return;
 	}
 	sent = MAX(sent, 0);
 	vsock_conn_forwarded(conn, (size_t)sent);
-	if ((size_t)sent == p->len)
+	if ((size_t)sent == len)
 		return;
 	if (vsock_conn_keep(conn, iov, n, (size_t)sent))
 		vsock_conn_kill(conn);
@@ -249,13 +248,10 @@ static void conn_input_data(struct vsock_conn *conn,
 }
 
 static void conn_input_open(struct vsock_conn *conn,
-			    const struct vsock_packet *p, struct iovec *iov,
-			    unsigned n)
+			    const struct vsock_packet *p)
 {
 	switch (p->op) {
-	case VSOCK_OP_RW:
-		if (p->len)
-			conn_input_data(conn, p, iov, n);
+	case VSOCK_OP_RW: /* without data: vsock_conn_data has the others */
 		break;
 	case VSOCK_OP_SHUTDOWN:
 		conn->peer_shut |= p->flags & VSOCK_SHUT_BOTH;
@@ -286,24 +282,34 @@ static void conn_input_reset(struct vsock_conn *conn)
 	vsock_conn_free(conn);
 }
 
-void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
-		      struct iovec *iov, unsigned n)
+static bool take_credit(struct vsock_conn *conn, const struct vsock_packet *p)
+{
+	if (!vsock_conn_take_credit(conn, p))
+		return true;
+	if (log_allowed(&conn->vsock->complaints, 10))
+		log_warn("vsock: port %u: guest took more than it got",
+			 conn->guest_port);
+	vsock_conn_kill(conn);
+	return false;
+}
+
+bool vsock_conn_takes_data(struct vsock_conn *conn,
+			   const struct vsock_packet *p)
+{
+	return conn->state == VSOCK_OPEN && p->op == VSOCK_OP_RW && p->len &&
+	       take_credit(conn, p);
+}
+
+void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p)
 {
 	if (p->op == VSOCK_OP_RST) {
 		conn_input_reset(conn);
 		return;
 	}
-	if (conn->state == VSOCK_DEAD)
+	if (conn->state == VSOCK_DEAD || !take_credit(conn, p))
 		return;
-	if (vsock_conn_take_credit(conn, p)) {
-		if (log_allowed(&conn->vsock->complaints, 10))
-			log_warn("vsock: port %u: guest took more than it got",
-				 conn->guest_port);
-		vsock_conn_kill(conn);
-		return;
-	}
 	if (conn->state == VSOCK_OPEN) {
-		conn_input_open(conn, p, iov, n);
+		conn_input_open(conn, p);
 	} else if (conn->state == VSOCK_LINGER) {
 		/* What was under way when the host closed is lost, as with
 		 * any socket that was closed. */

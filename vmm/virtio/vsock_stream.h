@@ -4,6 +4,8 @@
 
 /* Moves the bytes of a connection between its socket and packets. */
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 #include "base/compiler.h"
@@ -12,9 +14,16 @@
 /* Polls the socket for what the state wants of it. */
 void vsock_conn_poll(struct vsock_conn *conn);
 
-/* A packet of this connection; iov holds its payload. May free conn. */
-void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p,
-		      struct iovec *iov, unsigned n);
+/* Whether this packet is data for the host: notes the credit it tells, and
+ * its payload goes to vsock_conn_data, alone or with what follows it. All
+ * other packets are for vsock_conn_input. */
+bool vsock_conn_takes_data(struct vsock_conn *conn,
+			   const struct vsock_packet *p) MUST_CHECK;
+/* len bytes of an open connection, in iov. */
+void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
+		     unsigned n);
+/* May free conn. */
+void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p);
 /*
  * Fills the next packet for the guest, its payload read from the socket into
  * iov. Bytes of payload, or -EAGAIN: nothing to say. *gone is set when conn

@@ -7,46 +7,16 @@
 #include <signal.h>
 
 #include "base/cleanup.h"
-#include "base/fdpass.h"
-#include "tests/unit/vmm/virtio/vsock_guest.h"
+#include "tests/unit/vmm/virtio/vsock_call.h"
 
 #define BLOCK 65536u
 #define BULK (8u << 20)
 
 static uint8_t block[BLOCK];
 
-struct call {
-	int fd; /* the caller's socket */
-	uint32_t port;
-	int sink; /* the reader's end of the pipe */
-};
-
 static uint8_t pattern(size_t i)
 {
 	return (uint8_t)((i * 2654435761u) >> 13);
-}
-
-static int dial_with(const int *fds, unsigned n)
-{
-	int fd = connect_to(g.path);
-
-	assert_int_equal(fd_send(fd, "CONNECT 1024\n", 13, fds, n, 0), 13);
-	settle();
-	return fd;
-}
-
-/* A call that comes with sink, taken by the guest. Closes sink. */
-static struct call call_with(int sink)
-{
-	struct call c = {.fd = dial_with(&sink, 1), .sink = -1};
-	char line[32];
-
-	close(sink);
-	c.port = expect(VSOCK_OP_REQUEST, NULL).src_port;
-	send_packet(packet(PORT, c.port, VSOCK_OP_RESPONSE), NULL);
-	snprintf(line, sizeof(line), "OK %u\n", c.port);
-	expect_text(c.fd, line);
-	return c;
 }
 
 static struct call call_pipe(void)
@@ -58,14 +28,6 @@ static struct call call_pipe(void)
 	c = call_with(ends[1]);
 	c.sink = ends[0];
 	return c;
-}
-
-static void hang_up(struct call *c)
-{
-	close(c->fd);
-	if (c->sink >= 0)
-		close(c->sink);
-	settle();
 }
 
 static void expect_pipe_end(const struct call *c)
