@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/signals.h"
 
 static NORETURN void child(const char *name, int end, void (*run)(const void *),
@@ -20,16 +22,65 @@ static NORETURN void child(const char *name, int end, void (*run)(const void *),
 	_exit(0);
 }
 
-int beside_start(const char *name, const int pair[2], void (*run)(const void *),
-		 const void *arg)
+static void ready(struct evsource *src, uint32_t revents)
 {
-	pid_t pid = fork();
-	int ret = pid < 0 ? -errno : 0;
+	struct beside *b = container_of(src, struct beside, src);
 
+	b->told(b);
+}
+
+int beside_start(struct beside *b, struct evloop *loop, const char *name,
+		 void (*run)(const void *), const void *arg,
+		 void (*told)(struct beside *b))
+{
+	AUTO_FD int theirs = -1;
+	int pair[2], ret;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	theirs = pair[1];
+	b->told = told;
+	ret = evsource_add(loop, &b->src, pair[0], EPOLLIN, ready);
+	if (ret < 0) {
+		close(pair[0]);
+		return ret;
+	}
+	pid = fork();
 	if (pid == 0)
-		child(name, pair[1], run, arg);
-	close(pair[1]);
+		child(name, theirs, run, arg);
+	if (pid < 0) {
+		ret = -errno;
+		beside_close(b);
+	}
 	return ret;
+}
+
+int beside_hear(struct beside *b, void *data, size_t len)
+{
+	/* With MSG_TRUNC it is the length of what was told. */
+	ssize_t n = recv(b->src.fd, data, len, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	return n == (ssize_t)len ? 0 : -ECHILD;
+}
+
+int beside_ask(struct beside *b, const void *data, size_t len)
+{
+	return send(b->src.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0
+		       ? -errno
+		       : 0;
+}
+
+bool beside_open(const struct beside *b)
+{
+	return b->src.loop != NULL;
+}
+
+void beside_close(struct beside *b)
+{
+	evsource_close(&b->src);
 }
 
 void beside_tell(const void *data, size_t len)

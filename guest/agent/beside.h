@@ -5,20 +5,40 @@
 /*
  * A process beside the agent, for what may have to wait for a file server: it
  * is a copy of the agent that runs one function. Its standard input is its end
- * of the pair, its output and errors are the agent's; it has no descriptor
- * else, so whatever it waits for, it holds up nobody.
+ * of a pair of sockets (SOCK_SEQPACKET), its output and errors are the agent's;
+ * it has no descriptor else, so whatever it waits for, it holds up nobody.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
+#include "base/evloop.h"
+
+/* The agent's side of it. A zeroed one is closed. */
+struct beside {
+	struct evsource src; /* of the agent's end; its loop is NULL: closed */
+	void (*told)(struct beside *b);
+};
 
 /*
  * Runs run(arg) in a process of that name, which ends when it returns and is
- * the reaper's. Takes pair[1]; pair[0] stays the caller's. 0 or -errno.
+ * the reaper's. told is called when there is something to hear. 0, or -errno
+ * and it is closed.
  */
-int beside_start(const char *name, const int pair[2],
-		 void (*run)(const void *arg), const void *arg) MUST_CHECK;
+int beside_start(struct beside *b, struct evloop *loop, const char *name,
+		 void (*run)(const void *arg), const void *arg,
+		 void (*told)(struct beside *b)) MUST_CHECK;
+/* What it told at once: 0; -EAGAIN: nothing yet; -ECHILD: it has ended, or
+ * told something of another length. */
+int beside_hear(struct beside *b, void *data, size_t len) MUST_CHECK;
+/* What it reads at once. 0 or -errno; waits for nobody. */
+int beside_ask(struct beside *b, const void *data, size_t len) MUST_CHECK;
+bool beside_open(const struct beside *b);
+/* Leaves it alone: it ends once it tells or reads, if not before. Fine for one
+ * that is closed. */
+void beside_close(struct beside *b);
+
 /* In that process: tells what data is at once. It ends if nobody listens. */
 void beside_tell(const void *data, size_t len);
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,7 +20,7 @@
 
 /* There is one, from the first request on. */
 static struct {
-	struct evsource src; /* to the process; its loop is NULL: none */
+	struct beside process;
 	bool busy;
 	struct ttrpc_request *waiting; /* NULL when it went meanwhile */
 } replayer;
@@ -93,21 +92,21 @@ int file_events_check(const Agent__ReplayEventsRequest *msg)
 static void ended(void)
 {
 	log_error("file events: the process that repeats them ended");
-	evsource_close(&replayer.src);
+	beside_close(&replayer.process);
 	replayer.busy = false;
 	if (replayer.waiting)
 		ttrpc_fail(steal_ptr(&replayer.waiting), TTRPC_INTERNAL,
 			   "the process that repeats them ended");
 }
 
-static void answered(struct evsource *src, uint32_t revents)
+static void answered(struct beside *process)
 {
 	char done;
-	ssize_t n = recv(src->fd, &done, sizeof(done), MSG_DONTWAIT);
+	int ret = beside_hear(process, &done, sizeof(done));
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (ret == -EAGAIN)
 		return;
-	if (n <= 0) {
+	if (ret < 0) {
 		ended();
 		return;
 	}
@@ -122,22 +121,6 @@ static void replay(const void *arg)
 	replay_serve(STDIN_FILENO);
 }
 
-static int start(struct evloop *loop)
-{
-	int pair[2];
-	int ret;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	ret = beside_start("nacre-events", pair, replay, NULL);
-	if (!ret)
-		ret = evsource_add(loop, &replayer.src, pair[0], EPOLLIN,
-				   answered);
-	if (ret < 0)
-		close(pair[0]);
-	return ret;
-}
-
 static int pass_on(const Agent__ReplayEventsRequest *msg)
 {
 	size_t len = agent__replay_events_request__get_packed_size(msg);
@@ -147,10 +130,7 @@ static int pass_on(const Agent__ReplayEventsRequest *msg)
 		return -ENOMEM;
 	buf[0] = REPLAY_MESSAGE_EVENTS;
 	agent__replay_events_request__pack(msg, buf + 1);
-	return send(replayer.src.fd, buf, len + 1,
-		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0
-		       ? -errno
-		       : 0;
+	return beside_ask(&replayer.process, buf, len + 1);
 }
 
 void rpc_replay_events(struct ttrpc_request *req,
@@ -158,7 +138,7 @@ void rpc_replay_events(struct ttrpc_request *req,
 {
 	const Agent__ReplayEventsRequest *msg = (const void *)message;
 	struct agent *agent = arg;
-	int ret;
+	int ret = 0;
 
 	if (file_events_check(msg) < 0) {
 		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "events: not usable");
@@ -169,7 +149,9 @@ void rpc_replay_events(struct ttrpc_request *req,
 			   "earlier events are not done yet");
 		return;
 	}
-	ret = replayer.src.loop ? 0 : start(agent->loop);
+	if (!beside_open(&replayer.process))
+		ret = beside_start(&replayer.process, agent->loop,
+				   "nacre-events", replay, NULL, answered);
 	if (!ret)
 		ret = pass_on(msg);
 	if (ret < 0) {
@@ -185,13 +167,14 @@ void file_events_forget(const char *container)
 {
 	char buf[1 + ID_MAX] = {REPLAY_MESSAGE_FORGET};
 	size_t len = strlen(container);
+	int ret;
 
-	if (!replayer.src.loop || len > ID_MAX)
+	if (!beside_open(&replayer.process) || len > ID_MAX)
 		return;
 	memcpy(buf + 1, container, len);
-	if (send(replayer.src.fd, buf, len + 1, MSG_NOSIGNAL | MSG_DONTWAIT) <
-	    0)
-		log_warn("file events: %s: %s", container, strerror(errno));
+	ret = beside_ask(&replayer.process, buf, len + 1);
+	if (ret < 0)
+		log_warn("file events: %s: %s", container, strerror(-ret));
 }
 
 void file_events_drop(uint64_t connection)

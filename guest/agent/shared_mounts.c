@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "guest/agent/agent.h"
-#include "guest/agent/beside.h"
 #include "guest/agent/container.h"
 #include "guest/agent/ids.h"
 
@@ -89,7 +88,7 @@ int shared_mounts_keep(struct shared_mounts *s,
 static void stop(struct shared_mounts *s)
 {
 	evsource_close(&s->mounts);
-	evsource_close(&s->result);
+	beside_close(&s->copier);
 	if (s->limit.src.loop)
 		evtimer_stop(&s->limit);
 }
@@ -164,14 +163,17 @@ static void run_copy(const void *arg)
 	beside_tell(&ret, sizeof(ret));
 }
 
-static void copied(struct evsource *src, uint32_t revents)
+static void copied(struct beside *copier)
 {
 	struct container *c =
-		container_of(src, struct container, shared.result);
-	int ret = -ECHILD;
+		container_of(copier, struct container, shared.copier);
+	int result;
+	int ret = beside_hear(copier, &result, sizeof(result));
 
-	if (read(src->fd, &ret, sizeof(ret)) != (ssize_t)sizeof(ret))
-		ret = -ECHILD;
+	if (ret == -EAGAIN)
+		return;
+	if (!ret)
+		ret = result;
 	stop(&c->shared);
 	if (ret < 0) {
 		fail(c, -ret, strerror(-ret));
@@ -188,21 +190,13 @@ static void start_copy(struct container *c, const struct container *source)
 		.target = c->init.pid,
 		.mount = current(&c->shared),
 	};
-	int pair[2], ret;
+	int ret;
 
 	evsource_close(&c->shared.mounts);
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0) {
-		fail(c, errno, "pipe");
-		return;
-	}
-	ret = beside_start("nacre-copy", pair, run_copy, &copying);
-	if (!ret)
-		ret = evsource_add(c->agent->loop, &c->shared.result, pair[0],
-				   EPOLLIN, copied);
-	if (ret < 0) {
-		close(pair[0]);
-		fail(c, -ret, "fork");
-	}
+	ret = beside_start(&c->shared.copier, c->agent->loop, "nacre-copy",
+			   run_copy, &copying, copied);
+	if (ret < 0)
+		fail(c, -ret, strerror(-ret));
 }
 
 /* Waiting. ----------------------------------------------------------------- */

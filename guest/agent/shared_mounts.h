@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/evloop.h"
+#include "guest/agent/beside.h"
 
 #define SHARED_MOUNTS_WAIT_MS 10000
 
@@ -20,7 +21,7 @@ struct shared_mounts {
 	Agent__CreateContainerRequest *msg; /* these alone; NULL: none */
 	size_t at;
 	struct evsource mounts; /* mountinfo of the one that has it */
-	struct evsource result; /* of the child that copies it */
+	struct beside copier;
 	struct evtimer limit;
 	void (*done)(struct container *c, const struct err *err);
 };

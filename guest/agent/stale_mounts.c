@@ -29,7 +29,7 @@ static struct {
 	size_t n, at; /* at: the one that is being looked at */
 	unsigned silent;
 	size_t first_silent;
-	struct evsource verdicts;
+	struct beside process;
 	struct evtimer limit;
 } search;
 /* What came meanwhile, and asks for what is there when that has ended. */
@@ -167,7 +167,7 @@ static void finish(int ret)
 	struct evloop *loop = search.loop;
 
 	answer(ret);
-	evsource_close(&search.verdicts);
+	beside_close(&search.process);
 	evtimer_release(&search.limit);
 	free(search.paths);
 	free(search.text);
@@ -190,16 +190,15 @@ static void take(int result)
 
 static void skip(void);
 
-static void told(struct evsource *src, uint32_t revents)
+static void told(struct beside *process)
 {
-	int result;
-	ssize_t n;
+	int result, ret;
 
 	while (search.at < search.n) {
-		n = read(src->fd, &result, sizeof(result));
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		ret = beside_hear(process, &result, sizeof(result));
+		if (ret == -EAGAIN)
 			return;
-		if (n != (ssize_t)sizeof(result)) {
+		if (ret < 0) {
 			skip();
 			return;
 		}
@@ -211,17 +210,10 @@ static void told(struct evsource *src, uint32_t revents)
 /* From the present one on. */
 static int look(void)
 {
-	int pair[2], ret;
+	int ret = beside_start(&search.process, search.loop, "nacre-mounts",
+			       examine, NULL, told);
 
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	ret = beside_start("nacre-mounts", pair, examine, NULL);
 	if (!ret)
-		ret = evsource_add(search.loop, &search.verdicts, pair[0],
-				   EPOLLIN, told);
-	if (ret < 0)
-		close(pair[0]);
-	else
 		evtimer_start(&search.limit, STALE_MOUNT_LIMIT_S * 1000);
 	return ret;
 }
@@ -231,7 +223,7 @@ static void skip(void)
 {
 	int ret = 0;
 
-	evsource_close(&search.verdicts);
+	beside_close(&search.process);
 	if (!search.silent)
 		search.first_silent = search.at;
 	search.silent++;

@@ -2,7 +2,6 @@
 #include "guest/agent/volume_calls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +17,7 @@ struct call {
 	struct call *next;
 	struct ttrpc_request *req; /* NULL: nobody waits any more */
 	bool stats;
-	struct evsource result; /* until the process ends */
+	struct beside process; /* until it ends */
 	struct evtimer limit;
 };
 
@@ -95,22 +94,21 @@ static void call_end(struct call *call)
 		at = &(*at)->next;
 	*at = call->next;
 	ncalls--;
-	evsource_close(&call->result);
+	beside_close(&call->process);
 	evtimer_release(&call->limit);
 	free(call);
 }
 
-static void answered(struct evsource *src, uint32_t revents)
+static void answered(struct beside *process)
 {
-	struct call *call = container_of(src, struct call, result);
+	struct call *call = container_of(process, struct call, process);
 	struct answer a;
-	ssize_t n = read(src->fd, &a, sizeof(a));
+	int ret = beside_hear(process, &a, sizeof(a));
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (ret == -EAGAIN)
 		return;
 	if (call->req)
-		reply(steal_ptr(&call->req), call->stats,
-		      n == (ssize_t)sizeof(a) ? &a : NULL);
+		reply(steal_ptr(&call->req), call->stats, ret ? NULL : &a);
 	call_end(call);
 }
 
@@ -126,20 +124,12 @@ static void expired(struct evtimer *timer)
 static int start(struct call *call, struct evloop *loop,
 		 const struct question *q)
 {
-	int pair[2], ret;
+	int ret = evtimer_init(loop, &call->limit, expired);
 
-	ret = evtimer_init(loop, &call->limit, expired);
-	if (ret < 0)
-		return ret;
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	ret = beside_start("nacre-volume", pair, ask, q);
 	if (!ret)
-		ret = evsource_add(loop, &call->result, pair[0], EPOLLIN,
+		ret = beside_start(&call->process, loop, "nacre-volume", ask, q,
 				   answered);
-	if (ret < 0)
-		close(pair[0]);
-	else
+	if (!ret)
 		evtimer_start(&call->limit, VOLUME_CALL_LIMIT_S * 1000);
 	return ret;
 }

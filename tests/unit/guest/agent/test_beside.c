@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,6 +45,38 @@ static void look(const void *arg)
 	beside_tell(&seen, sizeof(seen));
 }
 
+static void echo(const void *arg)
+{
+	int n;
+
+	while (read(STDIN_FILENO, &n, sizeof(n)) == (ssize_t)sizeof(n)) {
+		n++;
+		beside_tell(&n, sizeof(n));
+	}
+}
+
+static void say_nothing(const void *arg)
+{
+}
+
+static struct evloop *loop;
+static unsigned calls;
+
+static void told(struct beside *b)
+{
+	calls++;
+	evloop_stop(loop);
+}
+
+/* What it tells next. */
+static int hear(struct beside *b, void *data, size_t len)
+{
+	calls = 0;
+	assert_int_equal(evloop_run(loop), 0);
+	assert_int_equal(calls, 1);
+	return beside_hear(b, data, len);
+}
+
 static void reap(int want)
 {
 	int status;
@@ -52,12 +86,24 @@ static void reap(int want)
 	assert_int_equal(WEXITSTATUS(status), want);
 }
 
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static void has_nothing_of_ours(void **state)
 {
 	const int argument = 42;
+	struct beside b = {0};
 	struct seen seen = {0};
 	sigset_t mask;
-	int pair[2];
 	int kept = open("/dev/null", O_RDONLY); /* not close-on-exec */
 
 	assert_true(kept >= 0);
@@ -65,44 +111,106 @@ static void has_nothing_of_ours(void **state)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
-	assert_int_equal(beside_start("nacre-test", pair, look, &argument), 0);
-	/* Ours is closed: what comes after its word is the end. */
-	assert_int_equal(read(pair[0], &seen, sizeof(seen)), sizeof(seen));
-	assert_int_equal(read(pair[0], &seen, sizeof(seen)), 0);
+	assert_int_equal(
+		beside_start(&b, loop, "nacre-test", look, &argument, told), 0);
+	assert_int_equal(hear(&b, &seen, sizeof(seen)), 0);
 	assert_int_equal(seen.argument, 42);
 	assert_string_equal(seen.name, "nacre-test");
 	assert_int_equal(seen.descriptors, 0);
 	assert_false(seen.ignores);
 	assert_false(seen.blocks);
+	/* Its end of the pair is closed here: what comes next is its end. */
+	assert_int_equal(hear(&b, &seen, sizeof(seen)), -ECHILD);
 	reap(0);
-	close(pair[0]);
+	beside_close(&b);
 	close(kept);
 }
 
-static void say_nothing(const void *arg)
+static void hears_and_is_closed(void **state)
 {
+	unsigned before = descriptors();
+	struct beside b = {0};
+	int n = 5;
+
+	assert_false(beside_open(&b));
+	beside_close(&b);
+	assert_int_equal(beside_start(&b, loop, "nacre-test", echo, NULL, told),
+			 0);
+	assert_true(beside_open(&b));
+	assert_int_equal(beside_hear(&b, &n, sizeof(n)), -EAGAIN);
+	assert_int_equal(beside_ask(&b, &n, sizeof(n)), 0);
+	assert_int_equal(hear(&b, &n, sizeof(n)), 0);
+	assert_int_equal(n, 6);
+	beside_close(&b);
+	assert_false(beside_open(&b));
+	beside_close(&b);
+	reap(0);
+	assert_int_equal(descriptors(), before);
 }
 
 static void end_is_seen(void **state)
 {
-	int pair[2];
+	struct beside b = {0};
 	char c;
 
-	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
-	assert_int_equal(beside_start("nacre-test", pair, say_nothing, NULL),
-			 0);
-	assert_int_equal(read(pair[0], &c, 1), 0);
+	assert_int_equal(
+		beside_start(&b, loop, "nacre-test", say_nothing, NULL, told),
+		0);
+	assert_int_equal(hear(&b, &c, 1), -ECHILD);
 	reap(0);
-	close(pair[0]);
+	beside_close(&b);
+}
+
+/* Neither cut off nor filled up. */
+static void length_is_told(void **state)
+{
+	struct beside b = {0};
+	int n = 1;
+	char c;
+	long more;
+
+	assert_int_equal(beside_start(&b, loop, "nacre-test", echo, NULL, told),
+			 0);
+	assert_int_equal(beside_ask(&b, &n, sizeof(n)), 0);
+	assert_int_equal(hear(&b, &c, sizeof(c)), -ECHILD);
+	assert_int_equal(beside_ask(&b, &n, sizeof(n)), 0);
+	assert_int_equal(hear(&b, &more, sizeof(more)), -ECHILD);
+	beside_close(&b);
+	reap(0);
+}
+
+static void failure_leaves_nothing(void **state)
+{
+	unsigned before = descriptors();
+	struct beside b = {0};
+	struct rlimit old, none = {0};
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(
+		beside_start(&b, loop, "nacre-test", say_nothing, NULL, told),
+		-EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_false(beside_open(&b));
+	assert_int_equal(descriptors(), before);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_nothing_of_ours),
+		cmocka_unit_test(hears_and_is_closed),
 		cmocka_unit_test(end_is_seen),
+		cmocka_unit_test(length_is_told),
+		cmocka_unit_test(failure_leaves_nothing),
 	};
+	int ret;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	loop = evloop_new();
+	if (!loop)
+		return 1;
+	ret = cmocka_run_group_tests(tests, NULL, NULL);
+	evloop_free(loop);
+	return ret;
 }
