@@ -16,7 +16,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -24,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -291,22 +289,6 @@ static void follow(struct job *job)
 	}
 }
 
-/*
- * Linux rewrites its scheduler when the first VM comes and when the last one
- * goes (preempt_notifier_key, a static branch): INT3 first, then the rest. QEMU
- * may translate the code of one processor while another one writes it, and keep
- * the INT3 for ever; whoever schedules then spins, and the machine hangs. With
- * a VM that stays, the code does as well. Its descriptor is never closed.
- */
-static void keep_a_vm(void)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	if (kvm < 0 || ioctl(kvm, KVM_CREATE_VM, 0) < 0)
-		die("/dev/kvm");
-	close(kvm);
-}
-
 __attribute__((noreturn)) static void run(const char *port, const char *dir,
 					  const char *keep)
 {
@@ -328,7 +310,6 @@ __attribute__((noreturn)) static void run(const char *port, const char *dir,
 	if (job.fds[2].fd < 0)
 		die("signalfd");
 
-	keep_a_vm();
 	send_frame(job.port, FRAME_UP, NULL, 0);
 	start_pulse(&job, keep_fd);
 	start_command(&job, dir);
