@@ -23,6 +23,9 @@ import socket
 import subprocess
 
 import configurations
+import configurations_files  # noqa: F401
+import configurations_isolation  # noqa: F401
+import configurations_process  # noqa: F401
 import differences
 
 TIMEOUT = 120
