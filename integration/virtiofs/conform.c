@@ -3,13 +3,19 @@
 /*
  * Compares two file systems, case by case:
  *
- *	conform [-v] [-g GROUP] [-s CASE]... DIR_A DIR_B
+ *	conform [-v] [-g GROUP] [-p FIRST/STEP] [-s CASE]... DIR_A DIR_B
+ *	conform -t [-g GROUP] [-p FIRST/STEP] DIR
  *
  * Prints "not ok" and both traces where they differ, with -v "ok" for the
  * others, and at last "N passed, N failed, N skipped". 0 if none failed.
  *
  * Skipped: cases whose name starts with what -s says, and "xattr", "acl" and
  * "open direct" where one of the two has none (a tmpfs of a small kernel).
+ *
+ * With -t, what all cases do in DIR, a line each: name, tab, trace. Where two
+ * kernels have the same file system, these lines are compared.
+ *
+ * -p 2/5 takes one case in five, and the third (0 is the first) to begin with.
  */
 
 #include "integration/virtiofs/conform.h"
@@ -325,75 +331,124 @@ static unsigned skipped;
 static unsigned passed;
 static unsigned failed;
 
-static int run_group(const struct case_group *g, char **dirs)
+static int compare_case(const struct case_group *g, unsigned i, char **dirs)
 {
 	static struct trial a;
 	static struct trial b;
 
-	for (unsigned i = 0; i < g->count; i++) {
-		if (run_in(dirs[0], g, i, &a) || run_in(dirs[1], g, i, &b))
-			return -1;
-		if (is_skipped(g->name, a.label)) {
-			skipped++;
-			continue;
+	if (run_in(dirs[0], g, i, &a) || run_in(dirs[1], g, i, &b))
+		return -1;
+	if (is_skipped(g->name, a.label)) {
+		skipped++;
+		return 0;
+	}
+	if (strcmp(a.trace, b.trace) == 0) {
+		passed++;
+		if (verbose)
+			printf("ok %s: %s\n", g->name, a.label);
+		return 0;
+	}
+	failed++;
+	printf("not ok %s: %s\n--- %s\n%s--- %s\n%s", g->name, a.label, dirs[0],
+	       a.trace, dirs[1], b.trace);
+	return 0;
+}
+
+static int trace_case(const struct case_group *g, unsigned i, char **dirs)
+{
+	static struct trial t;
+
+	if (run_in(dirs[0], g, i, &t))
+		return -1;
+	for (size_t c = 0; c < t.len; c++) {
+		if (t.trace[c] == '\n' || t.trace[c] == '\t')
+			t.trace[c] = ';';
+	}
+	printf("%s: %s\t%s\n", g->name, t.label, t.trace);
+	return 0;
+}
+
+struct choice {
+	const char *group; /* NULL: all */
+	unsigned first;
+	unsigned step;
+};
+
+static bool choose_part(struct choice *choice, const char *text)
+{
+	return sscanf(text, "%u/%u", &choice->first, &choice->step) == 2 &&
+	       choice->first < choice->step;
+}
+
+static int run_cases(int (*run)(const struct case_group *g, unsigned i,
+				char **dirs),
+		     const struct choice *choice, char **dirs)
+{
+	const struct case_group *g;
+	unsigned number = 0;
+
+	for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
+		for (g = tables[n]; g->name; g++) {
+			if (choice->group && strcmp(choice->group, g->name))
+				continue;
+			for (unsigned i = 0; i < g->count; i++) {
+				if (number++ % choice->step == choice->first &&
+				    run(g, i, dirs))
+					return -1;
+			}
 		}
-		if (strcmp(a.trace, b.trace) == 0) {
-			passed++;
-			if (verbose)
-				printf("ok %s: %s\n", g->name, a.label);
-			continue;
-		}
-		failed++;
-		printf("not ok %s: %s\n--- %s\n%s--- %s\n%s", g->name, a.label,
-		       dirs[0], a.trace, dirs[1], b.trace);
 	}
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	const char *only = NULL;
+	struct choice choice = {.step = 1};
+	bool trace = false;
 	char *dirs[2];
 	int opt;
 
-	while ((opt = getopt(argc, argv, "vg:s:")) >= 0) {
-		if (opt == 'v')
+	while ((opt = getopt(argc, argv, "tvg:p:s:")) >= 0) {
+		if (opt == 't')
+			trace = true;
+		else if (opt == 'v')
 			verbose = true;
 		else if (opt == 'g')
-			only = optarg;
+			choice.group = optarg;
+		else if (opt == 'p' && choose_part(&choice, optarg))
+			continue;
 		else if (opt == 's' && nskips < SKIPS_MAX - 3)
 			skips[nskips++] = optarg;
 		else
 			return 2;
 	}
-	if (argc - optind != 2) {
-		fprintf(stderr, "usage: conform [-v] [-g GROUP] [-s CASE]... "
-				"DIR DIR\n");
+	if (argc - optind != (trace ? 1 : 2)) {
+		fprintf(stderr, "usage: conform [-v] [-g GROUP] "
+				"[-p FIRST/STEP] [-s CASE]... DIR DIR\n"
+				"       conform -t [-g GROUP] [-p FIRST/STEP] "
+				"DIR\n");
 		return 2;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		dirs[i] = realpath(argv[optind + (int)i], NULL);
+	for (int i = 0; i < argc - optind; i++) {
+		dirs[i] = realpath(argv[optind + i], NULL);
 		if (!dirs[i]) {
-			perror(argv[optind + (int)i]);
+			perror(argv[optind + i]);
 			return 2;
 		}
 		probe_xattr(dirs[i]);
 		probe_acl(dirs[i]);
 		probe_direct(dirs[i]);
 	}
+	if (trace)
+		return run_cases(trace_case, &choice, dirs) ? 2 : 0;
 	if (!have_xattr)
 		skips[nskips++] = "xattr";
 	if (!have_acl)
 		skips[nskips++] = "acl";
 	if (!have_direct)
 		skips[nskips++] = "open direct";
-	for (unsigned n = 0; n < sizeof(tables) / sizeof(tables[0]); n++) {
-		for (const struct case_group *g = tables[n]; g->name; g++) {
-			if ((!only || strcmp(only, g->name) == 0) &&
-			    run_group(g, dirs))
-				return 2;
-		}
-	}
+	if (run_cases(compare_case, &choice, dirs))
+		return 2;
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed ? 1 : 0;
 }
