@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Calls on files, case by case (integration/virtiofs/conform.c): in a container,
+# with an ext4 and a tmpfs as volumes, and by a process of the host, in the same
+# directories. What they return has to agree, errno by errno.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+conform=$release/integration/virtiofs/conform
+# Of all cases.
+least=4000
+# In the lab a case takes 0.1 s, so it is one in 13 on each, and only with
+# NACRE_NIGHTLY in the environment all of them. A prime number, so that no
+# parameter of the cases has one value in all of a part.
+step=1 last=0
+[ -z "$small" ] || step=13
+[ -z "${NACRE_NIGHTLY-}" ] || last=$((step - 1))
+
+# What differs, as an extended regular expression for "VOLUME: CASE", and why.
+declare -A known=(
+	['[^:]*: acl ']='Linux says of the first super block of a FUSE
+		connection alone that it has ACLs (fuse_fill_super_common); a
+		volume has another'
+	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
+	['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
+		supplementary groups before Linux 6.3'
+)
+declare -A met
+
+# agree VOLUME: in all but what is known.
+agree()
+{
+	local cases pattern hits expected=0
+
+	cases=$(wc -l <"$work/$1.host")
+	diff -a "$work/c/rootfs/$1.guest" "$work/$1.host" |
+		sed -n "s/^[<>] /&$1: /p" >"$work/odd"
+	for pattern in "${!known[@]}"; do
+		hits=$(grep -acE "^< $pattern" "$work/odd")
+		[ "$hits" -eq 0 ] || met[$pattern]=y
+		expected=$((expected + hits))
+		sed -i -E "/^[<>] $pattern/d" "$work/odd"
+	done
+	if [ ! -s "$work/odd" ] &&
+		[ "$cases" -ge $((least * (last + 1) / step)) ]; then
+		pass "$1: both agree in $((cases - expected)) of $cases cases"
+	else
+		fail "$1: they differ ($cases cases)" "$(cat "$work/odd")"
+	fi
+}
+
+mkdir "$work/ext4" "$work/tmpfs"
+mount -t tmpfs tmpfs "$work/tmpfs" || bail
+quietly dd if=/dev/zero of="$work/tmpfs/direct" bs=4096 count=1 oflag=direct ||
+	known['tmpfs: open direct: ']='FUSE takes O_DIRECT for a file system
+		that does not, as a tmpfs before Linux 6.6'
+# All that root may do with files.
+bundle c '.mounts += [["ext4", "tmpfs"][] | {destination: ("/" + .),
+		type: "bind", source: ($work + "/" + .), options: ["bind"]}] |
+	.process.capabilities |= map_values(. + ["CAP_CHOWN",
+		"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETUID",
+		"CAP_SETGID", "CAP_MKNOD", "CAP_SETFCAP", "CAP_SYS_ADMIN",
+		"CAP_LEASE"] | unique) |
+	.linux.resources.devices = [{allow: true, access: "rwm"}]'
+cp "$conform" "$work/c/rootfs/bin"
+up c
+start=$SECONDS
+for ((part = 0; part <= last; part++)); do
+	# Of the tmpfs others, while that is a choice.
+	other=$(((part + step / 2) % step))
+	guest_ok 'cases on both in the container, at the same time' c "
+		/bin/conform -t -p $part/$step /ext4 >>/ext4.guest &
+		/bin/conform -t -p $other/$step /tmpfs >>/tmpfs.guest && wait \$!"
+	succeeds 'and on the host' sh -c "cd '$work' &&
+		'$conform' -t -p $part/$step ext4 >>ext4.host &&
+		'$conform' -t -p $other/$step tmpfs >>tmpfs.host"
+done
+echo "# cases: $((SECONDS - start)) s"
+agree ext4
+agree tmpfs
+[ $last -lt $((step - 1)) ] || for pattern in "${!known[@]}"; do
+	[ -n "${met[$pattern]-}" ] ||
+		fail 'what differs by the list does not' "$pattern"
+done
