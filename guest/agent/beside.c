@@ -10,15 +10,27 @@
 #include "base/cleanup.h"
 #include "base/signals.h"
 
-static NORETURN void child(const char *name, int end, void (*run)(const void *),
-			   const void *arg)
+static void keep_only(const int *fds, size_t n)
 {
-	prctl(PR_SET_NAME, name);
+	unsigned from = STDERR_FILENO + 1;
+
+	for (size_t i = 0; i <= n; i++) {
+		unsigned to = i < n ? (unsigned)fds[i] : ~0u;
+
+		if (from < to && syscall(SYS_close_range, from, to - 1, 0u) < 0)
+			_exit(1);
+		from = to + 1;
+	}
+}
+
+static NORETURN void child(int end, const struct beside_work *work)
+{
+	prctl(PR_SET_NAME, work->name);
 	signals_reset();
-	if (dup2(end, STDIN_FILENO) < 0 ||
-	    syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
+	if (dup2(end, STDIN_FILENO) < 0)
 		_exit(1);
-	run(arg);
+	keep_only(work->fds, work->nfds);
+	work->run(work->arg);
 	_exit(0);
 }
 
@@ -29,9 +41,8 @@ static void ready(struct evsource *src, uint32_t revents)
 	b->told(b);
 }
 
-int beside_start(struct beside *b, struct evloop *loop, const char *name,
-		 void (*run)(const void *), const void *arg,
-		 void (*told)(struct beside *b))
+int beside_start(struct beside *b, struct evloop *loop,
+		 const struct beside_work *work, void (*told)(struct beside *b))
 {
 	AUTO_FD int theirs = -1;
 	int pair[2], ret;
@@ -48,7 +59,7 @@ int beside_start(struct beside *b, struct evloop *loop, const char *name,
 	}
 	pid = fork();
 	if (pid == 0)
-		child(name, theirs, run, arg);
+		child(theirs, work);
 	if (pid < 0) {
 		ret = -errno;
 		beside_close(b);
@@ -58,9 +69,13 @@ int beside_start(struct beside *b, struct evloop *loop, const char *name,
 
 int beside_hear(struct beside *b, void *data, size_t len)
 {
-	/* With MSG_TRUNC it is the length of what was told. */
-	ssize_t n = recv(b->src.fd, data, len, MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t n;
 
+	/* With MSG_TRUNC it is the length of what was told. Of a process that
+	 * ended and had not read all, ECONNRESET comes before what it told. */
+	do {
+		n = recv(b->src.fd, data, len, MSG_DONTWAIT | MSG_TRUNC);
+	} while (n < 0 && errno == ECONNRESET);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
 	return n == (ssize_t)len ? 0 : -ECHILD;

@@ -6,7 +6,8 @@
  * A process beside the agent, for what may have to wait for a file server: it
  * is a copy of the agent that runs one function. Its standard input is its end
  * of a pair of sockets (SOCK_SEQPACKET), its output and errors are the agent's;
- * it has no descriptor else, so whatever it waits for, it holds up nobody.
+ * it has no descriptor else but those it was left, so whatever it waits for, it
+ * holds up nobody.
  */
 
 #include <stdbool.h>
@@ -15,6 +16,15 @@
 #include "base/compiler.h"
 #include "base/evloop.h"
 
+struct beside_work {
+	const char *name; /* of the process */
+	void (*run)(const void *arg);
+	const void *arg;
+	/* Descriptors that it keeps, in order, by the same numbers. */
+	const int *fds;
+	size_t nfds;
+};
+
 /* The agent's side of it. A zeroed one is closed. */
 struct beside {
 	struct evsource src; /* of the agent's end; its loop is NULL: closed */
@@ -22,12 +32,11 @@ struct beside {
 };
 
 /*
- * Runs run(arg) in a process of that name, which ends when it returns and is
- * the reaper's. told is called when there is something to hear. 0, or -errno
- * and it is closed.
+ * The process ends when run returns, and is the reaper's. told is called when
+ * there is something to hear. 0, or -errno and it is closed.
  */
-int beside_start(struct beside *b, struct evloop *loop, const char *name,
-		 void (*run)(const void *arg), const void *arg,
+int beside_start(struct beside *b, struct evloop *loop,
+		 const struct beside_work *work,
 		 void (*told)(struct beside *b)) MUST_CHECK;
 /* What it told at once: 0; -EAGAIN: nothing yet; -ECHILD: it has ended, or
  * told something of another length. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -136,6 +137,10 @@ static int pass_on(const Agent__ReplayEventsRequest *msg)
 void rpc_replay_events(struct ttrpc_request *req,
 		       const ProtobufCMessage *message, void *arg)
 {
+	static const struct beside_work work = {
+		.name = "nacre-events",
+		.run = replay,
+	};
 	const Agent__ReplayEventsRequest *msg = (const void *)message;
 	struct agent *agent = arg;
 	int ret = 0;
@@ -150,8 +155,8 @@ void rpc_replay_events(struct ttrpc_request *req,
 		return;
 	}
 	if (!beside_open(&replayer.process))
-		ret = beside_start(&replayer.process, agent->loop,
-				   "nacre-events", replay, NULL, answered);
+		ret = beside_start(&replayer.process, agent->loop, &work,
+				   answered);
 	if (!ret)
 		ret = pass_on(msg);
 	if (ret < 0) {
@@ -165,14 +170,14 @@ void rpc_replay_events(struct ttrpc_request *req,
 
 void file_events_forget(const char *container)
 {
-	char buf[1 + ID_MAX] = {REPLAY_MESSAGE_FORGET};
-	size_t len = strlen(container);
+	char buf[1 + ID_MAX + 1];
+	int len = snprintf(buf, sizeof(buf), "%c%s", REPLAY_MESSAGE_FORGET,
+			   container);
 	int ret;
 
-	if (!beside_open(&replayer.process) || len > ID_MAX)
+	if (!beside_open(&replayer.process) || len >= (int)sizeof(buf))
 		return;
-	memcpy(buf + 1, container, len);
-	ret = beside_ask(&replayer.process, buf, len + 1);
+	ret = beside_ask(&replayer.process, buf, (size_t)len);
 	if (ret < 0)
 		log_warn("file events: %s: %s", container, strerror(-ret));
 }

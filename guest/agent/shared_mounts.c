@@ -190,11 +190,15 @@ static void start_copy(struct container *c, const struct container *source)
 		.target = c->init.pid,
 		.mount = current(&c->shared),
 	};
+	const struct beside_work work = {
+		.name = "nacre-copy",
+		.run = run_copy,
+		.arg = &copying,
+	};
 	int ret;
 
 	evsource_close(&c->shared.mounts);
-	ret = beside_start(&c->shared.copier, c->agent->loop, "nacre-copy",
-			   run_copy, &copying, copied);
+	ret = beside_start(&c->shared.copier, c->agent->loop, &work, copied);
 	if (ret < 0)
 		fail(c, -ret, strerror(-ret));
 }

@@ -210,8 +210,11 @@ static void told(struct beside *process)
 /* From the present one on. */
 static int look(void)
 {
-	int ret = beside_start(&search.process, search.loop, "nacre-mounts",
-			       examine, NULL, told);
+	static const struct beside_work work = {
+		.name = "nacre-mounts",
+		.run = examine,
+	};
+	int ret = beside_start(&search.process, search.loop, &work, told);
 
 	if (!ret)
 		evtimer_start(&search.limit, STALE_MOUNT_LIMIT_S * 1000);

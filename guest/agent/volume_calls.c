@@ -124,11 +124,15 @@ static void expired(struct evtimer *timer)
 static int start(struct call *call, struct evloop *loop,
 		 const struct question *q)
 {
+	const struct beside_work work = {
+		.name = "nacre-volume",
+		.run = ask,
+		.arg = q,
+	};
 	int ret = evtimer_init(loop, &call->limit, expired);
 
 	if (!ret)
-		ret = beside_start(&call->process, loop, "nacre-volume", ask, q,
-				   answered);
+		ret = beside_start(&call->process, loop, &work, answered);
 	if (!ret)
 		evtimer_start(&call->limit, VOLUME_CALL_LIMIT_S * 1000);
 	return ret;
