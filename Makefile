@@ -108,14 +108,14 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
 	delegate command container container_exec container_root container_state \
 	copy_file copy_up debug_console devices file_events guest_devices \
-	guest_hooks hooks hotplug ids iptables limits listen log_port \
+	guest_hooks hooks hotplug huge_pages ids iptables limits listen log_port \
 	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
 	metrics modules mount_options mounts namespaces net netlink parked \
 	pci_path pending policy pressure process reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
-	stdio stdio_port stdio_stream storage submounts sysctl user user_names \
-	volume_calls volumes watch watchable
+	stdio stdio_port stdio_stream storage submounts sysctl unmounts user \
+	user_names volume_calls volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -151,7 +151,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
-	file_events stats)
+	file_events stats unmounts)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \
@@ -305,7 +305,8 @@ $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Drives an agent whose machine changes, for integration/agent/hotplug.
-$(B)/plug: $(call objs,integration/agent,plug qmp calls client) $(LINK_proto)
+$(B)/plug: $(call objs,integration/agent,plug plug_shares qmp calls client) \
+		$(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -267,6 +267,8 @@ static struct container *new_container(struct agent *agent, const char *id)
 	if (!c)
 		return NULL;
 	c->agent = agent;
+	c->unmounts.loop = agent->loop;
+	c->unmounts.done = container_unmounted;
 	c->state = CONTAINER_CREATING;
 	(void)snprintf(c->id, sizeof(c->id), "%s", id);
 	cgroup_init(&c->cgroup);

@@ -7,7 +7,7 @@
  * (execs), its control group and what is to be undone when it goes.
  *
  *	CREATING -> CREATED -> RUNNING -> STOPPED
- *	    any of these -> REMOVING -> gone
+ *	    any of these -> REMOVING -> UNMOUNTING -> gone
  */
 
 #include <limits.h>
@@ -35,6 +35,7 @@ enum container_state {
 	CONTAINER_RUNNING,
 	CONTAINER_STOPPED,
 	CONTAINER_REMOVING,
+	CONTAINER_UNMOUNTING, /* nothing runs any more */
 };
 
 struct container {
@@ -53,8 +54,9 @@ struct container {
 	long personality; /* for execs too */
 	uint8_t *seccomp; /* the profile, packed, for execs */
 	size_t seccomp_len;
-	char **storages; /* mount points to give back, NULL-terminated */
+	struct storage_mount **storages; /* to give back, NULL-terminated */
 	struct submounts submounts;
+	struct unmounts unmounts; /* of both */
 	struct shared_mounts shared;
 	char *name; /* in its pod; NULL: none */
 
@@ -65,7 +67,8 @@ struct container {
 	struct pending *freezers;
 
 	struct pending *removers;
-	struct evtimer remove_limit;
+	struct evtimer remove_limit; /* for what keeps it from being gone */
+	bool limited;		     /* it runs */
 	/* Creation failed: who is told so when all is cleaned up. */
 	struct ttrpc_request *failed;
 	struct err failure;

@@ -11,6 +11,8 @@ int container_open_procs(const struct container *c, struct err *err);
 /* Begins to watch the events of its group. */
 int container_watch(struct container *c, struct err *err) MUST_CHECK;
 void container_remove_expired(struct evtimer *timer);
+/* The last step of its removal. Frees c. */
+void container_unmounted(struct unmounts *unmounts);
 void container_unlink_exec(struct container *c, struct process *p);
 
 #endif

@@ -97,16 +97,45 @@ void container_freeze(struct container *c, struct ttrpc_request *req,
 	freeze_check(c);
 }
 
-static void container_free(struct container *c)
+/* Its creation failed, if somebody still waits for that. */
+static void answer_creation(struct container *c)
 {
+	struct ttrpc_request *failed = steal_ptr(&c->failed);
+
+	if (failed)
+		ttrpc_fail(failed, ttrpc_code_of_errno(c->failure.code), "%s",
+			   c->failure.text);
+}
+
+void container_unmounted(struct unmounts *unmounts)
+{
+	struct container *c =
+		container_of(unmounts, struct container, unmounts);
 	struct agent *agent = c->agent;
 	struct container **at = &agent->containers;
-	struct ttrpc_request *failed = steal_ptr(&c->failed);
 
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	if (!failed)
+	if (rmdir(c->rootfs) < 0 || rmdir(c->dir) < 0)
+		log_debug("container %s: %s: %s", c->id, c->dir,
+			  strerror(errno));
+	evtimer_release(&c->remove_limit);
+	pending_reply_all(&c->removers, NULL);
+	answer_creation(c);
+	free(c->seccomp);
+	free(c->name);
+	free(c->uid_map);
+	free(c->gid_map);
+	free(c);
+	sandbox_container_gone(agent);
+}
+
+/* Nothing of it runs any more. May free c. */
+static void unmount(struct container *c)
+{
+	c->state = CONTAINER_UNMOUNTING;
+	if (!c->failure.code)
 		(void)guest_hooks_run(c, "poststop", "stopped", NULL);
 	guest_hooks_forget(c);
 	while (c->execs)
@@ -114,24 +143,13 @@ static void container_free(struct container *c)
 	process_release(&c->init);
 	shared_mounts_release(&c->shared);
 	file_events_forget(c->id);
-	submounts_unpin(&c->submounts);
-	storages_unmount(&agent->sandbox.mounts, c->storages);
-	if (rmdir(c->rootfs) < 0 || rmdir(c->dir) < 0)
-		log_debug("container %s: %s: %s", c->id, c->dir,
-			  strerror(errno));
-	evtimer_release(&c->remove_limit);
 	pending_fail_all(&c->freezers, TTRPC_CANCELLED,
 			 "the container was removed");
-	pending_reply_all(&c->removers, NULL);
-	if (failed)
-		ttrpc_fail(failed, ttrpc_code_of_errno(c->failure.code), "%s",
-			   c->failure.text);
-	free(c->seccomp);
-	free(c->name);
-	free(c->uid_map);
-	free(c->gid_map);
-	free(c);
-	sandbox_container_gone(agent);
+	submounts_unpin(&c->submounts, &c->unmounts);
+	storages_unmount(steal_ptr(&c->storages), &c->unmounts);
+	if (unmounts_waits_for(&c->unmounts) && !c->limited)
+		evtimer_start(&c->remove_limit, UNMOUNTS_LIMIT_S * 1000);
+	unmounts_run(&c->unmounts);
 }
 
 static bool has_processes(const struct container *c)
@@ -164,16 +182,27 @@ void container_removal_check(struct container *c)
 			 c->cgroup.path, strerror(-ret));
 		cgroup_release(&c->cgroup);
 	}
-	container_free(c);
+	unmount(c);
 }
 
 void container_remove_expired(struct evtimer *timer)
 {
 	struct container *c =
 		container_of(timer, struct container, remove_limit);
+	struct err err;
 
-	pending_fail_all(&c->removers, TTRPC_DEADLINE_EXCEEDED,
-			 "processes of the container do not end");
+	if (c->state != CONTAINER_UNMOUNTING) {
+		c->limited = false;
+		pending_fail_all(&c->removers, TTRPC_DEADLINE_EXCEEDED,
+				 "processes of the container do not end");
+		return;
+	}
+	(void)err_set(&err, ETIMEDOUT, "%.200s: not unmounted in time",
+		      unmounts_waits_for(&c->unmounts));
+	log_warn("container %s: %s", c->id, err.text);
+	pending_fail_all(&c->removers, TTRPC_DEADLINE_EXCEEDED, err.text);
+	answer_creation(c);
+	unmounts_hurry(&c->unmounts);
 }
 
 void container_remove(struct container *c, struct ttrpc_request *req,
@@ -181,12 +210,17 @@ void container_remove(struct container *c, struct ttrpc_request *req,
 {
 	int ret;
 
-	c->state = CONTAINER_REMOVING;
-	if (req) {
+	if (req)
 		pending_add(&c->removers, req);
-		if (timeout_s)
-			evtimer_start(&c->remove_limit, timeout_s * 1000ULL);
+	if (c->state == CONTAINER_UNMOUNTING)
+		timeout_s = timeout_s ? timeout_s : UNMOUNTS_LIMIT_S;
+	if (req && timeout_s) {
+		evtimer_start(&c->remove_limit, timeout_s * 1000ULL);
+		c->limited = true;
 	}
+	if (c->state == CONTAINER_UNMOUNTING)
+		return;
+	c->state = CONTAINER_REMOVING;
 	if (c->init.pid > 0)
 		kill(c->init.pid, SIGKILL);
 	ret = cgroup_kill(&c->cgroup);

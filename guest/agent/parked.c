@@ -53,7 +53,7 @@ static bool try_again(struct parked_request *p, bool last)
 	unlink_parked(p);
 	if (ret == -EAGAIN)
 		ttrpc_fail(p->req, TTRPC_DEADLINE_EXCEEDED,
-			   "%s, and did not come", err.text);
+			   "%s, and that did not change in time", err.text);
 	else if (ret < 0)
 		ttrpc_fail(p->req, ttrpc_code_of_errno(err.code), "%s",
 			   err.text);
@@ -69,20 +69,46 @@ static void expired(struct evtimer *timer)
 			true);
 }
 
+static void try_all(struct parked *parked)
+{
+	struct parked_request *next;
+
+	for (struct parked_request *p = parked->first; p; p = next) {
+		next = p->next;
+		(void)try_again(p, false);
+	}
+}
+
+static void run_again(struct evpost *post)
+{
+	struct parked *parked = container_of(post, struct parked, again);
+
+	parked->posted = false;
+	try_all(parked);
+}
+
+/* Who says so is in the midst of changing things. */
+void parked_again(struct agent *agent)
+{
+	struct parked *parked = &agent->parked;
+
+	if (!parked->first || parked->posted)
+		return;
+	parked->posted = true;
+	parked->again.run = run_again;
+	evloop_post(agent->loop, &parked->again);
+}
+
 static void uevent(struct evsource *src, uint32_t revents)
 {
 	struct parked *parked = container_of(src, struct parked, src);
-	struct parked_request *next;
 	char buf[4096];
 
 	/* What happened does not matter; nor if some of it was lost. */
 	while (recv(src->fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0 ||
 	       errno == ENOBUFS)
 		;
-	for (struct parked_request *p = parked->first; p; p = next) {
-		next = p->next;
-		(void)try_again(p, false);
-	}
+	try_all(parked);
 }
 
 static int listen_uevents(struct agent *agent)

@@ -3,11 +3,13 @@
 #define GUEST_AGENT_PARKED_H
 
 /*
- * Requests that need hardware the host has just plugged. One whose devices
- * are not there yet is kept, and tried again at each event of the kernel
- * (NETLINK_KOBJECT_UEVENT) until its time is over.
+ * Requests that need hardware the host has just plugged, or a place where a
+ * mount is about to go. One that is too early is kept, and tried again at each
+ * event of the kernel (NETLINK_KOBJECT_UEVENT), and when somebody says so,
+ * until its time is over.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent-proto/ttrpc.h"
@@ -23,6 +25,8 @@ struct parked {
 	struct evsource src;
 	struct parked_request *first;
 	unsigned n;
+	struct evpost again;
+	bool posted;
 };
 
 /* 0; -EAGAIN with err: not yet; or -errno with err. */
@@ -36,6 +40,8 @@ typedef void parked_go(struct ttrpc_request *req,
 void park(struct agent *agent, struct ttrpc_request *req,
 	  const ProtobufCMessage *message, unsigned timeout_ms,
 	  parked_ready *ready, parked_go *go);
+/* Something has changed: tries all of them again, soon. */
+void parked_again(struct agent *agent);
 void parked_drop(struct agent *agent, uint64_t connection);
 
 #endif

@@ -26,7 +26,7 @@ struct container *rpc_container(struct agent *agent, struct ttrpc_request *req,
 		ttrpc_fail(req, TTRPC_NOT_FOUND, "container %s: not found", id);
 		return NULL;
 	}
-	if (c->state == CONTAINER_REMOVING) {
+	if (c->state >= CONTAINER_REMOVING) {
 		ttrpc_fail(req, TTRPC_FAILED_PRECONDITION,
 			   "container %s: is being removed", id);
 		return NULL;
@@ -68,8 +68,10 @@ static int create_ready(struct agent *agent, const ProtobufCMessage *message,
 	const Agent__CreateContainerRequest *msg = (const void *)message;
 	int ret = guest_devices_ready(msg->devices, msg->n_devices, err);
 
-	return ret < 0 ? ret
-		       : storages_ready(msg->storages, msg->n_storages, err);
+	if (!ret)
+		ret = storages_ready(&agent->sandbox.mounts, msg->storages,
+				     msg->n_storages, err);
+	return ret;
 }
 
 static void create_go(struct ttrpc_request *req,

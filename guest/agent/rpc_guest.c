@@ -24,7 +24,8 @@ static int sandbox_ready(struct agent *agent, const ProtobufCMessage *message,
 {
 	const Agent__CreateSandboxRequest *msg = (const void *)message;
 
-	return storages_ready(msg->storages, msg->n_storages, err);
+	return storages_ready(&agent->sandbox.mounts, msg->storages,
+			      msg->n_storages, err);
 }
 
 static void sandbox_go(struct ttrpc_request *req,

@@ -40,7 +40,7 @@ void rpc_update_ephemeral_mounts(struct ttrpc_request *req,
 	int ret = 0;
 
 	for (size_t i = 0; i < msg->n_storages && !ret; i++)
-		ret = storage_remount(agent->sandbox.mounts, msg->storages[i],
+		ret = storage_remount(&agent->sandbox.mounts, msg->storages[i],
 				      &err);
 	rpc_reply_ret(req, ret, &err);
 }

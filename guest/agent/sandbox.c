@@ -24,16 +24,35 @@
 #include "guest/agent/guest_hooks.h"
 #include "guest/agent/modules.h"
 
-/* How long containers may take to die, and the last reply to leave. */
+/* How long containers may take to die, mounts beyond that to go, and the last
+ * reply to leave. The host of ours waits for 5 s. */
 #define END_CONTAINERS_MS 3000
+#define END_MOUNTS_MS 1500
 #define END_REPLY_MS 500
 
 static void end_expired(struct evtimer *timer);
+static void unmounted(struct unmounts *unmounts);
+
+static struct agent *agent_of(struct sandbox *s)
+{
+	return container_of(s, struct agent, sandbox);
+}
+
+/* Some request may have waited for it. */
+static void mount_gone(struct storages *mounts)
+{
+	parked_again(agent_of(container_of(mounts, struct sandbox, mounts)));
+}
 
 int sandbox_init(struct agent *agent)
 {
-	agent->sandbox.pidns = -1;
-	return evtimer_init(agent->loop, &agent->sandbox.end, end_expired);
+	struct sandbox *s = &agent->sandbox;
+
+	s->pidns = -1;
+	s->mounts.gone = mount_gone;
+	s->unmounts.loop = agent->loop;
+	s->unmounts.done = unmounted;
+	return evtimer_init(agent->loop, &s->end, end_expired);
 }
 
 static int write_resolv_conf(const Agent__CreateSandboxRequest *msg,
@@ -111,7 +130,8 @@ static int create(struct agent *agent, const Agent__CreateSandboxRequest *msg,
 		ret = sandbox_pidns(s, err) < 0 ? -err->code : 0;
 	if (ret < 0) {
 		free(steal_ptr(&s->hook_path));
-		storages_unmount(&s->mounts, steal_ptr(&s->storages));
+		storages_unmount(steal_ptr(&s->storages), &s->unmounts);
+		unmounts_run(&s->unmounts);
 		return ret;
 	}
 	(void)snprintf(s->id, sizeof(s->id), "%s", msg->sandbox_id);
@@ -217,41 +237,101 @@ void sandbox_wait_oom(struct sandbox *s, struct ttrpc_request *req)
 	oom_reply(req, id);
 }
 
+/* The first mount that is not gone yet, or NULL. */
+static const char *mount_left(const struct agent *agent)
+{
+	const char *path = unmounts_waits_for(&agent->sandbox.unmounts);
+
+	for (const struct container *c = agent->containers; c && !path;
+	     c = c->next)
+		path = unmounts_waits_for(&c->unmounts);
+	return path;
+}
+
 static void reply_destroyed(struct agent *agent)
 {
 	struct sandbox *s = &agent->sandbox;
+	const char *left = mount_left(agent);
+	struct err err;
 
 	s->ended = true;
-	storages_unmount(&s->mounts, steal_ptr(&s->storages));
 	if (s->pause > 0)
 		kill(s->pause, SIGKILL);
 	pending_fail_all(&s->oom_waiters, TTRPC_CANCELLED,
 			 "the sandbox is gone");
-	pending_reply_all(&s->closers, NULL);
+	if (left) {
+		(void)err_set(&err, ETIMEDOUT, "%.200s: not unmounted in time",
+			      left);
+		log_warn("%s: leaving it behind", err.text);
+		pending_fail_all(&s->closers, TTRPC_DEADLINE_EXCEEDED,
+				 err.text);
+	} else {
+		pending_reply_all(&s->closers, NULL);
+	}
 	/* The host hangs up when it has the reply; it need not. */
 	evtimer_start(&s->end, END_REPLY_MS);
+	if (left)
+		unmounts_hurry(&s->unmounts);
+}
+
+/* What is stuck holds up none of the others, which may have to be written. */
+static void hurry(struct agent *agent)
+{
+	struct container *next;
+
+	for (struct container *c = agent->containers; c; c = next) {
+		next = c->next;
+		if (unmounts_waits_for(&c->unmounts))
+			unmounts_hurry(&c->unmounts);
+	}
+}
+
+/* Containers are gone, or have had their time. */
+static void unmount(struct agent *agent)
+{
+	struct sandbox *s = &agent->sandbox;
+
+	s->unmounting = true;
+	evtimer_start(&s->end, END_MOUNTS_MS);
+	storages_unmount(steal_ptr(&s->storages), &s->unmounts);
+	unmounts_run(&s->unmounts);
+}
+
+static void unmounted(struct unmounts *unmounts)
+{
+	struct sandbox *s = container_of(unmounts, struct sandbox, unmounts);
+
+	sandbox_container_gone(agent_of(s));
 }
 
 static void end_expired(struct evtimer *timer)
 {
 	struct sandbox *s = container_of(timer, struct sandbox, end);
-	struct agent *agent = container_of(s, struct agent, sandbox);
+	struct agent *agent = agent_of(s);
 
 	if (s->ended) {
 		evloop_stop(agent->loop);
-		return;
+	} else if (s->unmounting) {
+		reply_destroyed(agent);
+	} else {
+		log_warn("containers do not end: leaving them behind");
+		unmount(agent);
+		hurry(agent);
 	}
-	log_warn("containers do not end: leaving them behind");
-	reply_destroyed(agent);
 }
 
 void sandbox_container_gone(struct agent *agent)
 {
 	struct sandbox *s = &agent->sandbox;
 
-	if (s->closing && !s->ended && !agent->containers &&
-	    !guest_hooks_running(agent))
-		reply_destroyed(agent);
+	if (!s->closing || s->ended)
+		return;
+	if (s->unmounting) {
+		if (!mount_left(agent))
+			reply_destroyed(agent);
+	} else if (!agent->containers && !guest_hooks_running(agent)) {
+		unmount(agent);
+	}
 }
 
 void sandbox_destroy(struct agent *agent, struct ttrpc_request *req)

@@ -21,8 +21,9 @@ struct agent;
 struct sandbox {
 	bool created;
 	char id[ID_MAX + 1];
-	struct storage_mount *mounts;
-	char **storages;
+	struct storages mounts;
+	struct storage_mount **storages;
+	struct unmounts unmounts;
 	char *hook_path; /* NULL: none */
 
 	/* A process that does nothing but hold the shared pid namespace. */
@@ -35,9 +36,9 @@ struct sandbox {
 	unsigned n_ooms;
 	struct pending *oom_waiters;
 
-	bool closing;
+	bool closing, unmounting;
 	struct pending *closers;
-	struct evtimer end; /* limit for containers, then for the reply */
+	struct evtimer end; /* limit for containers, mounts, then the reply */
 	bool ended;
 };
 
@@ -51,6 +52,7 @@ void sandbox_wait_oom(struct sandbox *s, struct ttrpc_request *req);
 void sandbox_oom(struct sandbox *s, const char *container);
 /* The shared pid namespace, made when it is first asked for. Borrowed. */
 int sandbox_pidns(struct sandbox *s, struct err *err) MUST_CHECK;
+/* A container, or a hook of one, is no more. */
 void sandbox_container_gone(struct agent *agent);
 void sandbox_drop(struct agent *agent, uint64_t connection);
 

@@ -3,9 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +15,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "guest/agent/block.h"
+#include "guest/agent/huge_pages.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
 #include "guest/agent/watchable.h"
-
-/* Of a file below /sys/kernel/mm/hugepages. */
-#define POOL_PATH_MAX 96
 
 const char *const storage_drivers[] = {
 	"virtio-fs", "ephemeral", "local",	    "blk", "mmioblk",
@@ -114,77 +110,26 @@ static uint64_t size_of(const char *text)
 	return n << shift >> shift == n ? n << shift : 0;
 }
 
-/* Where the kernel has the number of its pages of one size. */
-static void pool_path(uint64_t page, char path[POOL_PATH_MAX])
-{
-	(void)snprintf(path, POOL_PATH_MAX,
-		       "/sys/kernel/mm/hugepages/hugepages-%" PRIu64
-		       "kB/nr_hugepages",
-		       page / 1024);
-}
-
-static int pool_get(uint64_t page, uint64_t *n, struct err *err)
-{
-	AUTO_FREE char *text = NULL;
-	char path[POOL_PATH_MAX];
-	int ret;
-
-	pool_path(page, path);
-	ret = file_read(AT_FDCWD, path, 32, &text, NULL);
-	if (ret < 0)
-		return err_ret(err, ret, "hugetlbfs: %s", path);
-	*n = strtoull(text, NULL, 10);
-	return 0;
-}
-
-/* The kernel takes as many as it finds room for. */
-static int pool_set(uint64_t page, uint64_t n, struct err *err)
-{
-	char path[POOL_PATH_MAX], want[32];
-	int ret;
-
-	pool_path(page, path);
-	(void)snprintf(want, sizeof(want), "%" PRIu64, n);
-	ret = file_write(AT_FDCWD, path, want);
-	return ret < 0 ? err_ret(err, ret, "hugetlbfs: %s", path) : 0;
-}
-
-static void give_back_pages(struct storage_mount *m)
-{
-	struct err err;
-	uint64_t all;
-
-	if (m->pages && (pool_get(m->page_size, &all, &err) < 0 ||
-			 pool_set(m->page_size, all - m->pages, &err) < 0))
-		log_warn("storage %s: %s", m->path, err.text);
-	m->pages = 0;
-}
-
 /* Adds the pages of a volume to the pool. */
 static int reserve_pages(const Agent__Storage *s, struct storage_mount *m,
 			 struct err *err)
 {
 	uint64_t page = size_of(option(s, "pagesize"));
 	uint64_t size = size_of(option(s, "size"));
-	uint64_t had, all;
-	int ret;
 
 	if (!page || !size || size % page || size > INT64_MAX)
 		return err_set(err, EINVAL,
 			       "hugetlbfs: pagesize= and size= are needed");
-	ret = pool_get(page, &had, err);
-	if (!ret)
-		ret = pool_set(page, had + size / page, err);
-	if (!ret)
-		ret = pool_get(page, &all, err);
-	if (ret < 0)
-		return ret;
 	m->page_size = page;
-	m->pages = all > had ? all - had : 0;
-	if (m->pages >= size / page)
-		return 0;
-	return err_set(err, ENOMEM, "hugetlbfs: %" PRIu64 " pages of %" PRIu64,
-		       m->pages, size / page);
+	return huge_pages_add(page, size / page, &m->pages, err);
+}
+
+static void give_back_pages(const struct storage_mount *m)
+{
+	struct err err;
+
+	if (m->pages && huge_pages_remove(m->page_size, m->pages, &err) < 0)
+		log_warn("storage %s: %s", m->path, err.text);
 }
 
 static int mount_ephemeral(const Agent__Storage *s, struct storage_mount *m,
@@ -301,13 +246,18 @@ static const struct driver {
 	int (*prepare)(const Agent__Storage *s, struct err *err);
 	bool directory; /* nothing is mounted */
 	bool block;
+	bool device; /* whose file system is the same wherever it is mounted */
+	bool memory; /* of the guest: unmounting waits for nobody */
 } drivers[] = {
-	{.name = "virtio-fs", .mount = mount_virtiofs},
-	{.name = "ephemeral", .mount = mount_ephemeral},
+	{.name = "virtio-fs", .mount = mount_virtiofs, .device = true},
+	{.name = "ephemeral", .mount = mount_ephemeral, .memory = true},
 	{.name = "local", .mount = make_local, .directory = true},
-	{.name = "blk", .mount = mount_block, .block = true},
-	{.name = "mmioblk", .mount = mount_block, .block = true},
-	{.name = "nvdimm", .mount = mount_block, .block = true},
+	{.name = "blk", .mount = mount_block, .block = true, .device = true},
+	{.name = "mmioblk",
+	 .mount = mount_block,
+	 .block = true,
+	 .device = true},
+	{.name = "nvdimm", .mount = mount_block, .block = true, .device = true},
 	{.name = "overlayfs", .mount = mount_overlay},
 	{.name = "watchable-bind",
 	 .mount = mount_watchable,
@@ -353,81 +303,198 @@ static int apply(const Agent__Storage *s, struct storage_mount *m,
 	return apply_group(s, err);
 }
 
-static struct storage_mount *find(struct storage_mount *all, const char *path)
+/* Not one that is being unmounted. */
+static struct storage_mount *find(const struct storages *all, const char *path)
 {
-	while (all && strcmp(all->path, path) != 0)
-		all = all->next;
-	return all;
+	struct storage_mount *m = all->first;
+
+	while (m && (m->refs == 0 || strcmp(m->path, path) != 0))
+		m = m->next;
+	return m;
 }
 
-static int take(struct storage_mount **all, const Agent__Storage *s,
-		struct err *err)
+/* Whether one is the other, or lies in it. */
+static bool nested(const char *a, const char *b)
+{
+	size_t i = 0;
+
+	while (a[i] && a[i] == b[i])
+		i++;
+	return (!a[i] || a[i] == '/') && (!b[i] || b[i] == '/');
+}
+
+/*
+ * While something is unmounted, its place is not to be used; nor is its device:
+ * mount(2) of a file system that is about to end waits for the end.
+ */
+static int check_place(const struct storages *all, const Agent__Storage *s,
+		       struct err *err)
+{
+	const struct driver *driver = driver_of(s);
+	bool device = driver && driver->device;
+
+	if (find(all, s->mount_point))
+		return 0;
+	for (const struct storage_mount *m = all->first; m; m = m->next) {
+		if (m->refs == 0 && (nested(m->path, s->mount_point) ||
+				     (device && m->device &&
+				      strcmp(m->device, s->source) == 0)))
+			return err_set(err, EAGAIN,
+				       "%.200s is still being unmounted",
+				       m->path);
+	}
+	return 0;
+}
+
+static void free_mount(struct storage_mount *m)
+{
+	give_back_pages(m);
+	free(m->path);
+	free(m->device);
+	free(m);
+}
+
+/* Unmounting. -------------------------------------------------------------- */
+
+static int unmount(const struct unmount *u)
+{
+	const struct storage_mount *m =
+		container_of(u, const struct storage_mount, unmount);
+
+	if (!m->mounted)
+		return 0;
+	if (umount2(u->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return -errno;
+	(void)remove(u->path); /* a file, too */
+	return 0;
+}
+
+static void unmounted(struct unmount *u, int ret)
+{
+	struct storage_mount *m =
+		container_of(u, struct storage_mount, unmount);
+	struct storages *all = m->all;
+	struct storage_mount **at = &all->first;
+
+	if (ret < 0)
+		log_warn("storage %s: unmount: %s", m->path, strerror(-ret));
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	free_mount(m);
+	if (all->gone)
+		all->gone(all);
+}
+
+/* Of a directory or of memory. */
+static const struct unmount_ops own_ops = {
+	.run = unmount,
+	.gone = unmounted,
+};
+static const struct unmount_ops mount_ops = {
+	.run = unmount,
+	.waits = true,
+	.gone = unmounted,
+};
+
+void storages_unmount(struct storage_mount **taken, struct unmounts *unmounts)
+{
+	size_t n = 0;
+
+	if (!taken)
+		return;
+	while (taken[n])
+		n++;
+	while (n-- > 0) { /* the last one may lie inside of an earlier one */
+		if (--taken[n]->refs == 0)
+			unmounts_add(unmounts, &taken[n]->unmount);
+	}
+	free(taken);
+}
+
+/* Mounting. ---------------------------------------------------------------- */
+
+static struct storage_mount *new_mount(struct storages *all,
+				       const Agent__Storage *s)
+{
+	struct storage_mount *m = calloc(1, sizeof(*m));
+	const struct driver *driver = driver_of(s);
+
+	if (!m)
+		return NULL;
+	m->path = strdup(s->mount_point);
+	if (driver && driver->device)
+		m->device = strdup(s->source);
+	if (!m->path || (driver && driver->device && !m->device)) {
+		free_mount(m);
+		return NULL;
+	}
+	m->all = all;
+	m->refs = 1;
+	m->unmount.path = m->path;
+	m->unmount.ops = driver && (driver->directory || driver->memory)
+				 ? &own_ops
+				 : &mount_ops;
+	return m;
+}
+
+/* *taken: NULL unless there is something to give back, in failure too. */
+static int take(struct storages *all, const Agent__Storage *s,
+		struct storage_mount **taken, struct err *err)
 {
 	struct storage_mount *m;
 	int ret;
 
+	*taken = NULL;
 	if (!path_valid(s->mount_point))
 		return err_set(err, EINVAL, "mount point: not usable");
-	m = find(*all, s->mount_point);
+	ret = check_place(all, s, err);
+	if (ret < 0)
+		return ret;
+	m = find(all, s->mount_point);
 	if (m) {
 		m->refs++;
+		*taken = m;
 		return 0;
 	}
-	m = calloc(1, sizeof(*m));
-	if (m)
-		m->path = strdup(s->mount_point);
-	if (!m || !m->path) {
-		free(m);
+	m = new_mount(all, s);
+	if (!m)
 		return err_set(err, ENOMEM, "out of memory");
-	}
 	ret = apply(s, m, err);
-	if (ret < 0) {
-		if (m->mounted)
-			(void)umount2(m->path, MNT_DETACH);
-		give_back_pages(m);
-		free(m->path);
-		free(m);
+	if (ret < 0 && !m->mounted) {
+		free_mount(m);
 		return ret;
 	}
-	m->refs = 1;
-	m->next = *all;
-	*all = m;
-	return 0;
+	m->next = all->first;
+	all->first = m;
+	*taken = m;
+	return ret;
 }
 
-static void give_back(struct storage_mount **all, const char *path)
+static int check_ready(const struct storages *all, const Agent__Storage *s,
+		       struct err *err)
 {
-	while (*all && strcmp((*all)->path, path) != 0)
-		all = &(*all)->next;
-	if (!*all || --(*all)->refs)
-		return;
-	struct storage_mount *m = *all;
+	const struct driver *driver = driver_of(s);
+	char path[BLOCK_PATH_MAX];
+	int ret = check_place(all, s, err);
 
-	*all = m->next;
-	if (m->mounted && umount2(m->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-		log_warn("storage %s: unmount: %s", m->path, strerror(errno));
-	if (m->mounted)
-		(void)remove(m->path); /* a file, too */
-	give_back_pages(m);
-	free(m->path);
-	free(m);
+	if (!ret && driver && driver->block)
+		ret = block_find(s->source, path, NULL, err);
+	return ret;
 }
 
-int storages_ready(Agent__Storage *const *storages, size_t n, struct err *err)
+int storages_ready(const struct storages *all, Agent__Storage *const *storages,
+		   size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct driver *driver = driver_of(storages[i]);
-		char path[BLOCK_PATH_MAX];
-
-		if (driver && driver->block &&
-		    block_find(storages[i]->source, path, NULL, err) < 0)
+		if (check_ready(all, storages[i], err) < 0)
 			return err_wrap(err, "storage %.128s",
 					storages[i]->mount_point);
 	}
 	return 0;
 }
 
-static int remount(struct storage_mount *all, const Agent__Storage *s,
+static int remount(const struct storages *all, const Agent__Storage *s,
 		   struct err *err)
 {
 	const struct storage_mount *m = find(all, s->mount_point);
@@ -450,7 +517,7 @@ static int remount(struct storage_mount *all, const Agent__Storage *s,
 	return 0;
 }
 
-int storage_remount(struct storage_mount *all, const Agent__Storage *s,
+int storage_remount(const struct storages *all, const Agent__Storage *s,
 		    struct err *err)
 {
 	return remount(all, s, err) < 0
@@ -458,40 +525,19 @@ int storage_remount(struct storage_mount *all, const Agent__Storage *s,
 		       : 0;
 }
 
-int storages_mount(struct storage_mount **all, Agent__Storage *const *storages,
-		   size_t n, char ***taken, struct err *err)
+int storages_mount(struct storages *all, Agent__Storage *const *storages,
+		   size_t n, struct storage_mount ***taken, struct err *err)
 {
-	char **v = calloc(n + 1, sizeof(*v));
+	struct storage_mount **v =
+		calloc(n + 1, sizeof(struct storage_mount *));
 
 	*taken = v;
 	if (!v)
 		return err_set(err, ENOMEM, "storages: out of memory");
 	for (size_t i = 0; i < n; i++) {
-		int ret = take(all, storages[i], err);
-
-		if (ret < 0)
+		if (take(all, storages[i], &v[i], err) < 0)
 			return err_wrap(err, "storage %.128s",
 					storages[i]->mount_point);
-		v[i] = strdup(storages[i]->mount_point);
-		if (!v[i]) {
-			give_back(all, storages[i]->mount_point);
-			return err_set(err, ENOMEM, "storages: out of memory");
-		}
 	}
 	return 0;
-}
-
-void storages_unmount(struct storage_mount **all, char **taken)
-{
-	size_t n = 0;
-
-	if (!taken)
-		return;
-	while (taken[n])
-		n++;
-	while (n-- > 0) { /* the last one may lie inside of an earlier one */
-		give_back(all, taken[n]);
-		free(taken[n]);
-	}
-	free(taken);
 }

@@ -40,6 +40,11 @@ static int pin(const char *path)
 	return openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
 void submounts_pin(struct submounts *s, const Oci__Spec *spec)
 {
 	s->fds = calloc(spec->n_mounts + 1, sizeof(*s->fds));
@@ -47,27 +52,63 @@ void submounts_pin(struct submounts *s, const Oci__Spec *spec)
 	if (!s->fds)
 		return;
 	for (size_t i = 0; i <= spec->n_mounts; i++) {
-		int fd = pin(i < spec->n_mounts ? spec->mounts[i]->source
-						: spec->root->path);
+		const char *path = i < spec->n_mounts ? spec->mounts[i]->source
+						      : spec->root->path;
+		int fd = pin(path);
 
-		if (fd >= 0)
-			s->fds[s->n++] = fd;
+		if (fd < 0)
+			continue;
+		s->fds[s->n++] = fd;
+		if (!s->path)
+			s->path = strdup(path);
 	}
+	qsort(s->fds, s->n, sizeof(*s->fds), by_number);
 }
 
-void submounts_unpin(struct submounts *s)
+static int unpin(const struct unmount *u)
 {
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < u->nfds; i++) {
 		struct statfs st;
 
 		/* Its answer comes after those of what was sent before. By
 		 * the descriptor: a path would look fresh for a while, when
 		 * the host has removed it next. */
-		if (fstatfs(s->fds[i], &st) < 0 ||
-		    umount2(fd_path(s->fds[i]).text, MNT_DETACH) < 0)
+		if (fstatfs(u->fds[i], &st) < 0 ||
+		    umount2(fd_path(u->fds[i]).text, MNT_DETACH) < 0)
 			log_debug("unmount: %s", strerror(errno));
-		close(s->fds[i]);
 	}
+	return 0;
+}
+
+static void release(struct submounts *s)
+{
 	free(steal_ptr(&s->fds));
+	free(steal_ptr(&s->path));
 	s->n = 0;
+}
+
+static void unpinned(struct unmount *u, int ret)
+{
+	if (ret < 0)
+		log_debug("unmount: %s: %s", u->path, strerror(-ret));
+	release(container_of(u, struct submounts, unmount));
+}
+
+static const struct unmount_ops ops = {
+	.run = unpin,
+	.waits = true,
+	.gone = unpinned,
+};
+
+void submounts_unpin(struct submounts *s, struct unmounts *unmounts)
+{
+	if (!s->n) {
+		release(s);
+		return;
+	}
+	s->unmount.ops = &ops;
+	s->unmount.path = s->path ? s->path : SHARED;
+	s->unmount.fds = s->fds;
+	s->unmount.nfds = s->n;
+	unmounts_add(unmounts, &s->unmount);
 }

@@ -14,15 +14,19 @@
 #include <stddef.h>
 
 #include "agent-proto/oci.pb-c.h"
+#include "guest/agent/unmounts.h"
 
 struct submounts {
-	int *fds; /* O_PATH, of those that were mounted by this */
+	int *fds; /* O_PATH, of those that were mounted by this; in order */
 	size_t n;
+	char *path; /* of the first one */
+	struct unmount unmount;
 };
 
 /* Those of spec's root and bind mounts. */
 void submounts_pin(struct submounts *s, const Oci__Spec *spec);
-/* Once all processes of the container have ended; fine for a zero one. */
-void submounts_unpin(struct submounts *s);
+/* Once all processes of the container have ended: adds them to what is to be
+ * unmounted. Fine for a zero one. */
+void submounts_unpin(struct submounts *s, struct unmounts *unmounts);
 
 #endif

@@ -6,7 +6,7 @@
  * ports rp4 to rp9 in those slots, and blocks `disk` (ext4 with /file), `swap`
  * and `more` of it. It has the virtio-fs `stays`, and could have `gone` by the
  * character device of that name, both with /file. SERVER: the process id of who
- * serves the former.
+ * serves the former. All of `disk` is in the throttle group `slow`.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,27 +16,29 @@
 
 #include "integration/agent/calls.h"
 #include "integration/agent/client.h"
+#include "integration/agent/plug.h"
 #include "integration/agent/qmp.h"
 
 #define MIB (1u << 20)
-#define PLUG(text) "{\"execute\": \"device_add\", \"arguments\": {" text "}}\n"
-#define UNPLUG(id)                                               \
-	"{\"execute\": \"device_del\", \"arguments\": {\"id\": " \
-	"\"" id "\"}}\n"
+#define THROTTLE(limit)                                                   \
+	"{\"execute\": \"qom-set\", \"arguments\": {\"path\": \"slow\", " \
+	"\"property\": \"limits\", \"value\": {\"iops-total\": " limit "}}}\n"
 
-static const char *rootfs;
+const char *rootfs;
 
-/* The agent takes the calls of a connection in turn: when it has answered the
- * next one, the one before waits. */
-static void ask(struct waiting *w, const char *method,
-		const ProtobufCMessage *req)
+bool waits(const struct waiting *w)
 {
 	Agent__CheckRequest any = AGENT__CHECK_REQUEST__INIT;
 	struct waiting next;
 
-	call_begin(w, "grpc.AgentService", method, req);
 	call_begin(&next, "grpc.Health", "Check", &any.base);
-	check(call_finish(&next) == TTRPC_OK && !w->done, "%s: waits", method);
+	return call_finish(&next) == TTRPC_OK && !w->done;
+}
+
+void ask(struct waiting *w, const char *method, const ProtobufCMessage *req)
+{
+	call_begin(w, "grpc.AgentService", method, req);
+	check(waits(w), "%s: waits", method);
 }
 
 /* What a command in a container that runs all the time says. */
@@ -53,7 +55,7 @@ static const char *say(const char *command)
 	return wait_process("w", "e", &status) == TTRPC_OK ? out : "";
 }
 
-static bool same(const char *out, const char *want)
+bool same(const char *out, const char *want)
 {
 	if (strcmp(out, want) == 0)
 		return true;
@@ -61,13 +63,12 @@ static bool same(const char *out, const char *want)
 	return false;
 }
 
-static bool says(const char *command, const char *want)
+bool says(const char *command, const char *want)
 {
 	return same(say(command), want);
 }
 
-/* What a container has to say. */
-static bool prints(const char *id, const char *want)
+bool prints(const char *id, const char *want)
 {
 	return same(read_all(id, "", false), want);
 }
@@ -100,16 +101,15 @@ static void set_up(void)
 	      "CreateSandbox: they are loaded");
 }
 
-static void init_create(Agent__CreateContainerRequest *req, struct test_spec *s,
-			const char *id)
+void init_create(Agent__CreateContainerRequest *req, struct test_spec *s,
+		 const char *id)
 {
 	agent__create_container_request__init(req);
 	req->container_id = strdup(id);
 	req->oci = &s->spec;
 }
 
-static void init_storage(Agent__Storage *s, const char *driver,
-			 const char *source)
+void init_storage(Agent__Storage *s, const char *driver, const char *source)
 {
 	agent__storage__init(s);
 	s->driver = strdup(driver);
@@ -205,6 +205,21 @@ static void counts_blocks(void)
 	check(counted(bytes, n, "Discard", MIB), "and what it trimmed");
 }
 
+/* What unmounting it writes is under way when the call has been taken. */
+static void remove_from_slow_disk(void)
+{
+	Agent__RemoveContainerRequest req =
+		AGENT__REMOVE_CONTAINER_REQUEST__INIT;
+	struct waiting w;
+
+	req.container_id = strdup("d");
+	check(qmp(THROTTLE("1")), "the disk takes a second for anything");
+	ask(&w, "RemoveContainer", &req.base);
+	check(says("echo more", "more\n") && waits(&w),
+	      "what is to be written to it holds up nobody");
+	check(qmp(THROTTLE("0")) && call_finish(&w) == TTRPC_OK, "remove");
+}
+
 static void test_disk(void)
 {
 	const struct volume volume = {
@@ -214,7 +229,8 @@ static void test_disk(void)
 			  "for i in 1 2; do dd if=/dev/zero of=/vol/big "
 			  "bs=64k count=32 oflag=direct 2> /dev/null; done; "
 			  "dd if=/vol/big of=/dev/null bs=64k iflag=direct "
-			  "2> /dev/null; fstrim /vol; exec >&-; read x",
+			  "2> /dev/null; fstrim /vol; echo > /vol/new; "
+			  "exec >&-; read x",
 		.admin = true,
 	};
 	struct waiting w;
@@ -227,7 +243,7 @@ static void test_disk(void)
 		      prints("d", "text\n"),
 	      "its file system is the container's volume");
 	counts_blocks();
-	check(remove_container("d") == TTRPC_OK, "remove");
+	remove_from_slow_disk();
 	check(qmp(UNPLUG("d4")) && qmp_event("DEVICE_DELETED", "\"d4\"") &&
 		      says("ls /sys/block | grep -c vd", "0\n"),
 	      "the disk is unplugged");
@@ -452,96 +468,8 @@ static void test_hugepages(void)
 	      "more than there are, of which none stay");
 }
 
-#define SHARED "/run/kata-containers/shared/containers/"
-
-/* What a new container finds at a place of the agent's. */
-static bool finds(const char *path, const char *want)
-{
-	struct test_spec s;
-	int status = -1;
-
-	spec_init(&s, rootfs, "sh", "-c",
-		  "cat /vol/file; grep -c ' /vol virtiofs' /proc/mounts", END);
-	spec_mount(&s, "bind", path, "/vol", "rbind");
-	return same(run("f", &s, &status), want);
-}
-
-static void init_share(Agent__Storage *s, const char *tag)
-{
-	init_storage(s, "virtio-fs", tag);
-	s->fstype = strdup("virtiofs");
-	if (asprintf(&s->mount_point, SHARED "%s", tag) < 0)
-		abort();
-}
-
-static enum ttrpc_code remove_stale(void)
-{
-	Agent__Empty empty = AGENT__EMPTY__INIT;
-
-	return call("RemoveStaleVirtiofsShareMounts", &empty.base,
-		    &agent__empty__descriptor, NULL);
-}
-
-/* A server that is there and says nothing. */
-static void test_silent(pid_t server)
-{
-	Agent__Empty empty = AGENT__EMPTY__INIT;
-	Agent__VolumeStatsRequest volume = AGENT__VOLUME_STATS_REQUEST__INIT;
-	char path[] = SHARED "stays";
-	struct waiting w, stats;
-
-	(void)kill(server, SIGSTOP);
-	volume.volume_guest_path = path;
-	ask(&stats, "GetVolumeStats", &volume.base);
-	ask(&w, "RemoveStaleVirtiofsShareMounts", &empty.base);
-	check(call_finish(&w) == TTRPC_DEADLINE_EXCEEDED &&
-		      strstr(call_text, SHARED "stays: its file system does "
-					       "not answer"),
-	      "a mount that does not answer is told");
-	check(!stats.done, "GetVolumeStats waits, and holds up nobody");
-	(void)kill(server, SIGCONT);
-	check(call_finish(&stats) == TTRPC_OK, "until there is an answer");
-	check(remove_stale() == TTRPC_OK && finds(SHARED "stays", "text\n1\n"),
-	      "once it does, it is fine as ever");
-}
-
-static void test_stale(pid_t server)
-{
-	Agent__Storage gone, stays, *list[] = {&gone, &stays};
-	struct test_spec s;
-
-	check(qmp(PLUG("\"driver\": \"vhost-user-fs-pci\", \"bus\": \"rp9\", "
-		       "\"chardev\": \"gone\", \"tag\": \"gone\", "
-		       "\"id\": \"f9\"")) &&
-		      says("cd /sys/bus/virtio/drivers/virtiofs; "
-			   "until [ $(ls -d virtio* | wc -l) -eq 2 ]; do "
-			   "sleep 0.1; done; echo 2",
-			   "2\n"),
-	      "a file system is plugged");
-	init_share(&gone, "gone");
-	init_share(&stays, "stays");
-	spec_init(&s, rootfs, "sleep", "1000", END);
-	check(create_with("d", &s, list, 2, NULL, 0) == TTRPC_OK &&
-		      start("d") == TTRPC_OK,
-	      "a container has it and another one as storage");
-	check(remove_stale() == TTRPC_OK && finds(SHARED "gone", "text\n1\n") &&
-		      finds(SHARED "stays", "text\n1\n"),
-	      "RemoveStaleVirtiofsShareMounts: both are there");
-	check(qmp(UNPLUG("f9")) && qmp_event("DEVICE_DELETED", "\"f9\""),
-	      "the file system is unplugged");
-	check(remove_stale() == TTRPC_OK && finds(SHARED "gone", "0\n"),
-	      "RemoveStaleVirtiofsShareMounts: its mount is gone");
-	check(finds(SHARED "stays", "text\n1\n"), "and the other one stays");
-	test_silent(server);
-	check(remove_container("d") == TTRPC_OK && finds(SHARED "stays", "") &&
-		      strstr(call_text, "stays"),
-	      "remove");
-}
-
 int main(int argc, char **argv)
 {
-	Agent__Empty empty = AGENT__EMPTY__INIT;
-
 	if (argc != 5) {
 		(void)fprintf(stderr,
 			      "usage: plug ADDRESS MONITOR ROOTFS SERVER\n");
@@ -561,10 +489,7 @@ int main(int argc, char **argv)
 	test_memory();
 	test_pmem();
 	test_hugepages();
-	test_stale((pid_t)atoi(argv[4]));
-	check(call("DestroySandbox", &empty.base, &agent__empty__descriptor,
-		   NULL) == TTRPC_OK,
-	      "DestroySandbox");
+	test_shares((pid_t)atoi(argv[4]));
 	calls_close();
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed != 0;
