@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +24,7 @@
 #include "guest/agent/cgroup.h"
 #include "guest/agent/modules.h"
 
+#define SYNC_LIMIT_MS 30000
 #define FILES_MAX 1048576 /* fs.nr_open */
 #define SAFE (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -169,9 +172,36 @@ int boot_guest(struct err *err)
 	return 0;
 }
 
+/* For signal handlers, too. */
+int boot_sync(unsigned limit_ms)
+{
+	struct pollfd end = {.events = POLLIN};
+	pid_t pid = _Fork();
+	int ret;
+
+	if (pid == 0) {
+		sync();
+		_exit(0);
+	}
+	end.fd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+	if (end.fd < 0) {
+		sync();
+		return 0;
+	}
+	do {
+		ret = poll(&end, 1, (int)limit_ms);
+	} while (ret < 0 && errno == EINTR);
+	close(end.fd);
+	return ret > 0 ? 0 : -ETIMEDOUT;
+}
+
 void boot_power_off(void)
 {
-	sync();
+	static const char late[] = "nacre-agent: switching off before all is "
+				   "written: a file system does not answer\n";
+
+	if (boot_sync(SYNC_LIMIT_MS) < 0)
+		(void)!write(STDERR_FILENO, late, sizeof(late) - 1);
 	reboot(RB_POWER_OFF);
 	/* Without a way to switch off, a panic is what ends the guest. */
 	_exit(1);
