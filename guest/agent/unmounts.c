@@ -93,12 +93,27 @@ static bool ends_at_once(struct unmount *m)
 	return true;
 }
 
+/* Whether one before it lies in it: a file system in which another one, of the
+ * same server, is still there has not ended. */
+static bool holds_another(const struct unmount *m)
+{
+	size_t len = strlen(m->path);
+
+	for (const struct unmount *e = m->of->first; e != m; e = e->next) {
+		if (strncmp(e->path, m->path, len) == 0 && e->path[len] == '/')
+			return true;
+	}
+	return false;
+}
+
 static void go_on(struct unmounts *u)
 {
 	struct unmount *next;
 
 	for (struct unmount *m = u->first; m; m = next) {
 		next = m->next;
+		if (u->hurry && holds_another(m))
+			continue;
 		if ((beside_open(&m->process) || !ends_at_once(m)) && !u->hurry)
 			return;
 	}

@@ -64,7 +64,8 @@ struct unmounts {
 void unmounts_add(struct unmounts *u, struct unmount *m);
 /* Ends with done, now or later. */
 void unmounts_run(struct unmounts *u);
-/* Those that are left need not wait for each other any more. The same end. */
+/* Those that are left wait no more for others than those within them. The same
+ * end. */
 void unmounts_hurry(struct unmounts *u);
 /* What has been waited for longest; NULL: none is left. */
 const char *unmounts_waits_for(const struct unmounts *u);

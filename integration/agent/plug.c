@@ -4,9 +4,10 @@
  * asked for hardware which is plugged only then, and unplugged. ADDRESS: as of
  * client_connect. ROOTFS: of the guest, with busybox. The machine has root
  * ports rp4 to rp9 in those slots, and blocks `disk` (ext4 with /file), `swap`
- * and `more` of it. It has the virtio-fs `stays`, and could have `gone` by the
- * character device of that name, both with /file. SERVER: the process id of who
- * serves the former. All of `disk` is in the throttle group `slow`.
+ * and `more` of it; `disk` is in the throttle group `slow`. It has the
+ * virtio-fs `stays`, and could have `gone` by the character device of that
+ * name, both with /file, and with a submount that has /sub/file. SERVER: the
+ * process id of who serves the former.
  */
 #include <signal.h>
 #include <stdio.h>

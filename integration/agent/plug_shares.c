@@ -117,16 +117,21 @@ static bool comes_and_goes(void)
 	       remove_container("e") == TTRPC_OK;
 }
 
-/* Its last mount of `stays` is what the container d has as storage. */
-static void begin_d(void)
+/* Its last mount of `stays` is what the container d has as storage. What it
+ * sees there at /vol, unless it is NULL, is a submount. */
+static void begin_d(const char *submount)
 {
 	Agent__Storage stays, *list[] = {&stays};
 	struct test_spec s;
 
 	init_share(&stays, "stays");
-	spec_init(&s, rootfs, "sleep", "1000", END);
+	spec_init(&s, rootfs, "sh", "-c", "cat /vol/file; exec sleep 1000 >&-",
+		  END);
+	if (submount)
+		spec_mount(&s, "bind", submount, "/vol", "rbind");
 	check(create_with("d", &s, list, 1, NULL, 0) == TTRPC_OK &&
-		      start("d") == TTRPC_OK,
+		      start("d") == TTRPC_OK &&
+		      prints("d", submount ? "sub\n" : ""),
 	      "a container has a file system as storage");
 }
 
@@ -139,13 +144,14 @@ static void test_unmount(pid_t server)
 	struct waiting w, next;
 	struct test_spec s;
 
-	begin_d();
+	begin_d(SHARED "stays/sub");
 	(void)kill(server, SIGSTOP);
 	init_remove(&remove, "d", 1);
 	ask(&w, "RemoveContainer", &remove.base);
 	check(comes_and_goes(), "another container comes and goes meanwhile");
 	check(call_finish(&w) == TTRPC_DEADLINE_EXCEEDED &&
-		      strstr(call_text, SHARED "stays: not unmounted in time"),
+		      strstr(call_text,
+			     SHARED "stays/sub: not unmounted in time"),
 	      "a mount that its server keeps is told");
 	init_share(&stays, "stays");
 	spec_init(&s, rootfs, "cat", "/vol/file", END);
@@ -175,7 +181,7 @@ static void test_end(pid_t server)
 	Agent__Empty empty = AGENT__EMPTY__INIT;
 	struct waiting w;
 
-	begin_d();
+	begin_d(NULL);
 	(void)kill(server, SIGSTOP);
 	ask(&w, "DestroySandbox", &empty.base);
 	check(call_finish(&w) == TTRPC_DEADLINE_EXCEEDED &&

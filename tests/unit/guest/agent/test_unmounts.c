@@ -160,6 +160,26 @@ static void hurry_waits_for_none(void **state)
 	none_is_left();
 }
 
+static void hurry_waits_for_what_is_within(void **state)
+{
+	items[0].unmount.path = "/2/within";
+	items[1].unmount.path = "/22";
+	unmounts_run(&all);
+	end(1);
+	end(2);
+	unmounts_hurry(&all);
+	wait_one();
+	unmounts_hurry(&all); /* asked for again */
+	assert_true(items[1].gone);
+	assert_false(beside_open(&items[2].unmount.process));
+	assert_int_equal(shared->begun & 4u, 0);
+	end(0);
+	wait_one();
+	assert_true(items[0].gone);
+	wait_one();
+	none_is_left();
+}
+
 static void memory_is_done_here(void **state)
 {
 	items[0].unmount.ops = items[1].unmount.ops = &at_once;
@@ -239,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(one_after_the_other, set_up),
 		cmocka_unit_test_setup(hurry_waits_for_none, set_up),
+		cmocka_unit_test_setup(hurry_waits_for_what_is_within, set_up),
 		cmocka_unit_test_setup(memory_is_done_here, set_up),
 		cmocka_unit_test_setup(descriptors_are_the_process, set_up),
 		cmocka_unit_test_setup(one_that_is_killed, set_up),
