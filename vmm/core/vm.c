@@ -216,6 +216,15 @@ int vm_thread_started(struct vm *vm, const char *name)
 	return cb->thread_started ? cb->thread_started(cb->arg, name) : 0;
 }
 
+int vm_vcpu_started(struct vm *vm, unsigned vcpu)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < vm->ndevices && ret == 0; i++)
+		ret = virtio_device_vcpu_started(vm->devices[i], vcpu);
+	return ret;
+}
+
 struct output {
 	struct vm *vm;
 	const void *data;

@@ -37,6 +37,8 @@ void vm_exited(struct vm *vm, enum vm_exit_reason reason, const char *fmt, ...)
 	PRINTF(3, 4);
 /* Runs the thread_started callback; 0 or -errno (then the thread ends). */
 int vm_thread_started(struct vm *vm, const char *name);
+/* On a vCPU's thread, before thread_started: tells the devices. 0 or -errno. */
+int vm_vcpu_started(struct vm *vm, unsigned vcpu);
 /* From any thread: calls the console callback on the loop. */
 void vm_console_output(struct vm *vm, const void *data, size_t len);
 

@@ -256,7 +256,9 @@ static void *vcpu_main(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
-	ret = vm_thread_started(vm, name);
+	ret = vm_vcpu_started(vm, vcpu->id);
+	if (ret == 0)
+		ret = vm_thread_started(vm, name);
 	if (ret < 0)
 		vm_exited(vm, VM_EXIT_ERROR, "%s: starting the thread: %s",
 			  name, strerror(-ret));
@@ -276,10 +278,13 @@ int kvm_vcpus_start(struct kvm_machine *kvm, struct err *err)
 	unsigned i;
 	int ret = 0;
 
-	/* Threads are born with all signals blocked but the kick. */
+	/* Threads are born with all signals blocked but these. */
 	sigfillset(&blocked);
 	sigdelset(&blocked, KICK_SIGNAL);
 	sigdelset(&blocked, SIGSYS); /* how a seccomp filter says no */
+	/* How a page of the DAX window that is gone is met. */
+	sigdelset(&blocked, SIGBUS);
+	sigdelset(&blocked, SIGSEGV);
 	pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	for (i = 0; i < kvm->nvcpus && ret == 0; i++) {
 		struct kvm_vcpu *vcpu = &kvm->vcpus[i];

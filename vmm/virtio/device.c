@@ -305,6 +305,20 @@ void virtio_device_kick(struct virtio_device *dev, unsigned q)
 		dev->ops->kick(dev, q);
 }
 
+static _Thread_local int this_vcpu = -1;
+
+int virtio_device_vcpu_started(struct virtio_device *dev, unsigned vcpu)
+{
+	this_vcpu = (int)vcpu;
+	return dev->direct ? dev->ops->vcpu_started(dev, vcpu) : 0;
+}
+
+bool virtio_device_kick_now(struct virtio_device *dev, unsigned q)
+{
+	return this_vcpu >= 0 && (dev->direct & (1u << q)) &&
+	       dev->ops->kick_now(dev, q, (unsigned)this_vcpu);
+}
+
 void virtio_device_kick_lost(struct virtio_device *dev, unsigned q)
 {
 	if (q < dev->nqueues && dev->ops->kick_lost && is_active(dev))

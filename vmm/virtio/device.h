@@ -64,6 +64,15 @@ struct virtio_device_ops {
 	/* NULL: the device takes no kicks off the transport. On the loop:
 	 * what kick_take returned is about to be closed. */
 	void (*kick_lost)(struct virtio_device *dev, unsigned q);
+	/*
+	 * NULL for a device without direct queues. On the thread of a vCPU
+	 * before that runs, and on none but this: it may call kick_now. What
+	 * it takes is freed by destroy. 0 or -errno.
+	 */
+	int (*vcpu_started)(struct virtio_device *dev, unsigned vcpu);
+	/* The driver's kick of a direct queue, on the thread of the vCPU that
+	 * gave it. False: not now, it has to come by the loop. */
+	bool (*kick_now)(struct virtio_device *dev, unsigned q, unsigned vcpu);
 	/* After activate: returns when nothing is in flight any more. Queues
 	 * are still started; they stop right after. */
 	void (*reset)(struct virtio_device *dev);
@@ -105,6 +114,9 @@ struct virtio_device {
 	uint64_t offered;		       /* features, set by the device */
 	unsigned nqueues;		       /* set by the device */
 	uint16_t queue_max[VIRTIO_QUEUES_MAX]; /* set by the device */
+	/* Queues, a bit for each, whose kicks are for kick_now where the
+	 * transport knows the vCPU; set by the device. */
+	uint32_t direct;
 	/*
 	 * Shared memory region 0 (virtio 1.2, 2.10), set and owned by the
 	 * device; NULL: none. A machine that cannot show it to the guest
@@ -163,6 +175,13 @@ void virtio_device_config_write(struct virtio_device *dev, uint64_t off,
 				const void *src, size_t len);
 /* On the loop: passes a kick to an active device, drops it otherwise. */
 void virtio_device_kick(struct virtio_device *dev, unsigned q);
+
+/* On each vCPU's thread, before it runs, for each device. 0 or -errno. */
+int virtio_device_vcpu_started(struct virtio_device *dev,
+			       unsigned vcpu) MUST_CHECK;
+/* From any thread, without a lock: the driver's kick. True: it is dealt with,
+ * false: virtio_device_kick has to follow on the loop. */
+bool virtio_device_kick_now(struct virtio_device *dev, unsigned q) MUST_CHECK;
 
 /* On the loop: the descriptor of q's kicks is about to be closed. */
 void virtio_device_kick_lost(struct virtio_device *dev, unsigned q);

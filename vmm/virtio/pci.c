@@ -87,11 +87,14 @@ static void device_write(struct virtio_pci *vp, uint64_t off, unsigned len,
 	virtio_device_config_write(vp->dev, off, &wire, len);
 }
 
-static void notify_write(struct virtio_pci *vp, uint64_t off)
+static void notify_write(struct virtio_pci *vp, uint64_t off, bool directly)
 {
 	static const uint64_t one = 1;
 	uint64_t q = off / NOTIFY_STEP;
 
+	if (q < vp->dev->nqueues && directly &&
+	    virtio_device_kick_now(vp->dev, (unsigned)q))
+		return;
 	/* Nobody reads the counter, which is full after 2^64 - 2 kicks. */
 	if (q < vp->dev->nqueues &&
 	    write(vp->kicks[q].eventfd, &one, sizeof(one)) < 0)
@@ -118,8 +121,9 @@ static uint64_t bar_read(struct virtio_pci *vp, uint64_t at, unsigned len)
 	}
 }
 
+/* directly: the caller holds no lock, so that a device may work on a kick. */
 static void bar_write(struct virtio_pci *vp, uint64_t at, unsigned len,
-		      uint64_t value)
+		      uint64_t value, bool directly)
 {
 	uint64_t off = at % PAGE_SIZE;
 
@@ -131,7 +135,7 @@ static void bar_write(struct virtio_pci *vp, uint64_t at, unsigned len,
 		device_write(vp, off, len, value);
 		break;
 	case PAGE_NOTIFY:
-		notify_write(vp, off);
+		notify_write(vp, off, directly);
 		break;
 	case PAGE_MSIX_TABLE:
 		msix_table_write(&vp->msix, off, len, value);
@@ -156,7 +160,7 @@ static void bar_io_write(struct iodev *io, uint64_t off, unsigned len,
 	struct virtio_pci *vp = container_of(io, struct virtio_pci, bar);
 
 	if (pci_function_decodes(&vp->fn))
-		bar_write(vp, off, len, value);
+		bar_write(vp, off, len, value, true);
 }
 
 static const struct iodev_ops bar_ops = {
@@ -211,7 +215,7 @@ static void config_written(struct pci_function *fn, unsigned off, unsigned len)
 	    pci_function_peek(fn, vp->window_cap + WINDOW_LENGTH, 4) != 0)
 		pci_host_trap_reads(vp->host);
 	if (window_target(vp, off, len, &at))
-		bar_write(vp, at, len, pci_function_peek(fn, off, len));
+		bar_write(vp, at, len, pci_function_peek(fn, off, len), false);
 }
 
 static const struct pci_function_ops function_ops = {
@@ -378,14 +382,16 @@ static int kick_init(struct virtio_pci *vp, struct pci_host *host, unsigned q,
 	struct virtio_pci_kick *kick = &vp->kicks[q];
 	uint64_t gpa = vp->fn.bars[0].base + PAGE_NOTIFY * PAGE_SIZE +
 		       (uint64_t)q * NOTIFY_STEP;
-	int ret;
+	int ret = 0;
 
 	kick->vp = vp;
 	kick->queue = q;
 	kick->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (kick->eventfd < 0)
 		return err_sys(err, "queue %u: eventfd", q);
-	ret = host->ops->doorbell_add(host, gpa, kick->eventfd);
+	/* A doorbell would answer before the vCPU's thread could. */
+	if (!(vp->dev->direct & (1u << q)))
+		ret = host->ops->doorbell_add(host, gpa, kick->eventfd);
 	if (ret < 0)
 		return err_ret(err, ret, "queue %u: ioeventfd", q);
 	/* Each write is an edge, so that nobody has to read the count. */

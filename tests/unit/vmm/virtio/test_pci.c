@@ -2,6 +2,7 @@
 #include "vmm/virtio/pci.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,166 +11,7 @@
 
 #include <cmocka.h>
 
-#include "base/evloop.h"
-#include "tests/unit/vmm/pci/fake_host.h"
-
-/* A device behind its registers, as a driver sees them. */
-struct card {
-	struct virtio_device dev;
-	unsigned activations, resets;
-	unsigned kicks[2];
-	uint8_t config[6];
-};
-
-static int card_activate(struct virtio_device *dev)
-{
-	container_of(dev, struct card, dev)->activations++;
-	return 0;
-}
-
-static void card_kick(struct virtio_device *dev, unsigned q)
-{
-	container_of(dev, struct card, dev)->kicks[q]++;
-}
-
-static void card_reset(struct virtio_device *dev)
-{
-	container_of(dev, struct card, dev)->resets++;
-}
-
-static void card_config_read(struct virtio_device *dev, size_t off, void *dst,
-			     size_t len)
-{
-	memcpy(dst, container_of(dev, struct card, dev)->config + off, len);
-}
-
-static void card_config_write(struct virtio_device *dev, size_t off,
-			      const void *src, size_t len)
-{
-	memcpy(container_of(dev, struct card, dev)->config + off, src, len);
-}
-
-static void card_destroy(struct virtio_device *dev)
-{
-}
-
-static const struct virtio_device_ops card_ops = {
-	.name = "card",
-	.id = VIRTIO_ID_RNG,
-	.config_len = 6,
-	.activate = card_activate,
-	.kick = card_kick,
-	.reset = card_reset,
-	.config_read = card_config_read,
-	.config_write = card_config_write,
-	.destroy = card_destroy,
-};
-
-#define FEATURE (1ull << 5)
-#define COMMON FAKE_WINDOW
-#define ISR (FAKE_WINDOW + 0x1000)
-#define DEVICE (FAKE_WINDOW + 0x2000)
-#define NOTIFY (FAKE_WINDOW + 0x3000)
-#define TABLE (FAKE_WINDOW + 0x4000)
-
-static struct fake_host host;
-static struct card card;
-static struct guestmem mem;
-static struct evloop *loop;
-static struct virtio_pci *vp;
-static uint8_t ram[0x10000] __attribute__((aligned(4096)));
-
-static int setup(void **state)
-{
-	struct err err;
-
-	memset(&card, 0, sizeof(card));
-	loop = evloop_new();
-	guestmem_init(&mem);
-	if (!loop || fake_host_init(&host) < 0 ||
-	    guestmem_add_borrowed(&mem, 0, ram, sizeof(ram)) < 0)
-		return -1;
-	virtio_device_init(&card.dev, &card_ops, FEATURE, 2, 128);
-	card.dev.loop = loop;
-	card.dev.mem = &mem;
-	vp = virtio_pci_new(&card.dev, &host.pci, &err);
-	return vp ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	virtio_pci_free(vp);
-	virtio_device_free(&card.dev);
-	virtio_device_release(&card.dev);
-	guestmem_release(&mem);
-	pci_host_release(&host.pci);
-	evloop_free(loop);
-	return 0;
-}
-
-static uint64_t get(uint64_t gpa, unsigned len)
-{
-	return fake_load(&host, gpa, len);
-}
-
-static void set(uint64_t gpa, unsigned len, uint64_t value)
-{
-	fake_store(&host, gpa, len, value);
-}
-
-static uint64_t config(unsigned off, unsigned len)
-{
-	return fake_load(&host, fake_config(1, off), len);
-}
-
-/* Offset of the n-th capability of a kind; 0: not there. */
-static unsigned find_cap(uint8_t id, int cfg_type)
-{
-	unsigned at = (unsigned)config(0x34, 1);
-
-	while (at) {
-		if (config(at, 1) == id &&
-		    (cfg_type < 0 || config(at + 3, 1) == (unsigned)cfg_type))
-			return at;
-		at = (unsigned)config(at + 1, 1);
-	}
-	return 0;
-}
-
-static void select_queue(unsigned q)
-{
-	set(COMMON + 0x16, 2, q);
-}
-
-static void set_ring(unsigned q)
-{
-	select_queue(q);
-	set(COMMON + 0x18, 2, 16);
-	set(COMMON + 0x20, 4, 0x1000 + q * 0x3000);
-	set(COMMON + 0x24, 4, 0);
-	set(COMMON + 0x28, 8, 0x2000 + q * 0x3000);
-	set(COMMON + 0x30, 4, 0x3000 + q * 0x3000);
-	set(COMMON + 0x1a, 2, q + 1);
-	set(COMMON + 0x1c, 2, 1);
-}
-
-static void negotiate(void)
-{
-	set(COMMON + 0x14, 1, 1);
-	set(COMMON + 0x14, 1, 3);
-	set(COMMON + 0x08, 4, 1);
-	set(COMMON + 0x0c, 4, 1);
-	set(COMMON + 0x14, 1, 11);
-}
-
-static void bring_up(void)
-{
-	negotiate();
-	set(COMMON + 0x10, 2, 0);
-	set_ring(0);
-	set_ring(1);
-	set(COMMON + 0x14, 1, 15);
-}
+#include "tests/unit/vmm/virtio/card.h"
 
 static void announces_itself(void **state)
 {
@@ -360,6 +202,45 @@ static void taken_kicks(void **state)
 	assert_int_equal(card.kicks[1], 1);
 }
 
+static void *kick_by_vcpu(void *arg)
+{
+	assert_int_equal(virtio_device_vcpu_started(&card.dev, 3), 0);
+	set(NOTIFY, 2, 0);
+	set(NOTIFY + 4, 2, 1);
+	return NULL;
+}
+
+static void vcpu_kicks(void)
+{
+	pthread_t id;
+
+	assert_int_equal(pthread_create(&id, NULL, kick_by_vcpu, NULL), 0);
+	assert_int_equal(pthread_join(id, NULL), 0);
+	assert_int_equal(evloop_once(loop, 0), 0);
+}
+
+/* Of a queue that vCPUs serve: on their threads, unless it says no. */
+static void direct_kicks(void **state)
+{
+	bring_up();
+	assert_int_equal(host.doorbells, 1);
+	vcpu_kicks();
+	assert_int_equal(card.vcpu, 3);
+	assert_int_equal(card.kicks_now, 1);
+	assert_int_equal(card.kicks[0], 1);
+	assert_int_equal(card.kicks[1], 1);
+	card.serves_now = true;
+	vcpu_kicks();
+	assert_int_equal(card.kicks_now, 2);
+	assert_int_equal(card.kicks[0], 2);
+	assert_int_equal(card.kicks[1], 1);
+	/* Not a vCPU's thread. */
+	set(NOTIFY + 4, 2, 1);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks_now, 2);
+	assert_int_equal(card.kicks[1], 2);
+}
+
 static uint64_t fired(unsigned vector)
 {
 	uint64_t count = 0;
@@ -527,6 +408,8 @@ int main(void)
 		TEST(bad_ring_needs_reset),
 		TEST(kicks),
 		TEST(taken_kicks),
+		cmocka_unit_test_setup_teardown(direct_kicks, setup_direct,
+						teardown),
 		TEST(interrupts),
 		TEST(device_configuration),
 		TEST(window_in_config_space),
