@@ -86,7 +86,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 	session server pool ring spin device needs idmap dax fhandle \
-	xattrmap replay watch watch_tree wait
+	xattrmap replay watch watch_tree wait vcpu
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
@@ -143,7 +143,7 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
-	virtiofs/test_wait
+	virtiofs/test_wait virtiofs/test_vcpu
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \

@@ -165,7 +165,7 @@ int fs_lookup(struct fs_req *req)
 	if (ret)
 		return ret;
 	out = fs_reply(req, sizeof(*out));
-	if (!req->nowait) {
+	if (req->patience != FS_NOWAIT) {
 		ret = fs_entry_named(req, name, out);
 	} else {
 		fd = fs_open_cached(req->inode->fd, name);
@@ -374,6 +374,8 @@ int fs_setattr(struct fs_req *req)
 	const struct fuse_setattr_in *in = req->args;
 	int ret = 0;
 
+	if ((in->valid & FATTR_SIZE) && req->patience != FS_PATIENT)
+		return -EAGAIN;
 	if (in->valid & FATTR_MODE)
 		ret = set_mode(req, in);
 	if (!ret && (in->valid & (FATTR_UID | FATTR_GID)))

@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/device.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
-#include "base/evloop.h"
 #include "virtiofs/cred.h"
 #include "virtiofs/dax.h"
-#include "virtiofs/pool.h"
-#include "virtiofs/ring.h"
-#include "virtiofs/server.h"
-#include "virtiofs/spin.h"
-#include "virtiofs/virtiofs.h"
 #include "virtiofs/wait.h"
-#include "vmm/virtio/device.h"
 
-#define QUEUE_HIPRIO 0u
 #define QUEUE_SIZE 1024u
-#define QUEUES_MAX (1u + VIRTIOFS_QUEUES_MAX)
 /* Requests on the loop per turn of it, and on a thread until other queues have
  * their turn. */
 #define LOOP_BATCH 16u
@@ -26,36 +18,6 @@
 /* Until the guest hears of them: it can go on with the first ones. */
 #define SIGNAL_BATCH 4u
 #define DAX_CHECK_MS 1000u
-#define NO_REQUEST "no FUSE request"
-
-/* virtio 1.2, 5.11.4 */
-struct virtio_fs_config_space {
-	char tag[VIRTIOFS_TAG_MAX]; /* not terminated when it is full */
-	le32 num_request_queues;
-};
-
-/*
- * Queue 0 is for what must not wait behind other requests (FORGET), and is
- * handled on the loop; so are the others when there are no workers. Otherwise
- * the threads of the pool serve those, and wait for their kicks.
- */
-struct virtiofs_device {
-	struct virtio_device dev;
-	struct virtiofs *fs;
-	struct virtio_fs_config_space space;
-	struct fs_pool pool;
-	struct fs_thread *thread;  /* of the loop */
-	struct virtq_chain *chain; /* that it works on */
-	struct fs_spin spin;	   /* of the loop */
-	struct evtimer dax_check;  /* while there is a DAX window */
-	struct fs_ring rings[QUEUES_MAX];
-	unsigned opened; /* rings, a bit for each; of the loop */
-};
-
-static struct virtiofs_device *device_of(struct virtio_device *dev)
-{
-	return container_of(dev, struct virtiofs_device, dev);
-}
 
 static void fault(struct virtiofs_device *fsdev, unsigned q, const char *what)
 {
@@ -69,9 +31,8 @@ static bool ring_pending(void *arg)
 	return fs_ring_pending(arg);
 }
 
-/* One from the ring; 0: there is none; -errno: that is the end. */
-static int pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
-	       struct virtq_chain *chain)
+int fs_device_pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		  struct virtq_chain *chain)
 {
 	int ret = fs_ring_pop(ring, chain);
 
@@ -80,19 +41,25 @@ static int pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return ret;
 }
 
+void fs_device_bad_request(struct virtiofs_device *fsdev,
+			   const struct fs_ring *ring)
+{
+	fault(fsdev, ring->q, "no FUSE request");
+}
+
 /* On the loop. ---------------------------------------------------------- */
 
 /* One request. 1: done; 0: there is none; -errno: faulted. */
 static int handle_one(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
 	uint32_t len;
-	int ret = pop(fsdev, ring, fsdev->chain);
+	int ret = fs_device_pop(fsdev, ring, fsdev->chain);
 
 	if (ret <= 0)
 		return ret;
 	ret = virtiofs_handle(fsdev->thread, fsdev->chain, &len);
 	if (ret < 0) {
-		fault(fsdev, ring->q, NO_REQUEST);
+		fs_device_bad_request(fsdev, ring);
 		return ret;
 	}
 	fs_ring_push(ring, fsdev->chain->head, len, false);
@@ -103,7 +70,7 @@ static int handle_one(struct virtiofs_device *fsdev, struct fs_ring *ring)
 static bool batch_more(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		       unsigned done)
 {
-	if (ring->q != QUEUE_HIPRIO && done) {
+	if (ring->q != FS_QUEUE_HIPRIO && done) {
 		fs_ring_signal(ring);
 		if (fs_spin_for(&fsdev->spin, ring_pending, ring))
 			return true;
@@ -147,10 +114,16 @@ static unsigned pool_queue(unsigned q)
 	return q - 1;
 }
 
+void fs_device_call_pool(struct virtiofs_device *fsdev,
+			 const struct fs_ring *ring)
+{
+	fs_pool_call(&fsdev->pool, pool_queue(ring->q));
+}
+
 static void pass_on(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
 	if (fs_ring_pass(ring))
-		fs_pool_call(&fsdev->pool, pool_queue(ring->q));
+		fs_device_call_pool(fsdev, ring);
 }
 
 /* What may wait. True: the thread leads again; false: it has left. */
@@ -162,7 +135,7 @@ static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	pass_on(fsdev, ring);
 	if (virtiofs_handle(worker->fs, worker->chain, &len) == 0)
 		return fs_ring_finish(ring, worker->chain->head, len);
-	fault(fsdev, ring->q, NO_REQUEST);
+	fs_device_bad_request(fsdev, ring);
 	fs_ring_leave(ring);
 	return false;
 }
@@ -173,7 +146,7 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		      struct fs_worker *worker, unsigned n)
 {
 	uint32_t len;
-	int ret = pop(fsdev, ring, worker->chain);
+	int ret = fs_device_pop(fsdev, ring, worker->chain);
 	bool signal;
 
 	if (ret == 0)
@@ -184,7 +157,7 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		if (ret == 0)
 			return serve_slowly(fsdev, ring, worker);
 		if (ret < 0)
-			fault(fsdev, ring->q, NO_REQUEST);
+			fs_device_bad_request(fsdev, ring);
 	}
 	if (ret < 0) {
 		fs_ring_leave(ring);
@@ -206,7 +179,7 @@ static void serve(struct fs_pool *pool, struct fs_worker *worker, unsigned q)
 	struct fs_ring *ring = &fsdev->rings[q + 1];
 	unsigned n = 1;
 
-	if (!fs_ring_enter(ring))
+	if (fs_ring_enter(ring) != FS_RING_ENTERED)
 		return;
 	fs_spin_woken(&worker->spin);
 	while (serve_one(fsdev, ring, worker, n))
@@ -237,7 +210,7 @@ static void unlisten_all(struct virtiofs_device *fsdev)
 
 	if (!fsdev->fs->config.workers)
 		return;
-	for (unsigned q = QUEUE_HIPRIO + 1; q < dev->nqueues; q++) {
+	for (unsigned q = FS_QUEUE_HIPRIO + 1; q < dev->nqueues; q++) {
 		if (!fs_pool_listens(&fsdev->pool, pool_queue(q)))
 			continue;
 		fs_pool_unlisten(&fsdev->pool, pool_queue(q));
@@ -257,10 +230,11 @@ static void open_ring(struct virtiofs_device *fsdev, unsigned q)
 	if (fsdev->opened & (1u << q))
 		return;
 	fsdev->opened |= 1u << q;
-	requests = fsdev->opened & ~(1u << QUEUE_HIPRIO);
-	/* A power of two: all threads serve that one. */
+	requests = fsdev->opened & ~(1u << FS_QUEUE_HIPRIO);
+	/* A power of two: all threads serve that one; with those of vCPUs,
+	 * never are all of them busy. */
 	if ((requests & (requests - 1)) == 0)
-		all = 1 + fsdev->fs->config.workers;
+		all = 1 + fsdev->fs->config.workers + (fsdev->dev.direct != 0);
 	for (unsigned i = 0; i < fsdev->dev.nqueues; i++) {
 		if (fsdev->opened & (1u << i))
 			fs_ring_open(&fsdev->rings[i], all);
@@ -269,24 +243,24 @@ static void open_ring(struct virtiofs_device *fsdev, unsigned q)
 
 static void fs_kick(struct virtio_device *dev, unsigned q)
 {
-	struct virtiofs_device *fsdev = device_of(dev);
+	struct virtiofs_device *fsdev = fs_device_of(dev);
 
 	open_ring(fsdev, q);
-	if (q != QUEUE_HIPRIO && fsdev->fs->config.workers) {
+	if (q != FS_QUEUE_HIPRIO && fsdev->fs->config.workers) {
 		listen_to(fsdev, q);
-		fs_pool_call(&fsdev->pool, pool_queue(q));
+		fs_device_call_pool(fsdev, &fsdev->rings[q]);
 		return;
 	}
-	if (q != QUEUE_HIPRIO)
+	if (q != FS_QUEUE_HIPRIO)
 		fs_spin_woken(&fsdev->spin);
 	handle_batch(fsdev, &fsdev->rings[q]);
 }
 
 static void fs_kick_lost(struct virtio_device *dev, unsigned q)
 {
-	struct virtiofs_device *fsdev = device_of(dev);
+	struct virtiofs_device *fsdev = fs_device_of(dev);
 
-	if (q != QUEUE_HIPRIO && fsdev->fs->config.workers)
+	if (q != FS_QUEUE_HIPRIO && fsdev->fs->config.workers)
 		fs_pool_unlisten(&fsdev->pool, pool_queue(q));
 }
 
@@ -322,7 +296,7 @@ static int dax_check_start(struct virtiofs_device *fsdev)
 
 static int fs_activate(struct virtio_device *dev)
 {
-	struct virtiofs_device *fsdev = device_of(dev);
+	struct virtiofs_device *fsdev = fs_device_of(dev);
 	int ret;
 
 	/* The process has given up privileges since it made the device. */
@@ -338,7 +312,7 @@ static int fs_activate(struct virtio_device *dev)
 
 static void fs_device_reset(struct virtio_device *dev)
 {
-	struct virtiofs_device *fsdev = device_of(dev);
+	struct virtiofs_device *fsdev = fs_device_of(dev);
 
 	fs_waits_end(&fsdev->fs->waits);
 	for (unsigned q = 0; q < dev->nqueues; q++)
@@ -355,26 +329,27 @@ static void fs_device_reset(struct virtio_device *dev)
 static void fs_config_read(struct virtio_device *dev, size_t off, void *dst,
 			   size_t len)
 {
-	memcpy(dst, (const char *)&device_of(dev)->space + off, len);
+	memcpy(dst, (const char *)&fs_device_of(dev)->space + off, len);
 }
 
 static bool fs_window_fault(struct virtio_device *dev)
 {
-	return fs_dax_fault(device_of(dev)->fs);
+	return fs_dax_fault(fs_device_of(dev)->fs);
 }
 
 static void fs_device_destroy(struct virtio_device *dev)
 {
-	struct virtiofs_device *fsdev = device_of(dev);
+	struct virtiofs_device *fsdev = fs_device_of(dev);
 
 	dax_check_stop(fsdev);
 	if (fsdev->fs)
 		fs_waits_end(&fsdev->fs->waits);
 	fs_pool_release(&fsdev->pool);
+	fs_vcpus_free(&fsdev->vcpus);
 	fs_thread_free(fsdev->thread);
 	virtiofs_free(fsdev->fs);
 	free(fsdev->chain);
-	for (unsigned i = 0; i < QUEUES_MAX; i++)
+	for (unsigned i = 0; i < FS_DEVICE_QUEUES_MAX; i++)
 		fs_ring_release(&fsdev->rings[i]);
 	virtio_device_release(dev);
 	free(fsdev);
@@ -391,6 +366,8 @@ static const struct virtio_device_ops fs_device_ops = {
 	.config_read = fs_config_read,
 	.destroy = fs_device_destroy,
 	.window_fault = fs_window_fault,
+	.vcpu_started = fs_vcpu_started,
+	.kick_now = fs_vcpu_kick,
 };
 
 static int config_check(const struct virtiofs_config *config, struct err *err)
@@ -442,10 +419,13 @@ device_alloc(const struct virtiofs_config *config)
 			   VIRTIO_RING_F_INDIRECT_DESC |
 				   VIRTIO_RING_F_EVENT_IDX,
 			   1 + queues, QUEUE_SIZE);
-	for (unsigned i = 0; i < QUEUES_MAX; i++)
+	for (unsigned i = 0; i < FS_DEVICE_QUEUES_MAX; i++)
 		fs_ring_init(&fsdev->rings[i], &fsdev->dev, i);
 	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
 	fsdev->space.num_request_queues = le32_make(queues);
+	if (config->vcpus && config->workers)
+		fsdev->dev.direct = ((1u << queues) - 1)
+				    << (FS_QUEUE_HIPRIO + 1);
 	return fsdev;
 }
 

@@ -124,7 +124,7 @@ int fs_open(struct fs_req *req)
 	ret = fs_open_flags(req->fs, in->flags, &flags);
 	if (ret)
 		return ret;
-	if (req->nowait && (flags & O_TRUNC))
+	if (req->patience != FS_PATIENT && (flags & O_TRUNC))
 		return -EAGAIN;
 	if (kill)
 		fs_fsetid_drop(req->thread);
@@ -161,6 +161,11 @@ static enum fs_waiting waiting_learn(struct fs_handle *handle)
 
 	atomic_store_explicit(&handle->waiting, waiting, memory_order_relaxed);
 	return waiting;
+}
+
+static enum fs_waiting waiting_of(const struct fs_handle *handle)
+{
+	return atomic_load_explicit(&handle->waiting, memory_order_relaxed);
 }
 
 /*
@@ -206,17 +211,20 @@ int fs_read(struct fs_req *req)
 	if (in->offset > INT64_MAX - FS_MAX_WRITE)
 		return -EINVAL;
 	len = MIN(len, (size_t)FS_MAX_WRITE);
-	if (req->nowait && len > QUICK_MAX)
+	if (req->patience != FS_PATIENT && len > QUICK_MAX)
 		return -EAGAIN;
 	handle = file_get(req, in->fh);
 	if (!handle)
 		return -EBADF;
 	fs_span(chain->iov + chain->nread, chain->nwrite,
 		sizeof(struct fuse_out_header), len, iov, &niov);
-	if (req->nowait)
+	if (req->patience == FS_NOWAIT)
 		n = read_cached(handle, iov, niov, len, (off_t)in->offset);
-	else
+	else if (req->patience == FS_PATIENT ||
+		 waiting_of(handle) == FS_WAITING_MAYBE)
 		n = read_now(handle->fd, iov, niov, (off_t)in->offset);
+	else
+		n = -EAGAIN; /* it would wait: it was tried before */
 	if (n > 0)
 		req->direct_len = (size_t)n;
 	fs_handle_put(req->fs, handle);
@@ -275,11 +283,13 @@ static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 }
 
 /* Nobody says of a write whether it would wait, except that it never does. */
-static bool write_may_wait(const struct fs_handle *handle, size_t len)
+static bool is_patient_enough(const struct fs_req *req,
+			      const struct fs_handle *handle, size_t len)
 {
-	return len > QUICK_MAX ||
-	       atomic_load_explicit(&handle->waiting, memory_order_relaxed) !=
-		       FS_WAITING_NEVER;
+	if (req->patience == FS_PATIENT)
+		return true;
+	return len <= QUICK_MAX && (req->patience == FS_BRIEF ||
+				    waiting_of(handle) == FS_WAITING_NEVER);
 }
 
 int fs_write(struct fs_req *req)
@@ -302,7 +312,7 @@ int fs_write(struct fs_req *req)
 	fs_span(chain->iov, chain->nread, skip, in->size, req->thread->iov,
 		&niov);
 	n = -EAGAIN;
-	if (!req->nowait || !write_may_wait(handle, in->size))
+	if (is_patient_enough(req, handle, in->size))
 		n = write_iov(req, in, handle, niov);
 	fs_handle_put(req->fs, handle);
 	if (n < 0)
@@ -337,7 +347,7 @@ int fs_release_kind(struct fs_req *req, enum fs_handle_kind kind)
 	/* With the last descriptor of a file may go the file, and with the last
 	 * writer what was kept for it on the disk. A guest that tells another
 	 * mode makes itself wait. */
-	if (req->nowait && (wrote || req->inode->fhandle))
+	if (req->patience == FS_NOWAIT && (wrote || req->inode->fhandle))
 		return -EAGAIN;
 	handle = fs_handle_get(req->fs, in->fh, kind, req->in.nodeid);
 	if (!handle)

@@ -490,7 +490,7 @@ int fs_replay(struct fs_req *req)
 	const struct fuse_rename_in *rename = req->args;
 	const struct fuse_rename2_in *rename2 = req->args;
 
-	if (req->nowait)
+	if (req->patience != FS_PATIENT)
 		return -EAGAIN;
 	switch (req->in.opcode) {
 	case FUSE_LOOKUP:

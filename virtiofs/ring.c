@@ -83,15 +83,16 @@ static void leave(struct fs_ring *ring)
 		pthread_cond_broadcast(&ring->left);
 }
 
-bool fs_ring_enter(struct fs_ring *ring)
+enum fs_ring_entry fs_ring_enter(struct fs_ring *ring)
 {
-	bool leads;
+	enum fs_ring_entry entry = FS_RING_CLOSED;
 
 	pthread_mutex_lock(&ring->lock);
-	leads = take_lead(ring);
-	ring->busy += leads;
+	if (ring->open)
+		entry = take_lead(ring) ? FS_RING_ENTERED : FS_RING_LED;
+	ring->busy += entry == FS_RING_ENTERED;
 	pthread_mutex_unlock(&ring->lock);
-	return leads;
+	return entry;
 }
 
 int fs_ring_pop(struct fs_ring *ring, struct virtq_chain *chain)
@@ -200,6 +201,17 @@ bool fs_ring_rest(struct fs_ring *ring)
 void fs_ring_leave(struct fs_ring *ring)
 {
 	pthread_mutex_lock(&ring->lock);
+	leave(ring);
+	pthread_mutex_unlock(&ring->lock);
+}
+
+/* Kicks stay off: who is called leads next. */
+void fs_ring_abandon(struct fs_ring *ring, bool unpop)
+{
+	pthread_mutex_lock(&ring->lock);
+	if (unpop)
+		virtq_unpop(queue_of(ring));
+	ring->led = false;
 	leave(ring);
 	pthread_mutex_unlock(&ring->lock);
 }

@@ -15,6 +15,7 @@
  *	        fs_ring_finish		it leads again, or has left
  *	    fs_ring_rest		it has left, unless there is more
  *	    fs_ring_leave		it has left
+ *	    fs_ring_abandon		it has left what there is to others
  *
  * A ring that nobody enters, that of the loop, is used by pop, push, signal,
  * and kicks off and on.
@@ -63,8 +64,13 @@ void fs_ring_drain(struct fs_ring *ring);
 /* Once all rings of the device were drained. */
 void fs_ring_reset(struct fs_ring *ring);
 
-/* True: the caller leads. False: somebody does, or the ring is closed. */
-bool fs_ring_enter(struct fs_ring *ring) MUST_CHECK;
+enum fs_ring_entry {
+	FS_RING_CLOSED,
+	FS_RING_LED, /* by somebody else, who will see what there is */
+	FS_RING_ENTERED,
+};
+
+enum fs_ring_entry fs_ring_enter(struct fs_ring *ring) MUST_CHECK;
 /* As virtq_pop; -ECANCELED: the ring is closed. */
 int fs_ring_pop(struct fs_ring *ring, struct virtq_chain *chain) MUST_CHECK;
 bool fs_ring_pending(const struct fs_ring *ring);
@@ -82,6 +88,9 @@ bool fs_ring_finish(struct fs_ring *ring, uint16_t head,
 bool fs_ring_rest(struct fs_ring *ring) MUST_CHECK;
 /* As the leader of a closed ring, or as nobody. */
 void fs_ring_leave(struct fs_ring *ring);
+/* As the leader, with requests left, for which somebody has to be called.
+ * unpop: the one last popped is among them. */
+void fs_ring_abandon(struct fs_ring *ring, bool unpop);
 
 /* Of a ring of the loop. */
 void fs_ring_disable_kick(struct fs_ring *ring);

@@ -29,8 +29,9 @@ enum op_flags {
 	OP_NO_REPLY = 1 << 2,  /* not even for an error */
 	OP_BULK = 1 << 3,      /* what follows the minimum stays in the chain */
 	OP_FIRST = 1 << 4,     /* comes before there is a session */
-	OP_QUICK = 1 << 5,     /* knows how not to wait */
-	OP_NO_FSETID = 1 << 6, /* the same with CAP_FSETID and without */
+	OP_QUICK = 1 << 5,     /* knows how not to wait (FS_NOWAIT) */
+	OP_BRIEF = 1 << 6,     /* hardly ever waits (FS_BRIEF) */
+	OP_NO_FSETID = 1 << 7, /* the same with CAP_FSETID and without */
 };
 
 struct op {
@@ -46,48 +47,59 @@ static int fs_ioctl(struct fs_req *req)
 
 /* What is not here is ENOSYS, which the guest's kernel remembers. */
 static const struct op ops[] = {
-	[FUSE_LOOKUP] = {fs_lookup, 1, OP_QUICK | OP_NO_FSETID},
+	[FUSE_LOOKUP] = {fs_lookup, 1, OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_FORGET] = {fs_forget, sizeof(struct fuse_forget_in),
 			 OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
 	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in),
-			  OP_QUICK | OP_NO_FSETID},
+			  OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_SETATTR] = {fs_setattr, sizeof(struct fuse_setattr_in),
-			  OP_WRITES},
-	[FUSE_READLINK] = {fs_readlink, 0, 0},
-	[FUSE_SYMLINK] = {fs_symlink, 2, OP_WRITES},
-	[FUSE_MKNOD] = {fs_mknod, sizeof(struct fuse_mknod_in), OP_WRITES},
-	[FUSE_MKDIR] = {fs_mkdir, sizeof(struct fuse_mkdir_in), OP_WRITES},
-	[FUSE_UNLINK] = {fs_unlink, 1, OP_WRITES},
-	[FUSE_RMDIR] = {fs_rmdir, 1, OP_WRITES},
-	[FUSE_RENAME] = {fs_rename, sizeof(struct fuse_rename_in), OP_WRITES},
-	[FUSE_LINK] = {fs_link, sizeof(struct fuse_link_in), OP_WRITES},
-	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in), OP_QUICK},
+			  OP_BRIEF | OP_WRITES},
+	[FUSE_READLINK] = {fs_readlink, 0, OP_BRIEF},
+	[FUSE_SYMLINK] = {fs_symlink, 2, OP_BRIEF | OP_WRITES},
+	[FUSE_MKNOD] = {fs_mknod, sizeof(struct fuse_mknod_in),
+			OP_BRIEF | OP_WRITES},
+	[FUSE_MKDIR] = {fs_mkdir, sizeof(struct fuse_mkdir_in),
+			OP_BRIEF | OP_WRITES},
+	[FUSE_UNLINK] = {fs_unlink, 1, OP_BRIEF | OP_WRITES},
+	[FUSE_RMDIR] = {fs_rmdir, 1, OP_BRIEF | OP_WRITES},
+	[FUSE_RENAME] = {fs_rename, sizeof(struct fuse_rename_in),
+			 OP_BRIEF | OP_WRITES},
+	[FUSE_LINK] = {fs_link, sizeof(struct fuse_link_in),
+		       OP_BRIEF | OP_WRITES},
+	[FUSE_OPEN] = {fs_open, sizeof(struct fuse_open_in),
+		       OP_BRIEF | OP_QUICK},
 	[FUSE_READ] = {fs_read, sizeof(struct fuse_read_in),
-		       OP_QUICK | OP_NO_FSETID},
+		       OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_WRITE] = {fs_write, sizeof(struct fuse_write_in),
-			OP_QUICK | OP_WRITES | OP_BULK | OP_NO_FSETID},
-	[FUSE_STATFS] = {fs_statfs, 0, 0},
+			OP_BRIEF | OP_QUICK | OP_WRITES | OP_BULK |
+				OP_NO_FSETID},
+	[FUSE_STATFS] = {fs_statfs, 0, OP_BRIEF},
 	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in),
-			  OP_QUICK | OP_NO_FSETID},
+			  OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_FSYNC] = {fs_fsync, sizeof(struct fuse_fsync_in), OP_NO_FSETID},
 	[FUSE_SETXATTR] = {fs_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE,
-			   OP_WRITES},
-	[FUSE_GETXATTR] = {fs_getxattr, sizeof(struct fuse_getxattr_in), 0},
-	[FUSE_LISTXATTR] = {fs_listxattr, sizeof(struct fuse_getxattr_in), 0},
-	[FUSE_REMOVEXATTR] = {fs_removexattr, 1, OP_WRITES},
-	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in), OP_NO_FSETID},
+			   OP_BRIEF | OP_WRITES},
+	[FUSE_GETXATTR] = {fs_getxattr, sizeof(struct fuse_getxattr_in),
+			   OP_BRIEF},
+	[FUSE_LISTXATTR] = {fs_listxattr, sizeof(struct fuse_getxattr_in),
+			    OP_BRIEF},
+	[FUSE_REMOVEXATTR] = {fs_removexattr, 1, OP_BRIEF | OP_WRITES},
+	[FUSE_FLUSH] = {fs_flush, sizeof(struct fuse_flush_in),
+			OP_BRIEF | OP_NO_FSETID},
 	[FUSE_INIT] = {fs_init, 8, OP_NO_NODE | OP_FIRST},
-	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in), OP_QUICK},
+	[FUSE_OPENDIR] = {fs_opendir, sizeof(struct fuse_open_in),
+			  OP_BRIEF | OP_QUICK},
 	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in),
-			  OP_NO_FSETID},
+			  OP_BRIEF | OP_NO_FSETID},
 	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in),
-			     OP_QUICK | OP_NO_FSETID},
+			     OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_FSYNCDIR] = {fs_fsyncdir, sizeof(struct fuse_fsync_in), 0},
-	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in), OP_WRITES},
+	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in),
+			 OP_BRIEF | OP_WRITES},
 	[FUSE_INTERRUPT] = {fs_interrupt, sizeof(struct fuse_interrupt_in),
 			    OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
 	[FUSE_DESTROY] = {fs_destroy, 0, OP_NO_NODE | OP_FIRST},
-	[FUSE_IOCTL] = {fs_ioctl, sizeof(struct fuse_ioctl_in), 0},
+	[FUSE_IOCTL] = {fs_ioctl, sizeof(struct fuse_ioctl_in), OP_BRIEF},
 	[FUSE_BATCH_FORGET] = {fs_batch_forget,
 			       sizeof(struct fuse_batch_forget_in),
 			       OP_NO_NODE | OP_NO_REPLY | OP_BULK |
@@ -95,10 +107,11 @@ static const struct op ops[] = {
 	[FUSE_FALLOCATE] = {fs_fallocate, sizeof(struct fuse_fallocate_in),
 			    OP_WRITES},
 	[FUSE_READDIRPLUS] = {fs_readdirplus, sizeof(struct fuse_read_in),
-			      OP_NO_FSETID},
+			      OP_BRIEF | OP_NO_FSETID},
 	[FUSE_RENAME2] = {fs_rename2, sizeof(struct fuse_rename2_in),
-			  OP_WRITES},
-	[FUSE_LSEEK] = {fs_lseek, sizeof(struct fuse_lseek_in), OP_NO_FSETID},
+			  OP_BRIEF | OP_WRITES},
+	[FUSE_LSEEK] = {fs_lseek, sizeof(struct fuse_lseek_in),
+			OP_BRIEF | OP_NO_FSETID},
 	[FUSE_COPY_FILE_RANGE] = {fs_copy_file_range,
 				  sizeof(struct fuse_copy_file_range_in),
 				  OP_WRITES},
@@ -108,9 +121,10 @@ static const struct op ops[] = {
 	[FUSE_REMOVEMAPPING] = {fs_removemapping,
 				sizeof(struct fuse_removemapping_in), 0},
 	[FUSE_SYNCFS] = {fs_syncfs, sizeof(struct fuse_syncfs_in), 0},
-	[FUSE_TMPFILE] = {fs_tmpfile, sizeof(struct fuse_create_in), OP_WRITES},
+	[FUSE_TMPFILE] = {fs_tmpfile, sizeof(struct fuse_create_in),
+			  OP_BRIEF | OP_WRITES},
 	[FS_STATX] = {fs_statx, sizeof(struct fs_statx_in),
-		      OP_QUICK | OP_NO_FSETID},
+		      OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 };
 
 void fs_fault(struct virtiofs *fs, const char *fmt, ...)
@@ -293,16 +307,20 @@ static uint32_t reply_send(struct fs_req *req, int ret)
 }
 
 static int request_serve(struct fs_thread *thread,
-			 const struct virtq_chain *chain, bool nowait,
-			 uint32_t *written)
+			 const struct virtq_chain *chain,
+			 enum fs_patience patience, uint32_t *written)
 {
 	struct fs_req req = {
 		.fs = thread->fs,
 		.thread = thread,
 		.chain = chain,
-		.nowait = nowait,
+		.patience = patience,
 		.args = thread->args,
 		.reply = thread->reply,
+	};
+	static const unsigned flags_of[] = {
+		[FS_NOWAIT] = OP_QUICK,
+		[FS_BRIEF] = OP_BRIEF,
 	};
 	const struct op *op;
 	bool silent;
@@ -316,7 +334,7 @@ static int request_serve(struct fs_thread *thread,
 	req.in.uid = fs_id_to_host(req.fs->config.uids, req.in.uid);
 	req.in.gid = fs_id_to_host(req.fs->config.gids, req.in.gid);
 	op = op_find(req.in.opcode);
-	if (nowait && !(op && (op->flags & OP_QUICK)))
+	if (patience != FS_PATIENT && !(op && (op->flags & flags_of[patience])))
 		return 0;
 	silent = op && (op->flags & OP_NO_REPLY);
 	if (chain->write_len >= sizeof(struct fuse_out_header))
@@ -325,7 +343,8 @@ static int request_serve(struct fs_thread *thread,
 	else if (!silent)
 		return -EPROTO;
 	ret = request_run(&req, op);
-	if (nowait && ret == -EAGAIN)
+	/* EINTR: somebody wants the thread, not the request, to stop. */
+	if (patience != FS_PATIENT && (ret == -EAGAIN || ret == -EINTR))
 		return 0;
 	/* The reply may tell the guest of a longer file. */
 	fs_dax_settle(req.fs);
@@ -337,7 +356,7 @@ static int request_serve(struct fs_thread *thread,
 int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 		    uint32_t *written)
 {
-	int ret = request_serve(thread, chain, false, written);
+	int ret = request_serve(thread, chain, FS_PATIENT, written);
 
 	return ret < 0 ? ret : 0;
 }
@@ -345,5 +364,11 @@ int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
 		 uint32_t *written)
 {
-	return request_serve(thread, chain, true, written);
+	return request_serve(thread, chain, FS_NOWAIT, written);
+}
+
+int virtiofs_try_briefly(struct fs_thread *thread,
+			 const struct virtq_chain *chain, uint32_t *written)
+{
+	return request_serve(thread, chain, FS_BRIEF, written);
 }

@@ -153,12 +153,20 @@ struct fs_thread {
 	_Alignas(8) uint8_t reply[FS_REPLY_MAX];
 };
 
+/* What a request may do to the thread that works on it. */
+enum fs_patience {
+	FS_NOWAIT,  /* it never waits */
+	FS_BRIEF,   /* hardly ever: not for what is known to take long */
+	FS_PATIENT, /* anything */
+};
+
 struct fs_req {
 	struct virtiofs *fs;
 	struct fs_thread *thread;
 	const struct virtq_chain *chain;
 	struct fuse_in_header in;
-	bool nowait;	  /* -EAGAIN rather than to wait for a disk */
+	/* Less than FS_PATIENT: -EAGAIN rather than to wait. */
+	enum fs_patience patience;
 	bool replayed;	  /* what the host did: see replay.h */
 	const void *args; /* after the header; at least the opcode's minimum */
 	size_t args_len;  /* bytes at args */
@@ -199,6 +207,12 @@ int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
  */
 int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
 		 uint32_t *written) MUST_CHECK;
+
+/* As virtiofs_try, after it: does what may have to wait and hardly ever does,
+ * as changes of names and attributes, and small writes. */
+int virtiofs_try_briefly(struct fs_thread *thread,
+			 const struct virtq_chain *chain,
+			 uint32_t *written) MUST_CHECK;
 
 /* One rate-limited line about what the guest did. */
 void fs_fault(struct virtiofs *fs, const char *fmt, ...) PRINTF(2, 3);

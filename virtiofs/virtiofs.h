@@ -105,6 +105,9 @@ struct virtiofs_config {
 	/* Threads for what may wait for a disk, beside one more that serves
 	 * meanwhile; 0: all runs on the loop. */
 	unsigned workers;
+	/* With workers: threads of vCPUs, where the transport has them, serve
+	 * what is soon done. They need all that a worker needs. */
+	bool vcpus;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */
 	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */
 	uint32_t max_inodes;

@@ -106,7 +106,8 @@ int fs_reopen_wait(struct fs_req *req, const struct fs_inode *inode, int flags)
 
 	for (;;) {
 		fd = fs_reopen(req->fs, inode, flags | O_NONBLOCK);
-		if (fd != -EWOULDBLOCK || (flags & O_NONBLOCK) || req->nowait)
+		if (fd != -EWOULDBLOCK || (flags & O_NONBLOCK) ||
+		    req->patience != FS_PATIENT)
 			return fd;
 		ret = wait_for(req, ms);
 		if (ret)

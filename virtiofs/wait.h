@@ -43,7 +43,8 @@ void fs_waits_end(struct fs_waits *waits);
 /* For another session. */
 void fs_waits_reset(struct fs_waits *waits);
 
-/* fs_reopen, unless with O_NONBLOCK or req->nowait, waits for leases. */
+/* fs_reopen, unless with O_NONBLOCK or less than FS_PATIENT, waits for leases.
+ */
 int fs_reopen_wait(struct fs_req *req, const struct fs_inode *inode,
 		   int flags) MUST_CHECK;
 int fs_interrupt(struct fs_req *req);

@@ -33,13 +33,15 @@ static inline int on_thread(void *arg, const char *name)
 	return rig->start_result;
 }
 
-static inline void rig_open(struct rig *rig, unsigned workers, unsigned queues)
+static inline void rig_open_for(struct rig *rig, unsigned workers,
+				unsigned queues, bool vcpus)
 {
 	struct virtiofs_config config = {
 		.proc_fd = -1,
 		.tag = "nacre",
 		.workers = workers,
 		.request_queues = queues,
+		.vcpus = vcpus,
 		.thread_started = on_thread,
 		.arg = rig,
 	};
@@ -56,6 +58,11 @@ static inline void rig_open(struct rig *rig, unsigned workers, unsigned queues)
 	rig->loop = evloop_new();
 	rig->d = test_driver_new(8 << 20);
 	test_driver_plug(rig->d, dev, rig->loop);
+}
+
+static inline void rig_open(struct rig *rig, unsigned workers, unsigned queues)
+{
+	rig_open_for(rig, workers, queues, false);
 }
 
 /* Kicks of REQUEST by a descriptor, once the device has taken it. */
@@ -157,6 +164,15 @@ static inline int reply(struct rig *rig, struct sent sent, const void **body)
 	if (body)
 		*body = out + 1;
 	return out->error;
+}
+
+/* As EVENT_IDX has it: the device asked for it (virtio 1.2, 2.7.10.1). */
+static inline bool asks_for_kick(struct rig *rig, unsigned q)
+{
+	struct test_ring *r = &rig->d->rings[q];
+	uint16_t event = test_get16(rig->d, r->used + 4 + 8ull * r->size);
+
+	return (uint16_t)(r->avail_idx - event - 1) < 1;
 }
 
 static inline int call(struct rig *rig, unsigned q, uint32_t opcode,

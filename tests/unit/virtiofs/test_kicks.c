@@ -3,15 +3,6 @@
 
 /* What a driver notifies of, and no more. */
 
-/* As EVENT_IDX has it: the device asked for it (virtio 1.2, 2.7.10.1). */
-static bool asks_for_kick(struct rig *rig, unsigned q)
-{
-	struct test_ring *r = &rig->d->rings[q];
-	uint16_t event = test_get16(rig->d, r->used + 4 + 8ull * r->size);
-
-	return (uint16_t)(r->avail_idx - event - 1) < 1;
-}
-
 /*
  * A driver that kicks no more than it has to, sooner and later after each
  * reply, is never left waiting: what it does not kick for, somebody looks for.

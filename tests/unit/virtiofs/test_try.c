@@ -7,6 +7,9 @@
 
 /* What is answered without waiting, and what is left for a worker. */
 
+static int (*attempt)(struct fs_thread *thread, const struct virtq_chain *chain,
+		      uint32_t *written) = virtiofs_try;
+
 static int try_call(struct client *c, uint32_t opcode, uint64_t node,
 		    const void *arg, size_t len, int *error)
 {
@@ -31,7 +34,7 @@ static int try_call(struct client *c, uint32_t opcode, uint64_t node,
 		.write_len = CLIENT_BUF,
 		.iov = {{c->in, head.len}, {c->out, CLIENT_BUF}},
 	};
-	ret = virtiofs_try(c->thread, c->chain, &c->written);
+	ret = attempt(c->thread, c->chain, &c->written);
 	if (ret == 1) {
 		assert_true(out->unique == c->unique);
 		assert_true(out->len == c->written);
@@ -220,12 +223,76 @@ static void test_waiting(void **state)
 	client_free(c);
 }
 
+static int try_setattr(struct client *c, uint64_t node, uint32_t valid)
+{
+	struct fuse_setattr_in in = {.valid = valid, .size = 3, .mode = 0600};
+	int error = -1;
+	int ret = try_call(c, FUSE_SETATTR, node, &in, sizeof(in), &error);
+
+	if (ret == 1)
+		assert_int_equal(error, 0);
+	return ret;
+}
+
+static int try_open(struct client *c, uint64_t node, uint32_t flags)
+{
+	struct fuse_open_in in = {.flags = flags};
+	int error = -1;
+	int ret = try_call(c, FUSE_OPEN, node, &in, sizeof(in), &error);
+
+	if (ret == 1)
+		assert_int_equal(error, 0);
+	return ret;
+}
+
+/* What is done as well where a wait is rare, and what is not even there. */
+static void test_briefly(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	int other = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	struct fuse_fsync_in fsync_in = {0};
+	struct fuse_open_out out;
+	uint64_t node;
+	int error;
+
+	client_host_file(c, "f", "hello");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fsync_in.fh),
+			 0);
+	attempt = virtiofs_try_briefly;
+	assert_int_equal(try_call(c, FUSE_LOOKUP, 1, "none", 5, &error), 1);
+	assert_int_equal(error, -ENOENT);
+	assert_int_equal(try_open(c, node, O_RDWR), 1);
+	assert_int_equal(try_open(c, node, O_RDWR | O_TRUNC), 0);
+	assert_int_equal(try_setattr(c, node, FATTR_MODE), 1);
+	assert_int_equal(try_setattr(c, node, FATTR_MODE | FATTR_SIZE), 0);
+	assert_int_equal(try_write(c, node, fsync_in.fh, 5), 1);
+	assert_int_equal(try_write(c, node, fsync_in.fh, (64 << 10) + 1), 0);
+	assert_int_equal(try_call(c, FUSE_FSYNC, node, &fsync_in,
+				  sizeof(fsync_in), &error),
+			 0);
+	/* Whether it would wait was asked before. */
+	assert_int_equal(try_read(c, node, fsync_in.fh), 0);
+	assert_int_equal(try_call(c, FUSE_UNLINK, 1, "f", 2, &error), 1);
+	assert_int_equal(error, 0);
+	assert_int_equal(faccessat(c->dir, "f", F_OK, 0), -1);
+	/* A file system that does not say. */
+	assert_int_equal(fs_file_add(c->fs, other, O_RDONLY, node, &out), 0);
+	attempt = virtiofs_try;
+	assert_int_equal(try_read(c, node, out.fh), 0);
+	attempt = virtiofs_try_briefly;
+	assert_int_equal(try_read(c, node, out.fh), 1);
+	attempt = virtiofs_try;
+	client_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_reads),
 		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_briefly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

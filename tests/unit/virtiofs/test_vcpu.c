@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/virtiofs/rig.h"
+
+#include <pthread.h>
+
+/* Requests that the thread of a vCPU serves in the midst of its notification.
+ */
+
+/* This thread is the vCPU's from now on; not one of a device before. */
+static void vcpu_open(struct rig *rig, unsigned workers)
+{
+	rig_open_for(rig, workers, 1, true);
+	assert_int_equal(virtio_device_vcpu_started(rig->d->dev, 0), 0);
+	test_driver_start(rig->d, FEATURES, 64);
+}
+
+/* Nobody looks at the ring: the next request has to be notified of. */
+static bool is_unattended(struct rig *rig)
+{
+	struct test_ring *r = &rig->d->rings[REQUEST];
+
+	return test_get16(rig->d, r->used + 4 + 8ull * r->size) == r->avail_idx;
+}
+
+/* Whoever served the last one may look for the next one for a while. */
+static void become_unattended(struct rig *rig)
+{
+	for (unsigned turns = 0; !is_unattended(rig); turns++) {
+		assert_true(turns < 10000);
+		assert_true(evloop_once(rig->loop, 1) >= 0);
+	}
+}
+
+static bool kick_now(struct rig *rig)
+{
+	return virtio_device_kick_now(rig->d->dev, REQUEST);
+}
+
+/* Of a request that was left to the pool. */
+static int left(struct rig *rig, struct sent sent)
+{
+	uint32_t head;
+	uint32_t len;
+
+	wait_used(rig, REQUEST, &head, &len);
+	assert_int_equal(head, sent.head);
+	return reply(rig, sent, NULL);
+}
+
+static int at_once(struct rig *rig, uint32_t opcode, uint64_t node,
+		   const void *arg, size_t len, const void **body)
+{
+	struct sent sent;
+	unsigned signals;
+	uint32_t head;
+
+	become_unattended(rig);
+	sent = send(rig, REQUEST, opcode, node, arg, len, 4096);
+	test_set_used_event(rig->d, REQUEST, rig->d->rings[REQUEST].used_idx);
+	signals = test_signals(rig->d, REQUEST);
+	assert_true(kick_now(rig));
+	assert_true(test_used(rig->d, REQUEST, &head, NULL));
+	assert_int_equal(head, sent.head);
+	assert_true(test_signals(rig->d, REQUEST) > signals);
+	assert_true(is_unattended(rig));
+	return reply(rig, sent, body);
+}
+
+static void test_at_once(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct {
+		struct fuse_create_in in;
+		char name[8];
+	} create = {{.flags = O_RDWR, .mode = 0644}, "file"};
+	const struct fuse_entry_out *entry;
+	struct fuse_fsync_in fsync_in = {0};
+	const void *body;
+	struct rig rig;
+	uint64_t node;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	assert_int_equal(
+		at_once(&rig, FUSE_GETATTR, 1, &getattr, sizeof(getattr), NULL),
+		0);
+	assert_int_equal(at_once(&rig, FUSE_LOOKUP, 1, "file", 5, NULL),
+			 -ENOENT);
+	assert_int_equal(at_once(&rig, FUSE_CREATE, 1, &create,
+				 sizeof(create.in) + 5, &body),
+			 0);
+	entry = body;
+	node = entry->nodeid;
+	fsync_in.fh =
+		((const struct fuse_open_out *)(const void *)(entry + 1))->fh;
+	/* What may take long is for the pool, and the vCPU goes on. */
+	for (unsigned i = 0; i < 3; i++) {
+		struct sent sent;
+
+		become_unattended(&rig);
+		sent = send(&rig, REQUEST, FUSE_FSYNC, node, &fsync_in,
+			    sizeof(fsync_in), 256);
+		assert_true(kick_now(&rig));
+		assert_int_equal(left(&rig, sent), 0);
+	}
+	assert_int_equal(at_once(&rig, FUSE_UNLINK, 1, "file", 5, NULL), 0);
+	rig_close(&rig);
+}
+
+/* Where it is not for this thread, the notification goes the usual way. */
+static void test_usual_way(void **state)
+{
+	struct fuse_init_in in = {.major = 7, .minor = 38};
+	struct rig rig;
+
+	rig_open(&rig, 1, 1);
+	assert_int_equal(rig.d->dev->direct, 0);
+	rig_close(&rig);
+	/* Nobody but the loop serves. */
+	rig_open_for(&rig, 0, 1, true);
+	assert_int_equal(rig.d->dev->direct, 0);
+	rig_close(&rig);
+
+	vcpu_open(&rig, 1);
+	assert_int_equal(rig.d->dev->direct, 1u << REQUEST);
+	assert_false(virtio_device_kick_now(rig.d->dev, HIPRIO));
+	/* The loop did not see the queue start. */
+	send(&rig, REQUEST, FUSE_INIT, 0, &in, sizeof(in), 256);
+	assert_false(kick_now(&rig));
+	test_kick(rig.d, REQUEST);
+	wait_used(&rig, REQUEST, NULL, NULL);
+	/* Nor does it serve a device that was reset. */
+	virtio_device_set_status(rig.d->dev, 0);
+	assert_false(kick_now(&rig));
+	rig_close(&rig);
+}
+
+static void *kick_from_elsewhere(void *arg)
+{
+	assert_false(kick_now(arg));
+	return NULL;
+}
+
+static void test_other_thread(void **state)
+{
+	struct rig rig;
+	pthread_t id;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	assert_int_equal(pthread_create(&id, NULL, kick_from_elsewhere, &rig),
+			 0);
+	assert_int_equal(pthread_join(id, NULL), 0);
+	rig_close(&rig);
+}
+
+/* More than it does at a time: the pool goes on. */
+static void test_many(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct rig rig;
+	unsigned now = 0;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	become_unattended(&rig);
+	for (unsigned i = 0; i < 40; i++)
+		send(&rig, REQUEST, FUSE_GETATTR, 1, &getattr, sizeof(getattr),
+		     256);
+	assert_true(kick_now(&rig));
+	while (test_used(rig.d, REQUEST, NULL, NULL))
+		now++;
+	assert_true(now > 0);
+	for (; now < 40; now++)
+		wait_used(&rig, REQUEST, NULL, NULL);
+	rig_close(&rig);
+}
+
+/* No reply is missed when what is for the pool and what is not alternate, and
+ * the driver kicks when it has to and no more. */
+static void test_alternately(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct fuse_fsync_in fsync_in = {0};
+	unsigned kicks = 0;
+	struct rig rig;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	for (unsigned i = 0; i < 3000; i++) {
+		bool slow = i % 5 == 0;
+		struct sent sent;
+
+		if (slow)
+			sent = send(&rig, REQUEST, FUSE_FSYNC, 1, &fsync_in,
+				    sizeof(fsync_in), 256);
+		else
+			sent = send(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
+				    sizeof(getattr), 256);
+		if (asks_for_kick(&rig, REQUEST)) {
+			assert_true(kick_now(&rig));
+			kicks++;
+		}
+		assert_int_equal(left(&rig, sent), slow ? -EBADF : 0);
+	}
+	assert_true(kicks > 0);
+	rig_close(&rig);
+}
+
+static void test_fault(void **state)
+{
+	struct rig rig;
+	struct test_seg seg;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	seg = (struct test_seg){test_alloc(rig.d, 8, 8), 8, false};
+	test_add(rig.d, REQUEST, &seg, 1);
+	assert_true(kick_now(&rig));
+	assert_true(virtio_device_status(rig.d->dev) & VIRTIO_NEEDS_RESET);
+	assert_false(kick_now(&rig));
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_usual_way),
+		cmocka_unit_test(test_other_thread),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_alternately),
+		cmocka_unit_test(test_fault),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

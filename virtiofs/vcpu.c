@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtiofs/vcpu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "virtiofs/device.h"
+
+/* Requests for one notification: others, of other vCPUs perhaps, are for the
+ * pool, as the guest's program here wants to go on. */
+#define BATCH 8u
+/* So long is no brief request. */
+#define BRIEF_NS 1000000u
+/* After a request that was not, so many are left to the pool, and twice as many
+ * each time. */
+#define WAIT_MIN 16u
+#define VAIN_MAX 8u
+
+struct fs_vcpu {
+	struct fs_thread *fs;
+	unsigned vain; /* how often brief ones were not, less what were */
+	unsigned wait; /* how many are left to the pool */
+	struct virtq_chain chain;
+};
+
+int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu)
+{
+	struct virtiofs_device *fsdev = fs_device_of(dev);
+	struct fs_vcpu *v;
+
+	BUG_ON(vcpu >= VM_VCPUS_MAX || fsdev->vcpus.threads[vcpu]);
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	v->fs = fs_thread_new(fsdev->fs, true);
+	if (!v->fs) {
+		int ret = -errno;
+
+		free(v);
+		return ret;
+	}
+	fsdev->vcpus.threads[vcpu] = v;
+	return 0;
+}
+
+void fs_vcpus_free(struct fs_vcpus *vcpus)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
+		if (vcpus->threads[i])
+			fs_thread_free(vcpus->threads[i]->fs);
+		free(vcpus->threads[i]);
+	}
+}
+
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
+}
+
+/* As virtiofs_try. */
+static int try_briefly(struct fs_vcpu *v, uint32_t *len)
+{
+	uint64_t start;
+	long before;
+	int ret;
+
+	if (v->wait > 0) {
+		v->wait--;
+		return 0;
+	}
+	before = sleeps();
+	start = monotonic_ns();
+	ret = virtiofs_try_briefly(v->fs, &v->chain, len);
+	if (sleeps() != before || monotonic_ns() - start > BRIEF_NS) {
+		v->vain += v->vain < VAIN_MAX;
+		v->wait = WAIT_MIN << v->vain;
+	} else {
+		v->vain -= v->vain > 0;
+	}
+	return ret;
+}
+
+/* As virtiofs_try. */
+static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		   struct fs_vcpu *v, uint32_t *len)
+{
+	int ret = virtiofs_try(v->fs, &v->chain, len);
+
+	if (ret == 0)
+		ret = try_briefly(v, len);
+	if (ret < 0)
+		fs_device_bad_request(fsdev, ring);
+	return ret;
+}
+
+/* All that is there, as the leader. False: the pool is to go on; it has to
+ * begin with the request that was popped last when *popped. */
+static bool serve(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		  struct fs_vcpu *v, bool *popped)
+{
+	uint32_t len;
+	int ret;
+
+	*popped = false;
+	for (unsigned n = 0; n < BATCH; n++) {
+		ret = fs_device_pop(fsdev, ring, &v->chain);
+		if (ret == 0 && !fs_ring_rest(ring))
+			return true;
+		if (ret == 0)
+			continue;
+		if (ret > 0)
+			ret = request(fsdev, ring, v, &len);
+		*popped = ret == 0;
+		if (ret == 0)
+			return false;
+		if (ret < 0) {
+			fs_ring_leave(ring);
+			return true;
+		}
+		fs_ring_push(ring, v->chain.head, len, true);
+	}
+	return !fs_ring_rest(ring);
+}
+
+bool fs_vcpu_kick(struct virtio_device *dev, unsigned q, unsigned vcpu)
+{
+	struct virtiofs_device *fsdev = fs_device_of(dev);
+	struct fs_ring *ring = &fsdev->rings[q];
+	enum fs_ring_entry entry = fs_ring_enter(ring);
+	bool popped;
+
+	if (entry != FS_RING_ENTERED)
+		return entry == FS_RING_LED;
+	if (!serve(fsdev, ring, fsdev->vcpus.threads[vcpu], &popped)) {
+		fs_ring_abandon(ring, popped);
+		fs_device_call_pool(fsdev, ring);
+	}
+	return true;
+}
