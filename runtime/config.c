@@ -62,6 +62,7 @@ static const struct key {
 	KEY(overhead_memory, "hypervisor", KIND_UINT, .max = 1u << 20),
 	KEY(virtio_fs_cache, "hypervisor", KIND_CHOICE, .choices = caches),
 	KEY(virtio_fs_workers, NULL, KIND_UINT, .max = 16),
+	KEY(virtio_fs_on_vcpus, NULL, KIND_BOOL, .max = 1),
 	KEY(virtio_fs_cache_size, "hypervisor", KIND_UINT, .max = 32u << 10),
 	KEY(file_events, "runtime", KIND_CHOICE, .choices = file_event_kinds),
 	KEY(file_events_limit, NULL, KIND_UINT, .min = 1, .max = 16384),
@@ -93,6 +94,7 @@ static struct config *config_default(void)
 	c->overhead_memory = 32;
 	c->virtio_fs_cache = strdup("auto");
 	c->virtio_fs_workers = 1;
+	c->virtio_fs_on_vcpus = true;
 	c->file_events = strdup("kubernetes");
 	c->file_events_limit = 1024;
 	c->internetworking_model = strdup("tcfilter");

@@ -31,6 +31,7 @@ struct config {
 
 	char *virtio_fs_cache; /* never, auto, metadata, always */
 	uint32_t virtio_fs_workers;
+	bool virtio_fs_on_vcpus;
 	uint32_t virtio_fs_cache_size; /* MiB of the DAX window; 0: none */
 
 	char *file_events;	    /* none, kubernetes, all */

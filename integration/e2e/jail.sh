@@ -17,9 +17,10 @@ field()
 	awk -v name="$2:" '$1 == name { print $2 }' "$1"
 }
 
+# threads SANDBOX CAPABILITIES: what its threads may do; vCPUs' have those.
 threads()
 {
-	local task comm sandbox=$1
+	local task comm sandbox=$1 vcpu_caps=$2
 
 	for task in /proc/"$sandbox"/task/*; do
 		comm=$(cat "$task/comm")
@@ -30,8 +31,8 @@ threads()
 		is "$comm: empty bounding set" \
 			"$(field "$task/status" CapBnd)" 0000000000000000
 		case $comm in
-		vcpu*) is "$comm: no capability" \
-			"$(field "$task/status" CapPrm)" 0000000000000000 ;;
+		vcpu*) is "$comm: capabilities" \
+			"$(field "$task/status" CapPrm)" "$vcpu_caps" ;;
 		*) is "$comm: capabilities of file ownership alone" \
 			"$(field "$task/status" CapPrm)" "$file_caps" ;;
 		esac
@@ -101,9 +102,16 @@ bundle j
 up j
 sandbox=$(sandbox_of j)
 like 'the sandbox process' "$(cat "/proc/$sandbox/comm")" nacre-sandbox
-threads "$sandbox"
+threads "$sandbox" "$file_caps"
 namespaces "$sandbox"
 root "$sandbox"
 descriptors "$sandbox"
 refused "$sandbox"
+if [ "$machine" = kvm ]; then
+	configure '.virtio_fs_on_vcpus = false'
+	bundle j
+	up j
+	threads "$(sandbox_of j)" 0000000000000000
+	succeeds 'delete by force' nacre delete --force "$tag-j"
+fi
 clean 'nothing is left'

@@ -60,20 +60,32 @@ static void on_console(void *arg, const void *data, size_t len)
 	(void)!control_send(r->control, CONTROL_CONSOLE, data, len);
 }
 
+/* Whether a vCPU's thread does. */
+static bool serves_files(const struct running *r)
+{
+	const struct config *config = r->params->config;
+
+	return config->virtio_fs_on_vcpus && config->virtio_fs_workers > 0;
+}
+
 static int on_thread(void *arg, const char *name)
 {
 	struct running *r = arg;
-	bool vcpu = !strncmp(name, "vcpu", 4);
+	enum seccomp_kind kind = SECCOMP_FILES;
 	sigset_t refused;
-	int ret = vcpu ? jail_drop_thread() : 0;
+	int ret = 0;
 
+	if (!strncmp(name, "vcpu", 4))
+		kind = serves_files(r) ? SECCOMP_VCPU_FILES : SECCOMP_VCPU;
+	if (kind == SECCOMP_VCPU)
+		ret = jail_drop_thread();
 	if (ret < 0 || r->params->config->disable_seccomp)
 		return ret;
 	/* A SIGSYS that is blocked kills without a word. */
 	sigemptyset(&refused);
 	sigaddset(&refused, SIGSYS);
 	pthread_sigmask(SIG_UNBLOCK, &refused, NULL);
-	return seccomp_install(vcpu ? SECCOMP_VCPU : SECCOMP_FILES);
+	return seccomp_install(kind);
 }
 
 static void on_control(struct evsource *src, uint32_t revents)
@@ -189,6 +201,7 @@ static int add_share(struct running *r, struct err *err)
 		.posix_acl = true,
 		.announce_submounts = true,
 		.workers = r->params->config->virtio_fs_workers,
+		.vcpus = serves_files(r),
 		.dax_size = (uint64_t)r->params->config->virtio_fs_cache_size
 			    << 20,
 		.replay = events,

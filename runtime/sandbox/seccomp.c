@@ -107,8 +107,10 @@ static void lists_of(enum seccomp_kind kind,
 	static const struct syscall_list vcpu = SYSCALL_LIST(vcpu_rules);
 
 	lists[0] = syscalls_common;
-	lists[1] = kind == SECCOMP_VCPU ? vcpu : virtiofs_syscalls;
-	lists[2] = kind == SECCOMP_LOOP ? loop : none;
+	lists[1] = kind == SECCOMP_VCPU ? none : virtiofs_syscalls;
+	lists[2] = kind == SECCOMP_LOOP	   ? loop
+		   : kind == SECCOMP_FILES ? none
+					   : vcpu;
 }
 
 static struct syscall_filter filters[SECCOMP_FILES + 1];

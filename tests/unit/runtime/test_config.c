@@ -112,6 +112,7 @@ static void test_default_file(void **state)
 	SAME(default_memory);
 	SAME(overhead_memory);
 	SAME(virtio_fs_workers);
+	SAME(virtio_fs_on_vcpus);
 	SAME(virtio_fs_cache_size);
 	SAME(file_events_limit);
 	SAME(disable_seccomp);
