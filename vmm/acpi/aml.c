@@ -229,6 +229,21 @@ void aml_resource_window32(struct aml *aml, uint32_t base, uint32_t size)
 	put32(aml, size);
 }
 
+/* Word address space descriptor (6.4.3.5.3): one for ports. */
+void aml_resource_ports(struct aml *aml, uint16_t base, uint16_t size)
+{
+	put8(aml, 0x88);
+	put16(aml, 13);
+	put8(aml, 1);	 /* port range */
+	put8(aml, 0x0c); /* minimum and maximum fixed, produced */
+	put8(aml, 0x03); /* all of the range */
+	put16(aml, 0);
+	put16(aml, base);
+	put16(aml, (uint16_t)(base + size - 1));
+	put16(aml, 0);
+	put16(aml, size);
+}
+
 /* Qword address space descriptor (6.4.3.5.1): one for memory. */
 void aml_resource_window64(struct aml *aml, uint64_t base, uint64_t size)
 {

@@ -43,6 +43,7 @@ void aml_resources_begin(struct aml *aml);
 void aml_resources_end(struct aml *aml);
 void aml_resource_bus(struct aml *aml, uint16_t first, uint16_t last);
 void aml_resource_window32(struct aml *aml, uint32_t base, uint32_t size);
+void aml_resource_ports(struct aml *aml, uint16_t base, uint16_t size);
 void aml_resource_window64(struct aml *aml, uint64_t base, uint64_t size);
 void aml_resource_memory32(struct aml *aml, uint32_t base, uint32_t size);
 void aml_resource_io(struct aml *aml, uint16_t base, uint8_t ports);

@@ -174,6 +174,7 @@ static void aml_pci(struct aml *aml, const struct acpi_config *config)
 	aml_resources_begin(aml);
 	aml_resource_bus(aml, 0, 0);
 	aml_resource_window32(aml, LAYOUT_PCI_WINDOW, LAYOUT_PCI_WINDOW_SIZE);
+	aml_resource_ports(aml, LAYOUT_PCI_PORTS, LAYOUT_PCI_PORTS_SIZE);
 	if (config->high_size)
 		aml_resource_window64(aml, config->high_base,
 				      config->high_size);

@@ -41,6 +41,9 @@
 #define LAYOUT_KVM_IDENTITY 0xf8003000u
 #define LAYOUT_APIC 0xfee00000u
 #define LAYOUT_RAM_HIGH 0x100000000ull
+/* Above those of the legacy devices. */
+#define LAYOUT_PCI_PORTS 0x1000u
+#define LAYOUT_PCI_PORTS_SIZE 0x1000u
 /* Both ends of the addresses of PCI memory BARs are multiples. */
 #define LAYOUT_PCI_HIGH_UNIT 0x40000000ull
 

@@ -138,8 +138,12 @@ static int create_platform(struct kvm_machine *kvm, struct err *err)
 		return err_ret(err, ret, "power registers");
 	ret = pci_host_init(&kvm->pci, &kvm_pci_ops, &kvm->mmio, &pci_window,
 			    err);
-	if (ret < 0 || !vm->config.serial)
+	if (ret < 0)
 		return ret;
+	pci_host_set_ports(&kvm->pci, &kvm->pio, LAYOUT_PCI_PORTS,
+			   LAYOUT_PCI_PORTS_SIZE);
+	if (!vm->config.serial)
+		return 0;
 	ret = serial_init(&kvm->serial, vm->config.loop, serial_output, vm,
 			  err);
 	if (ret < 0)

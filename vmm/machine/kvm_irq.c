@@ -85,13 +85,15 @@ static int routes_set(struct pci_host *host, const struct msi_route *routes,
 	return ret;
 }
 
-static int doorbell_add(struct pci_host *host, uint64_t gpa, int eventfd)
+static int doorbell_add(struct pci_host *host, uint64_t at, bool port,
+			int eventfd)
 {
 	struct kvm_machine *kvm = of_host(host);
 	struct kvm_ioeventfd bell = {
-		.addr = gpa,
+		.addr = at,
 		.len = kvm->doorbell_len,
 		.fd = eventfd,
+		.flags = port ? KVM_IOEVENTFD_FLAG_PIO : 0,
 	};
 
 	return ioctl(kvm->vm_fd, KVM_IOEVENTFD, &bell) < 0 ? -errno : 0;

@@ -26,6 +26,7 @@ enum {
 #define STATUS_CAP_LIST 0x10u
 /* Memory space, bus master, parity, SERR, INTx disable. */
 #define COMMAND_WRITABLE 0x0546u
+#define BAR_PORTS 0x1u
 #define BAR_MEMORY64 0x4u
 #define BAR_PREFETCHABLE 0x8u
 
@@ -76,7 +77,9 @@ static void set_bar(struct pci_function *fn, unsigned i, uint64_t base,
 	fn->bars[i] = (struct pci_bar){base, size, flags};
 	store(fn->config + REG_BAR + i * 8, base | flags, 8);
 	/* As firmware leaves it: the address is set, so it is decoded. */
-	fn->config[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+	fn->config[PCI_COMMAND] |=
+		(uint8_t)(flags & BAR_PORTS ? PCI_COMMAND_IO
+					    : PCI_COMMAND_MEMORY);
 }
 
 void pci_function_set_bar(struct pci_function *fn, uint64_t base, uint64_t size)
@@ -88,6 +91,13 @@ void pci_function_set_memory_bar(struct pci_function *fn, uint64_t base,
 				 uint64_t size)
 {
 	set_bar(fn, 1, base, size, BAR_MEMORY64 | BAR_PREFETCHABLE);
+}
+
+void pci_function_set_port_bar(struct pci_function *fn, uint16_t base,
+			       uint16_t size)
+{
+	set_bar(fn, 2, base, size, BAR_PORTS);
+	fn->writable[PCI_COMMAND] |= PCI_COMMAND_IO;
 }
 
 unsigned pci_function_add_cap(struct pci_function *fn, uint8_t id,
@@ -154,6 +164,9 @@ static void write_bar(struct pci_function *fn, unsigned off, unsigned len,
 
 	if (len != 4 || !bar->size)
 		return;
+	/* Ports have one register, and no BAR comes after them. */
+	if ((bar->flags & BAR_PORTS) && off % 8 != 0)
+		return;
 	if (value == UINT32_MAX)
 		now = ~(bar->size - 1);
 	now |= bar->flags;
@@ -190,4 +203,9 @@ bool pci_function_decodes(struct pci_function *fn)
 {
 	return (pci_function_peek(fn, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) !=
 	       0;
+}
+
+bool pci_function_decodes_ports(struct pci_function *fn)
+{
+	return (pci_function_peek(fn, PCI_COMMAND, 2) & PCI_COMMAND_IO) != 0;
 }

@@ -22,8 +22,9 @@
 
 #define PCI_CONFIG_SIZE 256u
 #define PCI_CONFIG_PAGE 4096u
-#define PCI_BARS 2u
+#define PCI_BARS 3u
 #define PCI_COMMAND 0x04u
+#define PCI_COMMAND_IO 0x0001u
 #define PCI_COMMAND_MEMORY 0x0002u
 
 struct pci_function;
@@ -78,6 +79,9 @@ void pci_function_set_bar(struct pci_function *fn, uint64_t base,
 /* The same for BAR 2, which is memory that may be prefetched. */
 void pci_function_set_memory_bar(struct pci_function *fn, uint64_t base,
 				 uint64_t size);
+/* The same for BAR 4, which is ports. */
+void pci_function_set_port_bar(struct pci_function *fn, uint16_t base,
+			       uint16_t size);
 /*
  * Before the guest runs: appends a capability. body: len bytes after id and
  * next; writable: a mask of as many, or NULL. Its offset, 4-aligned.
@@ -92,7 +96,8 @@ void pci_function_write(struct pci_function *fn, unsigned off, unsigned len,
 			uint32_t value);
 /* The stored registers, without effects. off + len <= PCI_CONFIG_SIZE. */
 uint32_t pci_function_peek(struct pci_function *fn, unsigned off, unsigned len);
-/* Whether the driver lets the function answer at its BAR. */
+/* Whether the driver lets the function answer at its memory, or ports. */
 bool pci_function_decodes(struct pci_function *fn);
+bool pci_function_decodes_ports(struct pci_function *fn);
 
 #endif

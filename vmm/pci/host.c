@@ -173,6 +173,19 @@ uint64_t pci_host_high_take(struct pci_host *host, uint64_t size)
 	return take(&host->high_next, host->high_end, size);
 }
 
+void pci_host_set_ports(struct pci_host *host, struct iobus *ports,
+			uint16_t base, uint16_t size)
+{
+	host->ports = ports;
+	host->port_next = base;
+	host->port_end = (uint64_t)base + size;
+}
+
+uint16_t pci_host_ports_take(struct pci_host *host, uint16_t size)
+{
+	return (uint16_t)take(&host->port_next, host->port_end, size);
+}
+
 int pci_host_plug(struct pci_host *host, struct pci_function *fn,
 		  struct iodev *bar)
 {

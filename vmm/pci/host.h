@@ -38,8 +38,10 @@ struct pci_host_ops {
 	/* From any thread: changes routes, all at once. 0 or -errno. */
 	int (*routes_set)(struct pci_host *host, const struct msi_route *routes,
 			  unsigned n);
-	/* Before the vCPUs run: a guest's write to gpa writes eventfd. */
-	int (*doorbell_add)(struct pci_host *host, uint64_t gpa, int eventfd);
+	/* Before the vCPUs run: a guest's write to an address, or to a port,
+	 * writes eventfd. */
+	int (*doorbell_add)(struct pci_host *host, uint64_t at, bool port,
+			    int eventfd);
 	/*
 	 * May be NULL. Before the vCPUs run: lets the guest read the whole of
 	 * configuration space without exits, writes still come out; and from
@@ -59,7 +61,10 @@ struct pci_host_ops {
 
 struct pci_host {
 	const struct pci_host_ops *ops;
-	struct iobus *mmio; /* borrowed */
+	struct iobus *mmio;  /* borrowed */
+	struct iobus *ports; /* borrowed; NULL: the machine has none */
+	uint64_t port_next;
+	uint64_t port_end;
 	struct iodev ecam;
 	uint8_t *space; /* configuration space as the guest reads it */
 	atomic_bool mapped;
@@ -91,6 +96,11 @@ uint64_t pci_host_window_take(struct pci_host *host, uint64_t size);
 void pci_host_set_high(struct pci_host *host, uint64_t base, uint64_t end);
 /* The same from there, for memory BARs. */
 uint64_t pci_host_high_take(struct pci_host *host, uint64_t size);
+/* The ports that BARs may have, and who answers there: none before this. */
+void pci_host_set_ports(struct pci_host *host, struct iobus *ports,
+			uint16_t base, uint16_t size);
+/* The same from there, for ports; 0 as well when there are none. */
+uint16_t pci_host_ports_take(struct pci_host *host, uint16_t size);
 /*
  * Gives the function the lowest free device number and maps bar at its BAR 0's
  * address. Nothing is kept on failure. The function's page moves into the

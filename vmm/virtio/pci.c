@@ -62,6 +62,8 @@ struct virtio_cap64 {
 } PACKED;
 #define CAP_LEN_64 24u
 #define MEMORY_BAR 2u
+#define PORT_BAR 4u
+#define NOTIFY_PORTS (VIRTIO_QUEUES_MAX * NOTIFY_STEP)
 
 /* Offsets from the capability's first byte. */
 #define WINDOW_BAR 4u
@@ -168,6 +170,27 @@ static const struct iodev_ops bar_ops = {
 	.write = bar_io_write,
 };
 
+static void port_write(struct iodev *io, uint64_t off, unsigned len,
+		       uint64_t value)
+{
+	struct virtio_pci *vp = container_of(io, struct virtio_pci, ports);
+
+	if (pci_function_decodes_ports(&vp->fn))
+		notify_write(vp, off, true);
+}
+
+static uint64_t port_read(struct iodev *io, uint64_t off, unsigned len)
+{
+	struct virtio_pci *vp = container_of(io, struct virtio_pci, ports);
+
+	return pci_function_decodes_ports(&vp->fn) ? 0 : UINT64_MAX;
+}
+
+static const struct iodev_ops port_ops = {
+	.read = port_read,
+	.write = port_write,
+};
+
 /* Configuration space. -------------------------------------------------- */
 
 /*
@@ -223,8 +246,9 @@ static const struct pci_function_ops function_ops = {
 	.config_written = config_written,
 };
 
-static unsigned add_cap(struct virtio_pci *vp, uint8_t type, uint8_t len,
-			uint32_t offset, uint32_t length, uint32_t extra)
+static unsigned add_cap_of(struct virtio_pci *vp, uint8_t bar, uint8_t type,
+			   uint8_t len, uint32_t offset, uint32_t length,
+			   uint32_t extra)
 {
 	/* The window's bar, offset, length and data belong to the driver. */
 	static const struct virtio_cap window_mask = {
@@ -236,6 +260,7 @@ static unsigned add_cap(struct virtio_pci *vp, uint8_t type, uint8_t len,
 	struct virtio_cap cap = {
 		.cap_len = len,
 		.cfg_type = type,
+		.bar = bar,
 		.offset = le32_make(offset),
 		.length = le32_make(length),
 		.extra = le32_make(extra),
@@ -244,6 +269,21 @@ static unsigned add_cap(struct virtio_pci *vp, uint8_t type, uint8_t len,
 	return pci_function_add_cap(&vp->fn, CAP_VENDOR, &cap,
 				    type == CFG_PCI ? &window_mask : NULL,
 				    len - 2u);
+}
+
+static unsigned add_cap(struct virtio_pci *vp, uint8_t type, uint8_t len,
+			uint32_t offset, uint32_t length, uint32_t extra)
+{
+	return add_cap_of(vp, 0, type, len, offset, length, extra);
+}
+
+static void add_notify_cap(struct virtio_pci *vp)
+{
+	bool ports = vp->ports.size != 0;
+
+	add_cap_of(vp, ports ? PORT_BAR : 0, CFG_NOTIFY, CAP_LEN_EXTRA,
+		   ports ? 0 : PAGE_NOTIFY * PAGE_SIZE,
+		   vp->dev->nqueues * NOTIFY_STEP, NOTIFY_STEP);
 }
 
 /* Region 0, at the start of its BAR. */
@@ -290,8 +330,7 @@ static void add_caps(struct virtio_pci *vp)
 	if (dev->ops->config_len)
 		add_cap(vp, CFG_DEVICE, CAP_LEN_PLAIN, PAGE_DEVICE * PAGE_SIZE,
 			(uint32_t)dev->ops->config_len, 0);
-	add_cap(vp, CFG_NOTIFY, CAP_LEN_EXTRA, PAGE_NOTIFY * PAGE_SIZE,
-		dev->nqueues * NOTIFY_STEP, NOTIFY_STEP);
+	add_notify_cap(vp);
 	vp->window_cap = add_cap(vp, CFG_PCI, CAP_LEN_EXTRA, 0, 0, 0);
 	if (dev->window)
 		add_memory_cap(vp, dev->window->size);
@@ -380,8 +419,9 @@ static int kick_init(struct virtio_pci *vp, struct pci_host *host, unsigned q,
 		     struct err *err)
 {
 	struct virtio_pci_kick *kick = &vp->kicks[q];
-	uint64_t gpa = vp->fn.bars[0].base + PAGE_NOTIFY * PAGE_SIZE +
-		       (uint64_t)q * NOTIFY_STEP;
+	bool port = vp->ports.size != 0;
+	uint64_t base = port ? vp->ports.base
+			     : vp->fn.bars[0].base + PAGE_NOTIFY * PAGE_SIZE;
 	int ret = 0;
 
 	kick->vp = vp;
@@ -391,7 +431,8 @@ static int kick_init(struct virtio_pci *vp, struct pci_host *host, unsigned q,
 		return err_sys(err, "queue %u: eventfd", q);
 	/* A doorbell would answer before the vCPU's thread could. */
 	if (!(vp->dev->direct & (1u << q)))
-		ret = host->ops->doorbell_add(host, gpa, kick->eventfd);
+		ret = host->ops->doorbell_add(host, base + q * NOTIFY_STEP,
+					      port, kick->eventfd);
 	if (ret < 0)
 		return err_ret(err, ret, "queue %u: ioeventfd", q);
 	/* Each write is an edge, so that nobody has to read the count. */
@@ -434,6 +475,18 @@ static int plug_window(struct virtio_pci *vp, struct pci_host *host,
 	return 0;
 }
 
+static int plug_ports(struct virtio_pci *vp, struct pci_host *host)
+{
+	uint16_t base = 0;
+
+	if (vp->dev->direct)
+		base = pci_host_ports_take(host, NOTIFY_PORTS);
+	if (!base)
+		return 0;
+	pci_function_set_port_bar(&vp->fn, base, NOTIFY_PORTS);
+	return iobus_add(host->ports, &vp->ports, base, NOTIFY_PORTS);
+}
+
 static int plug(struct virtio_pci *vp, struct pci_host *host, struct err *err)
 {
 	uint64_t base = pci_host_window_take(host, VIRTIO_PCI_BAR_SIZE);
@@ -447,6 +500,9 @@ static int plug(struct virtio_pci *vp, struct pci_host *host, struct err *err)
 	pci_function_set_bar(&vp->fn, base, VIRTIO_PCI_BAR_SIZE);
 	if (vp->dev->window && plug_window(vp, host, err) < 0)
 		return -err->code;
+	ret = plug_ports(vp, host);
+	if (ret < 0)
+		return err_ret(err, ret, "ports");
 	add_caps(vp);
 	for (q = 0; q < vp->dev->nqueues; q++)
 		if (kick_init(vp, host, q, err) < 0)
@@ -482,6 +538,7 @@ struct virtio_pci *virtio_pci_new(struct virtio_device *dev,
 	vp->dev = dev;
 	vp->host = host;
 	vp->bar.ops = &bar_ops;
+	vp->ports.ops = &port_ops;
 	for (q = 0; q < VIRTIO_QUEUES_MAX; q++)
 		vp->kicks[q].eventfd = -1;
 	virtio_pci_common_reset(vp);

@@ -21,6 +21,7 @@ struct fake_host {
 	unsigned commits;
 	unsigned doorbells;
 	uint64_t doorbell_gpas[FAKE_GSIS];
+	bool doorbell_ports[FAKE_GSIS];
 	const uint8_t *space; /* what the guest reads itself */
 	uint64_t memory_gpa;  /* of a device's window */
 	void *memory;
@@ -60,14 +61,15 @@ static inline int fake_routes_set(struct pci_host *host,
 	return f->fail;
 }
 
-static inline int fake_doorbell_add(struct pci_host *host, uint64_t gpa,
-				    int eventfd)
+static inline int fake_doorbell_add(struct pci_host *host, uint64_t at,
+				    bool port, int eventfd)
 {
 	struct fake_host *f = fake_of(host);
 
 	if (f->fail)
 		return f->fail;
-	f->doorbell_gpas[f->doorbells++] = gpa;
+	f->doorbell_ports[f->doorbells] = port;
+	f->doorbell_gpas[f->doorbells++] = at;
 	return 0;
 }
 

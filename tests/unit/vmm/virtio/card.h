@@ -82,6 +82,7 @@ static const struct virtio_device_ops card_ops = {
 };
 
 #define FEATURE (1ull << 5)
+#define PORTS 0x1000u
 #define COMMON FAKE_WINDOW
 #define ISR (FAKE_WINDOW + 0x1000)
 #define DEVICE (FAKE_WINDOW + 0x2000)
@@ -91,11 +92,12 @@ static const struct virtio_device_ops card_ops = {
 static struct fake_host host;
 static struct card card;
 static struct guestmem mem;
+static struct iobus ports;
 static struct evloop *loop;
 static struct virtio_pci *vp;
 static uint8_t ram[0x10000] __attribute__((aligned(4096)));
 
-static inline int plug(uint32_t direct)
+static inline int plug(uint32_t direct, bool with_ports)
 {
 	struct err err;
 
@@ -105,6 +107,9 @@ static inline int plug(uint32_t direct)
 	if (!loop || fake_host_init(&host) < 0 ||
 	    guestmem_add_borrowed(&mem, 0, ram, sizeof(ram)) < 0)
 		return -1;
+	memset(&ports, 0, sizeof(ports));
+	if (with_ports)
+		pci_host_set_ports(&host.pci, &ports, PORTS, 0x1000);
 	virtio_device_init(&card.dev, &card_ops, FEATURE, 2, 128);
 	card.dev.direct = direct;
 	card.dev.loop = loop;
@@ -115,12 +120,17 @@ static inline int plug(uint32_t direct)
 
 static inline int setup(void **state)
 {
-	return plug(0);
+	return plug(0, false);
 }
 
 static inline int setup_direct(void **state)
 {
-	return plug(1u << 1);
+	return plug(1u << 1, false);
+}
+
+static inline int setup_ports(void **state)
+{
+	return plug(1u << 1, true);
 }
 
 static inline int teardown(void **state)

@@ -202,11 +202,21 @@ static void taken_kicks(void **state)
 	assert_int_equal(card.kicks[1], 1);
 }
 
+static void ring(unsigned q)
+{
+	uint16_t number = (uint16_t)q;
+
+	if (ports.count)
+		iobus_write(&ports, PORTS + 4 * q, &number, sizeof(number));
+	else
+		set(NOTIFY + 4 * q, 2, q);
+}
+
 static void *kick_by_vcpu(void *arg)
 {
 	assert_int_equal(virtio_device_vcpu_started(&card.dev, 3), 0);
-	set(NOTIFY, 2, 0);
-	set(NOTIFY + 4, 2, 1);
+	ring(0);
+	ring(1);
 	return NULL;
 }
 
@@ -223,7 +233,10 @@ static void vcpu_kicks(void)
 static void direct_kicks(void **state)
 {
 	bring_up();
+	/* Of the other queue, where the driver rings. */
 	assert_int_equal(host.doorbells, 1);
+	assert_int_equal(host.doorbell_ports[0], ports.count);
+	assert_int_equal(host.doorbell_gpas[0], ports.count ? PORTS : NOTIFY);
 	vcpu_kicks();
 	assert_int_equal(card.vcpu, 3);
 	assert_int_equal(card.kicks_now, 1);
@@ -235,10 +248,50 @@ static void direct_kicks(void **state)
 	assert_int_equal(card.kicks[0], 2);
 	assert_int_equal(card.kicks[1], 1);
 	/* Not a vCPU's thread. */
-	set(NOTIFY + 4, 2, 1);
+	ring(1);
 	assert_int_equal(evloop_once(loop, 0), 0);
 	assert_int_equal(card.kicks_now, 2);
 	assert_int_equal(card.kicks[1], 2);
+}
+
+static void notified_by_ports(void **state)
+{
+	unsigned notify = find_cap(9, 2);
+	uint16_t value = 0;
+
+	assert_int_equal(config(0x20, 4), PORTS | 1);
+	assert_int_equal(config(0x24, 4), 0);
+	assert_int_equal(config(4, 2) & 3, 3);
+	assert_int_equal(config(notify + 4, 1), 4); /* BAR */
+	assert_int_equal(config(notify + 8, 4), 0);
+	assert_int_equal(config(notify + 12, 4), 8);
+	assert_int_equal(config(notify + 16, 4), 4);
+	/* How large it is, and that it stays. */
+	set(fake_config(1, 0x20), 4, UINT32_MAX);
+	set(fake_config(1, 0x24), 4, UINT32_MAX);
+	assert_int_equal(config(0x20, 4), 0xffffffc1);
+	assert_int_equal(config(0x24, 4), 0);
+	set(fake_config(1, 0x20), 4, 0x2000);
+	assert_int_equal(config(0x20, 4), PORTS | 1);
+	bring_up();
+	iobus_read(&ports, PORTS, &value, 2);
+	assert_int_equal(value, 0);
+	/* Memory alone is decoded. */
+	set(fake_config(1, 4), 2, 2);
+	iobus_read(&ports, PORTS, &value, 2);
+	assert_int_equal(value, UINT16_MAX);
+	ring(0);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks[0], 0);
+	/* A queue that is not there. */
+	set(fake_config(1, 4), 2, 3);
+	ring(2);
+	ring(15);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks[0] + card.kicks[1], 0);
+	ring(0);
+	assert_int_equal(evloop_once(loop, 0), 0);
+	assert_int_equal(card.kicks[0], 1);
 }
 
 static uint64_t fired(unsigned vector)
@@ -409,6 +462,10 @@ int main(void)
 		TEST(kicks),
 		TEST(taken_kicks),
 		cmocka_unit_test_setup_teardown(direct_kicks, setup_direct,
+						teardown),
+		cmocka_unit_test_setup_teardown(direct_kicks, setup_ports,
+						teardown),
+		cmocka_unit_test_setup_teardown(notified_by_ports, setup_ports,
 						teardown),
 		TEST(interrupts),
 		TEST(device_configuration),
