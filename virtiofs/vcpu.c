@@ -30,7 +30,7 @@ int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu)
 	struct virtiofs_device *fsdev = fs_device_of(dev);
 	struct fs_vcpu *v;
 
-	BUG_ON(vcpu >= VM_VCPUS_MAX || fsdev->vcpus.threads[vcpu]);
+	BUG_ON(vcpu >= VIRTIO_VCPUS_MAX || fsdev->vcpus.threads[vcpu]);
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
@@ -47,7 +47,7 @@ int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu)
 
 void fs_vcpus_free(struct fs_vcpus *vcpus)
 {
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
+	for (unsigned i = 0; i < VIRTIO_VCPUS_MAX; i++) {
 		if (vcpus->threads[i])
 			fs_thread_free(vcpus->threads[i]->fs);
 		free(vcpus->threads[i]);

@@ -17,12 +17,11 @@
 
 #include "base/compiler.h"
 #include "vmm/virtio/device.h"
-#include "vmm/vmm.h"
 
 struct fs_vcpu;
 
 struct fs_vcpus {
-	struct fs_vcpu *threads[VM_VCPUS_MAX];
+	struct fs_vcpu *threads[VIRTIO_VCPUS_MAX];
 };
 
 /* For struct virtio_device_ops. */

@@ -16,7 +16,7 @@ enum seccomp_kind {
 	SECCOMP_LOOP, /* devices and control */
 	SECCOMP_VCPU,
 	SECCOMP_VCPU_FILES, /* one that serves virtio-fs as well */
-	SECCOMP_FILES, /* workers of virtio-fs and virtio-blk */
+	SECCOMP_FILES,	    /* workers of virtio-fs and virtio-blk */
 };
 
 /* Compiles the filters (allocates; call before the first install). */

@@ -216,6 +216,8 @@ int vm_thread_started(struct vm *vm, const char *name)
 	return cb->thread_started ? cb->thread_started(cb->arg, name) : 0;
 }
 
+_Static_assert(VM_VCPUS_MAX <= VIRTIO_VCPUS_MAX, "devices know all vCPUs");
+
 int vm_vcpu_started(struct vm *vm, unsigned vcpu)
 {
 	int ret = 0;

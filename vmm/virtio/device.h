@@ -26,6 +26,7 @@
 #include "vmm/virtio/queue.h"
 
 #define VIRTIO_QUEUES_MAX 16u
+#define VIRTIO_VCPUS_MAX 64u
 
 enum virtio_id {
 	VIRTIO_ID_NET = 1,
@@ -66,8 +67,9 @@ struct virtio_device_ops {
 	void (*kick_lost)(struct virtio_device *dev, unsigned q);
 	/*
 	 * NULL for a device without direct queues. On the thread of a vCPU
-	 * before that runs, and on none but this: it may call kick_now. What
-	 * it takes is freed by destroy. 0 or -errno.
+	 * (number 0 to VIRTIO_VCPUS_MAX - 1) before that runs, and on none but
+	 * this: it may call kick_now. What it takes is freed by destroy. 0 or
+	 * -errno.
 	 */
 	int (*vcpu_started)(struct virtio_device *dev, unsigned vcpu);
 	/* The driver's kick of a direct queue, on the thread of the vCPU that

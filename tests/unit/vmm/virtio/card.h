@@ -4,6 +4,13 @@
 
 /* A device behind its registers on a PCI bus, as a driver sees them. */
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "base/evloop.h"
 #include "tests/unit/vmm/pci/fake_host.h"
 #include "vmm/virtio/pci.h"
