@@ -60,12 +60,13 @@ static void on_console(void *arg, const void *data, size_t len)
 	(void)!control_send(r->control, CONTROL_CONSOLE, data, len);
 }
 
-/* Whether a vCPU's thread does. */
+/* Whether a vCPU's thread does. User-mode Linux has none here. */
 static bool serves_files(const struct running *r)
 {
 	const struct config *config = r->params->config;
 
-	return config->virtio_fs_on_vcpus && config->virtio_fs_workers > 0;
+	return config->virtio_fs_on_vcpus && config->virtio_fs_workers > 0 &&
+	       strcmp(r->params->machine, "uml") != 0;
 }
 
 static int on_thread(void *arg, const char *name)
