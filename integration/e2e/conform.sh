@@ -20,9 +20,6 @@ step=1 last=0
 
 # What differs, as an extended regular expression for "VOLUME: CASE", and why.
 declare -A known=(
-	['[^:]*: acl ']='Linux says of the first super block of a FUSE
-		connection alone that it has ACLs (fuse_fill_super_common); a
-		volume has another'
 	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
 	['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
 		supplementary groups before Linux 6.3'
