@@ -431,8 +431,7 @@ device_alloc(const struct virtiofs_config *config)
 	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
 	fsdev->space.num_request_queues = le32_make(queues);
 	if (config->vcpus && config->workers)
-		fsdev->dev.direct = ((1u << queues) - 1)
-				    << (FS_QUEUE_HIPRIO + 1);
+		fsdev->dev.direct = (1u << fsdev->dev.nqueues) - 1;
 	return fsdev;
 }
 

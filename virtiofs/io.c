@@ -18,7 +18,7 @@
 /* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
 #define COPY_MAX (64u << 20)
 /* More bytes are copied by a thread that has the time. */
-#define QUICK_MAX (64u << 10)
+#define QUICK_MAX (128u << 10)
 
 /*
  * O_APPEND never reaches the host: it is asked for write by write

@@ -8,20 +8,20 @@
 #include "base/clock.h"
 #include "virtiofs/device.h"
 
-/* Requests for one notification: others, of other vCPUs perhaps, are for the
- * pool, as the guest's program here wants to go on. */
+/* Requests for one notification: what more there is, of other vCPUs perhaps, is
+ * for others, as the guest's program here wants to go on. */
 #define BATCH 8u
-/* So long is no brief request. */
-#define BRIEF_NS 1000000u
-/* After a request that was not, so many are left to the pool, and twice as many
- * each time. */
+/* What takes longer is no brief request. */
+#define BRIEF_NS 4000000u
+/* After one that was not, so many are left to others, and twice as many each
+ * time. */
 #define WAIT_MIN 16u
 #define VAIN_MAX 8u
 
 struct fs_vcpu {
 	struct fs_thread *fs;
 	unsigned vain; /* how often brief ones were not, less what were */
-	unsigned wait; /* how many are left to the pool */
+	unsigned wait; /* how many are left to others */
 	struct virtq_chain chain;
 };
 
@@ -61,20 +61,24 @@ static long sleeps(void)
 	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
 }
 
-/* As virtiofs_try. */
-static int try_briefly(struct fs_vcpu *v, uint32_t *len)
+/* Whether one that may turn out not to be brief is to be tried. */
+static bool is_trying(struct fs_vcpu *v)
 {
-	uint64_t start;
-	long before;
-	int ret;
+	if (v->wait == 0)
+		return true;
+	v->wait--;
+	return false;
+}
 
-	if (v->wait > 0) {
-		v->wait--;
-		return 0;
-	}
-	before = sleeps();
-	start = monotonic_ns();
-	ret = virtiofs_try_briefly(v->fs, &v->chain, len);
+static int measured(struct fs_vcpu *v, uint32_t *len,
+		    int (*serve)(struct fs_thread *thread,
+				 const struct virtq_chain *chain,
+				 uint32_t *written))
+{
+	uint64_t start = monotonic_ns();
+	long before = sleeps();
+	int ret = serve(v->fs, &v->chain, len);
+
 	if (sleeps() != before || monotonic_ns() - start > BRIEF_NS) {
 		v->vain += v->vain < VAIN_MAX;
 		v->wait = WAIT_MIN << v->vain;
@@ -84,21 +88,28 @@ static int try_briefly(struct fs_vcpu *v, uint32_t *len)
 	return ret;
 }
 
-/* As virtiofs_try. */
+/* As virtiofs_try. Of the loop's queue, which the loop reads as well, nothing
+ * that was popped is given back. */
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
-	int ret = virtiofs_try(v->fs, &v->chain, len);
+	int ret;
 
-	if (ret == 0)
-		ret = try_briefly(v, len);
+	if (ring->q == FS_QUEUE_HIPRIO) {
+		ret = measured(v, len, virtiofs_handle);
+		ret = ret == 0 ? 1 : ret;
+	} else {
+		ret = virtiofs_try(v->fs, &v->chain, len);
+		if (ret == 0 && is_trying(v))
+			ret = measured(v, len, virtiofs_try_briefly);
+	}
 	if (ret < 0)
 		fs_device_bad_request(fsdev, ring);
 	return ret;
 }
 
-/* All that is there, as the leader. False: the pool is to go on; it has to
- * begin with the request that was popped last when *popped. */
+/* All that is there, as the leader. False: others are to go on, and begin with
+ * the request that was popped last when *popped. */
 static bool serve(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		  struct fs_vcpu *v, bool *popped)
 {
@@ -129,15 +140,21 @@ static bool serve(struct virtiofs_device *fsdev, struct fs_ring *ring,
 bool fs_vcpu_kick(struct virtio_device *dev, unsigned q, unsigned vcpu)
 {
 	struct virtiofs_device *fsdev = fs_device_of(dev);
+	struct fs_vcpu *v = fsdev->vcpus.threads[vcpu];
 	struct fs_ring *ring = &fsdev->rings[q];
-	enum fs_ring_entry entry = fs_ring_enter(ring);
+	enum fs_ring_entry entry;
 	bool popped;
 
+	if (q == FS_QUEUE_HIPRIO && !is_trying(v))
+		return false;
+	entry = fs_ring_enter(ring);
 	if (entry != FS_RING_ENTERED)
 		return entry == FS_RING_LED;
-	if (!serve(fsdev, ring, fsdev->vcpus.threads[vcpu], &popped)) {
-		fs_ring_abandon(ring, popped);
-		fs_device_call_pool(fsdev, ring);
-	}
+	if (serve(fsdev, ring, v, &popped))
+		return true;
+	fs_ring_abandon(ring, popped);
+	if (q == FS_QUEUE_HIPRIO)
+		return false;
+	fs_device_call_pool(fsdev, ring);
 	return true;
 }

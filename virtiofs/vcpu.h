@@ -7,7 +7,7 @@
  * write that notifies the device. What is in the host's memory takes less time
  * than to wake another thread for it, and the guest has its reply before it
  * could go to sleep: neither side waits for the other. What waits, or is long,
- * is left to the pool.
+ * is left to the pool, or the loop.
  *
  * Such a thread has the rights of a thread of the pool.
  */

@@ -156,7 +156,7 @@ static int try_write(struct client *c, uint64_t node, uint64_t fh, size_t len)
 	const struct fuse_write_out *out = client_body(c);
 	struct {
 		struct fuse_write_in in;
-		char data[(64 << 10) + 1];
+		char data[(128 << 10) + 1];
 	} args = {.in = {.fh = fh, .size = (uint32_t)len}, .data = "hello"};
 	int error = -1;
 	int ret = try_call(c, FUSE_WRITE, node, &args, sizeof(args.in) + len,
@@ -207,7 +207,7 @@ static void test_waiting(void **state)
 	assert_int_equal(try_read(c, node, out.fh), 1);
 	assert_int_equal(c->written, 16 + 5);
 	assert_memory_equal(client_body(c), "hello", 5);
-	assert_int_equal(try_write(c, node, out.fh, (64 << 10) + 1), 0);
+	assert_int_equal(try_write(c, node, out.fh, (128 << 10) + 1), 0);
 	assert_int_equal(try_read(c, node, out.fh), 1);
 	assert_int_equal(c->written, 16 + 5);
 
@@ -267,7 +267,7 @@ static void test_briefly(void **state)
 	assert_int_equal(try_setattr(c, node, FATTR_MODE), 1);
 	assert_int_equal(try_setattr(c, node, FATTR_MODE | FATTR_SIZE), 0);
 	assert_int_equal(try_write(c, node, fsync_in.fh, 5), 1);
-	assert_int_equal(try_write(c, node, fsync_in.fh, (64 << 10) + 1), 0);
+	assert_int_equal(try_write(c, node, fsync_in.fh, (128 << 10) + 1), 0);
 	assert_int_equal(try_call(c, FUSE_FSYNC, node, &fsync_in,
 				  sizeof(fsync_in), &error),
 			 0);

@@ -107,6 +107,42 @@ static void test_at_once(void **state)
 	rig_close(&rig);
 }
 
+/* The loop's queue as well, once the loop knows it. */
+static void test_forget(void **state)
+{
+	struct fuse_forget_in forget = {.nlookup = 1};
+	struct rig rig;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fuse_getattr_in getattr = {0};
+		const struct fuse_entry_out *entry;
+		const void *body;
+		uint64_t node;
+
+		assert_int_equal(call(&rig, REQUEST, FUSE_MKDIR, 1, &(struct {
+					 struct fuse_mkdir_in in;
+					 char name[2];
+				 }){{.mode = 0755}, {(char)('a' + i)}},
+				      sizeof(struct fuse_mkdir_in) + 2, &body),
+				 0);
+		entry = body;
+		node = entry->nodeid;
+		send(&rig, HIPRIO, FUSE_FORGET, node, &forget, sizeof(forget),
+		     0);
+		assert_int_equal(virtio_device_kick_now(rig.d->dev, HIPRIO),
+				 i > 0);
+		if (i == 0)
+			test_kick(rig.d, HIPRIO);
+		assert_true(test_used(rig.d, HIPRIO, NULL, NULL));
+		assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, node,
+				      &getattr, sizeof(getattr), NULL),
+				 -ESTALE);
+	}
+	rig_close(&rig);
+}
+
 /* Where it is not for this thread, the notification goes the usual way. */
 static void test_usual_way(void **state)
 {
@@ -122,9 +158,9 @@ static void test_usual_way(void **state)
 	rig_close(&rig);
 
 	vcpu_open(&rig, 1);
-	assert_int_equal(rig.d->dev->direct, 1u << REQUEST);
+	assert_int_equal(rig.d->dev->direct, 1u << REQUEST | 1u << HIPRIO);
+	/* The loop did not see the queues start. */
 	assert_false(virtio_device_kick_now(rig.d->dev, HIPRIO));
-	/* The loop did not see the queue start. */
 	send(&rig, REQUEST, FUSE_INIT, 0, &in, sizeof(in), 256);
 	assert_false(kick_now(&rig));
 	test_kick(rig.d, REQUEST);
@@ -226,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_usual_way),
 		cmocka_unit_test(test_other_thread),
 		cmocka_unit_test(test_many),
