@@ -102,6 +102,30 @@ static void handle_batch(struct virtiofs_device *fsdev, struct fs_ring *ring)
 		fs_ring_signal(ring);
 }
 
+/* A queue that vCPUs serve as well: whoever leads. */
+static void handle_shared(struct virtiofs_device *fsdev, struct fs_ring *ring)
+{
+	unsigned n = 0;
+	int ret;
+
+	if (fs_ring_enter(ring) != FS_RING_ENTERED)
+		return;
+	while (n < LOOP_BATCH) {
+		ret = handle_one(fsdev, ring);
+		n += ret > 0;
+		if (ret < 0)
+			fs_ring_leave(ring);
+		if (ret < 0 || (ret == 0 && !fs_ring_rest(ring)))
+			break;
+	}
+	if (n == LOOP_BATCH) {
+		fs_ring_abandon(ring, false);
+		virtio_device_kick_again(&fsdev->dev, ring->q);
+	}
+	if (n)
+		fs_ring_signal(ring);
+}
+
 /* On a thread of the pool. ---------------------------------------------- */
 
 static struct virtiofs_device *device_of_pool(struct fs_pool *pool)
@@ -260,7 +284,10 @@ static void fs_kick(struct virtio_device *dev, unsigned q)
 	}
 	if (q != FS_QUEUE_HIPRIO)
 		fs_spin_woken(&fsdev->spin);
-	handle_batch(fsdev, &fsdev->rings[q]);
+	if (dev->direct & (1u << q))
+		handle_shared(fsdev, &fsdev->rings[q]);
+	else
+		handle_batch(fsdev, &fsdev->rings[q]);
 }
 
 static void fs_kick_lost(struct virtio_device *dev, unsigned q)

@@ -49,7 +49,7 @@ static int fs_ioctl(struct fs_req *req)
 static const struct op ops[] = {
 	[FUSE_LOOKUP] = {fs_lookup, 1, OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_FORGET] = {fs_forget, sizeof(struct fuse_forget_in),
-			 OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
+			 OP_BRIEF | OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
 	[FUSE_GETATTR] = {fs_getattr, sizeof(struct fuse_getattr_in),
 			  OP_BRIEF | OP_QUICK | OP_NO_FSETID},
 	[FUSE_SETATTR] = {fs_setattr, sizeof(struct fuse_setattr_in),
@@ -97,12 +97,12 @@ static const struct op ops[] = {
 	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in),
 			 OP_BRIEF | OP_WRITES},
 	[FUSE_INTERRUPT] = {fs_interrupt, sizeof(struct fuse_interrupt_in),
-			    OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
+			    OP_BRIEF | OP_NO_NODE | OP_NO_REPLY | OP_NO_FSETID},
 	[FUSE_DESTROY] = {fs_destroy, 0, OP_NO_NODE | OP_FIRST},
 	[FUSE_IOCTL] = {fs_ioctl, sizeof(struct fuse_ioctl_in), OP_BRIEF},
 	[FUSE_BATCH_FORGET] = {fs_batch_forget,
 			       sizeof(struct fuse_batch_forget_in),
-			       OP_NO_NODE | OP_NO_REPLY | OP_BULK |
+			       OP_BRIEF | OP_NO_NODE | OP_NO_REPLY | OP_BULK |
 				       OP_NO_FSETID},
 	[FUSE_FALLOCATE] = {fs_fallocate, sizeof(struct fuse_fallocate_in),
 			    OP_WRITES},

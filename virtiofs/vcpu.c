@@ -61,24 +61,20 @@ static long sleeps(void)
 	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
 }
 
-/* Whether one that may turn out not to be brief is to be tried. */
-static bool is_trying(struct fs_vcpu *v)
+/* As virtiofs_try. */
+static int try_briefly(struct fs_vcpu *v, uint32_t *len)
 {
-	if (v->wait == 0)
-		return true;
-	v->wait--;
-	return false;
-}
+	uint64_t start;
+	long before;
+	int ret;
 
-static int measured(struct fs_vcpu *v, uint32_t *len,
-		    int (*serve)(struct fs_thread *thread,
-				 const struct virtq_chain *chain,
-				 uint32_t *written))
-{
-	uint64_t start = monotonic_ns();
-	long before = sleeps();
-	int ret = serve(v->fs, &v->chain, len);
-
+	if (v->wait > 0) {
+		v->wait--;
+		return 0;
+	}
+	before = sleeps();
+	start = monotonic_ns();
+	ret = virtiofs_try_briefly(v->fs, &v->chain, len);
 	if (sleeps() != before || monotonic_ns() - start > BRIEF_NS) {
 		v->vain += v->vain < VAIN_MAX;
 		v->wait = WAIT_MIN << v->vain;
@@ -88,21 +84,14 @@ static int measured(struct fs_vcpu *v, uint32_t *len,
 	return ret;
 }
 
-/* As virtiofs_try. Of the loop's queue, which the loop reads as well, nothing
- * that was popped is given back. */
+/* As virtiofs_try. */
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
-	int ret;
+	int ret = virtiofs_try(v->fs, &v->chain, len);
 
-	if (ring->q == FS_QUEUE_HIPRIO) {
-		ret = measured(v, len, virtiofs_handle);
-		ret = ret == 0 ? 1 : ret;
-	} else {
-		ret = virtiofs_try(v->fs, &v->chain, len);
-		if (ret == 0 && is_trying(v))
-			ret = measured(v, len, virtiofs_try_briefly);
-	}
+	if (ret == 0)
+		ret = try_briefly(v, len);
 	if (ret < 0)
 		fs_device_bad_request(fsdev, ring);
 	return ret;
@@ -142,12 +131,9 @@ bool fs_vcpu_kick(struct virtio_device *dev, unsigned q, unsigned vcpu)
 	struct virtiofs_device *fsdev = fs_device_of(dev);
 	struct fs_vcpu *v = fsdev->vcpus.threads[vcpu];
 	struct fs_ring *ring = &fsdev->rings[q];
-	enum fs_ring_entry entry;
+	enum fs_ring_entry entry = fs_ring_enter(ring);
 	bool popped;
 
-	if (q == FS_QUEUE_HIPRIO && !is_trying(v))
-		return false;
-	entry = fs_ring_enter(ring);
 	if (entry != FS_RING_ENTERED)
 		return entry == FS_RING_LED;
 	if (serve(fsdev, ring, v, &popped))
