@@ -43,6 +43,17 @@ void vsock_broken(struct vsock *vsock, unsigned q, const char *what)
 	vsock_halt(vsock);
 }
 
+int vsock_pop(struct vsock *vsock, struct virtq *q)
+{
+	int r = virtq_pop(q, &vsock->chain);
+
+	if (r == 0 && virtq_enable_kick(q)) {
+		virtq_disable_kick(q);
+		r = virtq_pop(q, &vsock->chain);
+	}
+	return r;
+}
+
 /* To the guest. ----------------------------------------------------------- */
 
 void vsock_owe_reset(struct vsock *vsock, const struct vsock_packet *p)
@@ -115,11 +126,7 @@ static int send_one(struct vsock *vsock)
 
 	if (!vsock->nresets && TAILQ_EMPTY(&vsock->ready))
 		return 0;
-	r = virtq_pop(q, &vsock->chain);
-	if (r == 0 && virtq_enable_kick(q)) {
-		virtq_disable_kick(q);
-		r = virtq_pop(q, &vsock->chain);
-	}
+	r = vsock_pop(vsock, q);
 	if (r <= 0)
 		return r;
 	if (vsock->chain.write_len <= VSOCK_HEADER_LEN)

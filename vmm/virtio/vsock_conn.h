@@ -218,6 +218,8 @@ void vsock_conn_forwarded(struct vsock_conn *conn, size_t n);
 void vsock_pump(struct vsock *vsock);
 /* A packet that belongs to no connection is to be answered by a reset. */
 void vsock_owe_reset(struct vsock *vsock, const struct vsock_packet *p);
+/* As virtq_pop, into vsock->chain. 0: kicks are on from now on. */
+int vsock_pop(struct vsock *vsock, struct virtq *q) MUST_CHECK;
 /* The guest broke a rule of this queue: the device stops. */
 void vsock_broken(struct vsock *vsock, unsigned q, const char *what);
 

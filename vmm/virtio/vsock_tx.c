@@ -121,13 +121,9 @@ static int take_one(struct vsock *vsock)
 	int r = virtq_pop(q, &vsock->chain);
 
 	/* What comes while the host is written to needs no kick. */
-	if (r == 0 && vsock->run.nheads) {
+	if (r == 0) {
 		run_end(vsock);
-		r = virtq_pop(q, &vsock->chain);
-	}
-	if (r == 0 && virtq_enable_kick(q)) {
-		virtq_disable_kick(q);
-		r = virtq_pop(q, &vsock->chain);
+		r = vsock_pop(vsock, q);
 	}
 	if (r <= 0)
 		return r;
