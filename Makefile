@@ -159,7 +159,7 @@ $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_kicks \
-	virtiofs/test_race virtiofs/test_wait
+	virtiofs/test_race virtiofs/test_wait virtiofs/test_vcpu
 TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user
