@@ -3,12 +3,12 @@
 
 #include "tests/unit/virtiofs/client.h"
 
-#include <dirent.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/privilege.h"
+#include "tests/unit/descriptors.h"
 #include "virtiofs/inode.h"
 
 /* Inodes that are file handles. Takes root, and a /tmp that has handles. */
@@ -29,18 +29,6 @@ static struct client *handle_client(void)
 
 	assert_int_equal(client_init(c, ~(uint64_t)FUSE_WRITEBACK_CACHE), 0);
 	return c;
-}
-
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void nodes_cost_no_descriptors(void **state)

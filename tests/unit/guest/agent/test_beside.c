@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "guest/agent/beside.h"
+#include "tests/unit/descriptors.h"
 
 struct seen {
 	int argument;
@@ -95,18 +96,6 @@ static void reap(int want)
 	assert_true(wait(&status) > 0);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), want);
-}
-
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void has_nothing_of_ours(void **state)
