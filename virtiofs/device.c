@@ -75,52 +75,31 @@ static bool batch_more(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		if (fs_spin_for(&fsdev->spin, ring_pending, ring))
 			return true;
 	}
-	return fs_ring_enable_kick(ring);
+	return fs_ring_rest(ring);
 }
 
+/* As the leader, unless a vCPU's thread is. */
 static void handle_batch(struct virtiofs_device *fsdev, struct fs_ring *ring)
-{
-	unsigned n = 0;
-	int ret;
-
-	fs_ring_disable_kick(ring);
-	for (;;) {
-		ret = handle_one(fsdev, ring);
-		if (ret < 0)
-			break;
-		if (ret == 0 && !batch_more(fsdev, ring, n))
-			break;
-		n += ret == 1;
-		if (ret == 1 && n % SIGNAL_BATCH == 0)
-			fs_ring_signal(ring);
-		if (n == LOOP_BATCH) {
-			virtio_device_kick_again(&fsdev->dev, ring->q);
-			break;
-		}
-	}
-	if (n)
-		fs_ring_signal(ring);
-}
-
-/* A queue that vCPUs serve as well: whoever leads. */
-static void handle_shared(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
 	unsigned n = 0;
 	int ret;
 
 	if (fs_ring_enter(ring) != FS_RING_ENTERED)
 		return;
-	while (n < LOOP_BATCH) {
+	for (;;) {
 		ret = handle_one(fsdev, ring);
-		n += ret > 0;
 		if (ret < 0)
 			fs_ring_leave(ring);
-		if (ret < 0 || (ret == 0 && !fs_ring_rest(ring)))
+		if (ret < 0 || (ret == 0 && !batch_more(fsdev, ring, n)))
 			break;
-	}
-	if (n == LOOP_BATCH) {
-		fs_ring_abandon(ring, false);
-		virtio_device_kick_again(&fsdev->dev, ring->q);
+		n += ret == 1;
+		if (ret == 1 && n % SIGNAL_BATCH == 0)
+			fs_ring_signal(ring);
+		if (n == LOOP_BATCH) {
+			fs_ring_abandon(ring, false);
+			virtio_device_kick_again(&fsdev->dev, ring->q);
+			break;
+		}
 	}
 	if (n)
 		fs_ring_signal(ring);
@@ -284,10 +263,7 @@ static void fs_kick(struct virtio_device *dev, unsigned q)
 	}
 	if (q != FS_QUEUE_HIPRIO)
 		fs_spin_woken(&fsdev->spin);
-	if (dev->direct & (1u << q))
-		handle_shared(fsdev, &fsdev->rings[q]);
-	else
-		handle_batch(fsdev, &fsdev->rings[q]);
+	handle_batch(fsdev, &fsdev->rings[q]);
 }
 
 static void fs_kick_lost(struct virtio_device *dev, unsigned q)

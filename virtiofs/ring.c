@@ -215,20 +215,3 @@ void fs_ring_abandon(struct fs_ring *ring, bool unpop)
 	leave(ring);
 	pthread_mutex_unlock(&ring->lock);
 }
-
-void fs_ring_disable_kick(struct fs_ring *ring)
-{
-	pthread_mutex_lock(&ring->lock);
-	virtq_disable_kick(queue_of(ring));
-	pthread_mutex_unlock(&ring->lock);
-}
-
-bool fs_ring_enable_kick(struct fs_ring *ring)
-{
-	bool more;
-
-	pthread_mutex_lock(&ring->lock);
-	more = virtq_enable_kick(queue_of(ring));
-	pthread_mutex_unlock(&ring->lock);
-	return more;
-}

@@ -16,9 +16,6 @@
  *	    fs_ring_rest		it has left, unless there is more
  *	    fs_ring_leave		it has left
  *	    fs_ring_abandon		it has left what there is to others
- *
- * A ring that nobody enters, that of the loop, is used by pop, push, signal,
- * and kicks off and on.
  */
 
 #include <pthread.h>
@@ -91,9 +88,5 @@ void fs_ring_leave(struct fs_ring *ring);
 /* As the leader, with requests left, for which somebody has to be called.
  * unpop: the one last popped is among them. */
 void fs_ring_abandon(struct fs_ring *ring, bool unpop);
-
-/* Of a ring of the loop. */
-void fs_ring_disable_kick(struct fs_ring *ring);
-bool fs_ring_enable_kick(struct fs_ring *ring);
 
 #endif
