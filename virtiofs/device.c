@@ -136,11 +136,8 @@ static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	uint32_t len;
 
 	pass_on(fsdev, ring);
-	if (virtiofs_handle(worker->fs, worker->chain, &len) == 0)
-		return fs_ring_finish(ring, worker->chain->head, len);
-	fs_device_bad_request(fsdev, ring);
-	fs_ring_leave(ring);
-	return false;
+	BUG_ON(!virtiofs_try(worker->fs, FS_PATIENT, &len));
+	return fs_ring_finish(ring, worker->chain->head, len);
 }
 
 /* For the next request; but a vCPU that has one is faster than two threads. */
@@ -163,9 +160,7 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	if (ret == 0)
 		return looks_on(fsdev, ring, worker) || fs_ring_rest(ring);
 	if (ret > 0) {
-		ret = virtiofs_try(worker->fs, worker->chain, &len);
-		if (ret == 0)
-			return serve_slowly(fsdev, ring, worker);
+		ret = virtiofs_begin(worker->fs, worker->chain);
 		if (ret < 0)
 			fs_device_bad_request(fsdev, ring);
 	}
@@ -173,6 +168,8 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		fs_ring_leave(ring);
 		return false;
 	}
+	if (!virtiofs_try(worker->fs, FS_NOWAIT, &len))
+		return serve_slowly(fsdev, ring, worker);
 	signal = n % SIGNAL_BATCH == 0 || !fs_ring_pending(ring);
 	fs_ring_push(ring, worker->chain->head, len, signal);
 	/* Other queues have their turn. */

@@ -265,11 +265,6 @@ static int request_run(struct fs_req *req, const struct op *op)
 	struct virtiofs *fs = req->fs;
 	int ret;
 
-	if (!op)
-		return -ENOSYS;
-	ret = args_read(req, op);
-	if (ret)
-		return ret;
 	if (!(op->flags & OP_FIRST) && !atomic_load(&fs->session))
 		return -EIO;
 	if ((op->flags & OP_WRITES) && fs->config.readonly && !req->replayed)
@@ -306,69 +301,76 @@ static uint32_t reply_send(struct fs_req *req, int ret)
 	return out.len;
 }
 
-static int request_serve(struct fs_thread *thread,
-			 const struct virtq_chain *chain,
-			 enum fs_patience patience, uint32_t *written)
+static enum fs_patience op_patience(const struct op *op)
 {
-	struct fs_req req = {
+	if (op && (op->flags & OP_QUICK))
+		return FS_NOWAIT;
+	return op && (op->flags & OP_BRIEF) ? FS_BRIEF : FS_PATIENT;
+}
+
+static bool op_is_silent(const struct op *op)
+{
+	return op && (op->flags & OP_NO_REPLY);
+}
+
+int virtiofs_begin(struct fs_thread *thread, const struct virtq_chain *chain)
+{
+	struct fs_req *req = &thread->req;
+	const struct op *op;
+
+	*req = (struct fs_req){
 		.fs = thread->fs,
 		.thread = thread,
 		.chain = chain,
-		.patience = patience,
 		.args = thread->args,
 		.reply = thread->reply,
 	};
-	static const unsigned flags_of[] = {
-		[FS_NOWAIT] = OP_QUICK,
-		[FS_BRIEF] = OP_BRIEF,
-	};
-	const struct op *op;
-	bool silent;
+	if (virtq_chain_read(chain, 0, &req->in, sizeof(req->in)) !=
+	    sizeof(req->in))
+		return -EPROTO;
+	req->replayed = fs_is_replay(req->fs, &req->in);
+	req->in.uid = fs_id_to_host(req->fs->config.uids, req->in.uid);
+	req->in.gid = fs_id_to_host(req->fs->config.gids, req->in.gid);
+	op = op_find(req->in.opcode);
+	if (chain->write_len >= sizeof(struct fuse_out_header))
+		req->reply_room =
+			chain->write_len - sizeof(struct fuse_out_header);
+	else if (!op_is_silent(op))
+		return -EPROTO;
+	req->refused = op ? args_read(req, op) : -ENOSYS;
+	return (int)op_patience(op);
+}
+
+bool virtiofs_try(struct fs_thread *thread, enum fs_patience patience,
+		  uint32_t *written)
+{
+	struct fs_req req = thread->req;
+	const struct op *op = op_find(req.in.opcode);
 	int ret;
 
 	*written = 0;
-	if (virtq_chain_read(chain, 0, &req.in, sizeof(req.in)) !=
-	    sizeof(req.in))
-		return -EPROTO;
-	req.replayed = fs_is_replay(req.fs, &req.in);
-	req.in.uid = fs_id_to_host(req.fs->config.uids, req.in.uid);
-	req.in.gid = fs_id_to_host(req.fs->config.gids, req.in.gid);
-	op = op_find(req.in.opcode);
-	if (patience != FS_PATIENT && !(op && (op->flags & flags_of[patience])))
-		return 0;
-	silent = op && (op->flags & OP_NO_REPLY);
-	if (chain->write_len >= sizeof(struct fuse_out_header))
-		req.reply_room =
-			chain->write_len - sizeof(struct fuse_out_header);
-	else if (!silent)
-		return -EPROTO;
-	ret = request_run(&req, op);
+	if (patience < op_patience(op))
+		return false;
+	req.patience = patience;
+	ret = req.refused ? req.refused : request_run(&req, op);
 	/* EINTR: somebody wants the thread, not the request, to stop. */
 	if (patience != FS_PATIENT && (ret == -EAGAIN || ret == -EINTR))
-		return 0;
+		return false;
 	/* The reply may tell the guest of a longer file. */
 	fs_dax_settle(req.fs);
-	if (!silent)
+	if (!op_is_silent(op))
 		*written = reply_send(&req, ret);
-	return 1;
+	return true;
 }
 
 int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
 		    uint32_t *written)
 {
-	int ret = request_serve(thread, chain, FS_PATIENT, written);
+	int least = virtiofs_begin(thread, chain);
 
-	return ret < 0 ? ret : 0;
-}
-
-int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
-		 uint32_t *written)
-{
-	return request_serve(thread, chain, FS_NOWAIT, written);
-}
-
-int virtiofs_try_briefly(struct fs_thread *thread,
-			 const struct virtq_chain *chain, uint32_t *written)
-{
-	return request_serve(thread, chain, FS_BRIEF, written);
+	*written = 0;
+	if (least < 0)
+		return least;
+	BUG_ON(!virtiofs_try(thread, FS_PATIENT, written));
+	return 0;
 }

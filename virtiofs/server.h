@@ -8,8 +8,8 @@
  * from virtqueues, tests and fuzzers from plain memory.
  *
  * A request is read once: the header, then the arguments into the thread's
- * buffer. File data is the exception: it goes straight between the chain and
- * the file.
+ * buffer, however often it is tried. File data is the exception: it goes
+ * straight between the chain and the file.
  */
 
 #include <linux/fuse.h>
@@ -136,24 +136,8 @@ struct virtiofs {
 	struct log_limit faults;
 };
 
-/* What one thread needs to work on requests. */
-struct fs_thread {
-	struct virtiofs *fs;
-	bool own_cwd; /* its working directory is proc_fd, for good */
-	bool can_setid;
-	uid_t uid;
-	gid_t gid;
-	uint64_t permitted; /* capabilities */
-	uint64_t effective;
-	bool no_fsetid;	   /* CAP_FSETID is away for now */
-	uint8_t new_names; /* looked up lately, of inodes not seen before */
-	char xattr_name[FS_XATTR_NAME];
-	struct iovec iov[VIRTQ_SEGS_MAX];
-	_Alignas(8) uint8_t args[FS_ARGS_MAX];
-	_Alignas(8) uint8_t reply[FS_REPLY_MAX];
-};
-
-/* What a request may do to the thread that works on it. */
+/* What a request may do to the thread that works on it; each may do what those
+ * before it may. */
 enum fs_patience {
 	FS_NOWAIT,  /* it never waits */
 	FS_BRIEF,   /* hardly ever: not for what is known to take long */
@@ -168,6 +152,7 @@ struct fs_req {
 	/* Less than FS_PATIENT: -EAGAIN rather than to wait. */
 	enum fs_patience patience;
 	bool replayed;	  /* what the host did: see replay.h */
+	int refused;	  /* 0, or the error that it has in any case */
 	const void *args; /* after the header; at least the opcode's minimum */
 	size_t args_len;  /* bytes at args */
 	size_t body_len;  /* of the request, without header */
@@ -178,6 +163,24 @@ struct fs_req {
 	size_t reply_len;  /* bytes of it to send */
 	size_t direct_len; /* or: already in the chain, after the header */
 	size_t reply_room; /* writable bytes after the header */
+};
+
+/* What one thread needs to work on requests. */
+struct fs_thread {
+	struct virtiofs *fs;
+	bool own_cwd; /* its working directory is proc_fd, for good */
+	bool can_setid;
+	uid_t uid;
+	gid_t gid;
+	uint64_t permitted; /* capabilities */
+	uint64_t effective;
+	bool no_fsetid;	   /* CAP_FSETID is away for now */
+	uint8_t new_names; /* looked up lately, of inodes not seen before */
+	struct fs_req req; /* since virtiofs_begin; each attempt has a copy */
+	char xattr_name[FS_XATTR_NAME];
+	struct iovec iov[VIRTQ_SEGS_MAX];
+	_Alignas(8) uint8_t args[FS_ARGS_MAX];
+	_Alignas(8) uint8_t reply[FS_REPLY_MAX];
 };
 
 /* Takes root_fd and proc_fd in every case. NULL: err. */
@@ -195,24 +198,24 @@ struct fs_thread *fs_thread_new(struct virtiofs *fs, bool own);
 void fs_thread_free(struct fs_thread *thread);
 
 /*
- * Works on one request. 0, and *written is the number of bytes written to the
- * chain; -EPROTO: the chain has no room for a request or its reply.
+ * Reads a request, for virtiofs_try: nothing of it but file data and lists is
+ * read again. The least fs_patience that can do it; -EPROTO: the chain has no
+ * room for a request or its reply.
  */
-int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
-		    uint32_t *written) MUST_CHECK;
+int virtiofs_begin(struct fs_thread *thread,
+		   const struct virtq_chain *chain) MUST_CHECK;
 
 /*
- * The same, unless it could wait for a disk: 1: done; 0: nothing has happened,
- * call virtiofs_handle from a thread that may wait.
+ * Works on the request that was begun, while the chain is there. True: done,
+ * and *written is the number of bytes written to the chain. False, never with
+ * FS_PATIENT: nothing has happened, it takes more patience.
  */
-int virtiofs_try(struct fs_thread *thread, const struct virtq_chain *chain,
-		 uint32_t *written) MUST_CHECK;
+bool virtiofs_try(struct fs_thread *thread, enum fs_patience patience,
+		  uint32_t *written) MUST_CHECK;
 
-/* As virtiofs_try, after it: does what may have to wait and hardly ever does,
- * as changes of names and attributes, and small writes. */
-int virtiofs_try_briefly(struct fs_thread *thread,
-			 const struct virtq_chain *chain,
-			 uint32_t *written) MUST_CHECK;
+/* Both, with FS_PATIENT. 0 or -EPROTO. */
+int virtiofs_handle(struct fs_thread *thread, const struct virtq_chain *chain,
+		    uint32_t *written) MUST_CHECK;
 
 /* One rate-limited line about what the guest did. */
 void fs_fault(struct virtiofs *fs, const char *fmt, ...) PRINTF(2, 3);

@@ -61,40 +61,43 @@ static long sleeps(void)
 	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
 }
 
-/* As virtiofs_try. */
-static int try_briefly(struct fs_vcpu *v, uint32_t *len)
+/* As virtiofs_try, with FS_BRIEF. */
+static bool try_briefly(struct fs_vcpu *v, uint32_t *len)
 {
 	uint64_t start;
 	long before;
-	int ret;
+	bool done;
 
 	if (v->wait > 0) {
 		v->wait--;
-		return 0;
+		return false;
 	}
+	/* Not those after the last one: the guest has run since then. */
 	before = sleeps();
 	start = monotonic_ns();
-	ret = virtiofs_try_briefly(v->fs, &v->chain, len);
+	done = virtiofs_try(v->fs, FS_BRIEF, len);
 	if (sleeps() != before || monotonic_ns() - start > BRIEF_NS) {
 		v->vain += v->vain < VAIN_MAX;
 		v->wait = WAIT_MIN << v->vain;
 	} else {
 		v->vain -= v->vain > 0;
 	}
-	return ret;
+	return done;
 }
 
-/* As virtiofs_try. */
+/* 1: done; 0: it is for others; -errno: that is the end. */
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
-	int ret = virtiofs_try(v->fs, &v->chain, len);
+	int least = virtiofs_begin(v->fs, &v->chain);
 
-	if (ret == 0)
-		ret = try_briefly(v, len);
-	if (ret < 0)
+	if (least < 0) {
 		fs_device_bad_request(fsdev, ring);
-	return ret;
+		return least;
+	}
+	if (least == FS_NOWAIT && virtiofs_try(v->fs, FS_NOWAIT, len))
+		return 1;
+	return least <= FS_BRIEF && try_briefly(v, len);
 }
 
 /* All that is there, as the leader. False: others are to go on, and begin with

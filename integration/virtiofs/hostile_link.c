@@ -245,7 +245,6 @@ static void local_run(unsigned queue, unsigned slot,
 {
 	struct done *d = &done[queue];
 	uint32_t len = 0;
-	int ret;
 
 	*chain = (struct virtq_chain){0};
 	for (unsigned i = 0; i < n; i++) {
@@ -261,13 +260,13 @@ static void local_run(unsigned queue, unsigned slot,
 			chain->read_len += segs[i].len;
 		}
 	}
-	ret = virtiofs_try(thread, chain, &len);
-	if (ret == 0)
-		ret = virtiofs_handle(thread, chain, &len);
-	if (ret < 0) {
+	if (virtiofs_begin(thread, chain) < 0) {
 		d->fault = true;
 		return;
 	}
+	if (!virtiofs_try(thread, FS_NOWAIT, &len) &&
+	    !virtiofs_try(thread, FS_PATIENT, &len))
+		link_die("request");
 	d->slots[d->n] = slot;
 	d->lens[d->n++] = len;
 }

@@ -115,8 +115,9 @@ static void request_run(struct fs_thread *thread, struct virtq_chain *chain,
 	};
 	size_t in_len = sizeof(head) + len;
 	size_t cut = record[2];
+	bool done = false;
 	uint32_t written;
-	int ret;
+	int least;
 
 	if (record[0] >= 0x80 && record[0] < 0xf0) {
 		head.opcode &= 0x7f;
@@ -141,12 +142,16 @@ static void request_run(struct fs_thread *thread, struct virtq_chain *chain,
 		chain->write_len - chain->write_len / 3,
 	};
 	chain->nwrite = 2;
-	/* As the device does: on the loop, else on a worker. */
-	ret = virtiofs_try(thread, chain, &written);
-	if (ret == 0)
-		ret = virtiofs_handle(thread, chain, &written);
-	if ((ret < 0 && ret != -EPROTO) || written > chain->write_len)
-		BUG("ret %d, written %u", ret, written);
+	/* As the device does. */
+	least = virtiofs_begin(thread, chain);
+	if (least == -EPROTO)
+		return;
+	if (least < 0 || least > FS_PATIENT)
+		BUG("least %d", least);
+	for (enum fs_patience p = FS_NOWAIT; !done && p <= FS_PATIENT; p++)
+		done = virtiofs_try(thread, p, &written);
+	if (!done || written > chain->write_len)
+		BUG("done %d, written %u", done, written);
 }
 
 static void session_start(struct fs_thread *thread, struct virtq_chain *chain)

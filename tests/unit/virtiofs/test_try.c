@@ -7,11 +7,10 @@
 
 /* What is answered without waiting, and what is left for a worker. */
 
-static int (*attempt)(struct fs_thread *thread, const struct virtq_chain *chain,
-		      uint32_t *written) = virtiofs_try;
+static enum fs_patience patience = FS_NOWAIT;
 
-static int try_call(struct client *c, uint32_t opcode, uint64_t node,
-		    const void *arg, size_t len, int *error)
+static int begin_call(struct client *c, uint32_t opcode, uint64_t node,
+		      const void *arg, size_t len, size_t room)
 {
 	struct fuse_in_header head = {
 		.len = (uint32_t)(sizeof(head) + len),
@@ -21,8 +20,6 @@ static int try_call(struct client *c, uint32_t opcode, uint64_t node,
 		.uid = c->uid,
 		.gid = c->gid,
 	};
-	const struct fuse_out_header *out = (const void *)c->out;
-	int ret;
 
 	memcpy(c->in, &head, sizeof(head));
 	memcpy(c->in + sizeof(head), arg, len);
@@ -31,18 +28,34 @@ static int try_call(struct client *c, uint32_t opcode, uint64_t node,
 		.nread = 1,
 		.nwrite = 1,
 		.read_len = head.len,
-		.write_len = CLIENT_BUF,
-		.iov = {{c->in, head.len}, {c->out, CLIENT_BUF}},
+		.write_len = room,
+		.iov = {{c->in, head.len}, {c->out, room}},
 	};
-	ret = attempt(c->thread, c->chain, &c->written);
-	if (ret == 1) {
-		assert_true(out->unique == c->unique);
-		assert_true(out->len == c->written);
-		*error = out->error;
-	} else {
+	return virtiofs_begin(c->thread, c->chain);
+}
+
+static int end_call(struct client *c)
+{
+	const struct fuse_out_header *out = (const void *)c->out;
+
+	assert_true(out->unique == c->unique);
+	assert_true(out->len == c->written);
+	return out->error;
+}
+
+static int try_call(struct client *c, uint32_t opcode, uint64_t node,
+		    const void *arg, size_t len, int *error)
+{
+	int least = begin_call(c, opcode, node, arg, len, CLIENT_BUF);
+
+	assert_true(least >= 0);
+	if (!virtiofs_try(c->thread, patience, &c->written)) {
 		assert_int_equal(c->written, 0);
+		return 0;
 	}
-	return ret;
+	assert_true(least <= (int)patience);
+	*error = end_call(c);
+	return 1;
 }
 
 static void test_names(void **state)
@@ -259,7 +272,7 @@ static void test_briefly(void **state)
 	node = client_lookup(c, 1, "f");
 	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fsync_in.fh),
 			 0);
-	attempt = virtiofs_try_briefly;
+	patience = FS_BRIEF;
 	assert_int_equal(try_call(c, FUSE_LOOKUP, 1, "none", 5, &error), 1);
 	assert_int_equal(error, -ENOENT);
 	assert_int_equal(try_open(c, node, O_RDWR), 1);
@@ -278,11 +291,106 @@ static void test_briefly(void **state)
 	assert_int_equal(faccessat(c->dir, "f", F_OK, 0), -1);
 	/* A file system that does not say. */
 	assert_int_equal(fs_file_add(c->fs, other, O_RDONLY, node, &out), 0);
-	attempt = virtiofs_try;
+	patience = FS_NOWAIT;
 	assert_int_equal(try_read(c, node, out.fh), 0);
-	attempt = virtiofs_try_briefly;
+	patience = FS_BRIEF;
 	assert_int_equal(try_read(c, node, out.fh), 1);
-	attempt = virtiofs_try;
+	patience = FS_NOWAIT;
+	client_free(c);
+}
+
+/* As memory of the guest's, which is there for it to change. */
+static void rewrite(struct client *c, uint32_t opcode, const char *name)
+{
+	struct fuse_in_header head = {
+		.len = UINT32_MAX,
+		.opcode = opcode,
+		.unique = 4711,
+		.nodeid = 4711,
+		.uid = 4711,
+		.gid = 4711,
+		.total_extlen = UINT16_MAX,
+	};
+
+	memcpy(c->in, &head, sizeof(head));
+	memcpy(c->in + sizeof(head), name, strlen(name) + 1);
+}
+
+/* A request is what it was when it was begun, however often it is tried. */
+static void test_read_once(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_open_in open_in = {.flags = O_WRONLY | O_TRUNC};
+	uint64_t node;
+	struct stat st;
+
+	client_host_file(c, "f", "hello");
+	client_host_file(c, "g", "hello");
+	/* What takes more patience than it was tried with. */
+	assert_int_equal(begin_call(c, FUSE_UNLINK, 1, "f", 2, CLIENT_BUF),
+			 FS_BRIEF);
+	assert_false(virtiofs_try(c->thread, FS_NOWAIT, &c->written));
+	assert_int_equal(c->written, 0);
+	rewrite(c, FUSE_RMDIR, "g");
+	assert_true(virtiofs_try(c->thread, FS_BRIEF, &c->written));
+	assert_int_equal(end_call(c), 0);
+	assert_int_equal(faccessat(c->dir, "f", F_OK, 0), -1);
+	assert_int_equal(faccessat(c->dir, "g", F_OK, 0), 0);
+
+	/* What turned out to, in the midst of its work. */
+	node = client_lookup(c, 1, "g");
+	assert_int_equal(begin_call(c, FUSE_OPEN, node, &open_in,
+				    sizeof(open_in), CLIENT_BUF),
+			 FS_NOWAIT);
+	for (enum fs_patience p = FS_NOWAIT; p < FS_PATIENT; p++) {
+		assert_false(virtiofs_try(c->thread, p, &c->written));
+		assert_int_equal(c->written, 0);
+		rewrite(c, FUSE_DESTROY, "f");
+	}
+	assert_int_equal(fstatat(c->dir, "g", &st, 0), 0);
+	assert_int_equal(st.st_size, 5);
+	assert_true(virtiofs_try(c->thread, FS_PATIENT, &c->written));
+	assert_int_equal(end_call(c), 0);
+	assert_int_equal(fstatat(c->dir, "g", &st, 0), 0);
+	assert_int_equal(st.st_size, 0);
+	client_free(c);
+}
+
+/* A request with which something is wrong, and one that is none. */
+static void test_refused(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_fsync_in fsync_in = {0};
+
+	/* Arguments that are too short stay so. */
+	assert_int_equal(begin_call(c, FUSE_GETATTR, 1, "", 1, CLIENT_BUF),
+			 FS_NOWAIT);
+	rewrite(c, FUSE_LOOKUP, "f");
+	assert_true(virtiofs_try(c->thread, FS_NOWAIT, &c->written));
+	assert_int_equal(end_call(c), -EINVAL);
+	assert_int_equal(begin_call(c, FUSE_FSYNC, 1, &fsync_in,
+				    sizeof(fsync_in) - 1, CLIENT_BUF),
+			 FS_PATIENT);
+	assert_false(virtiofs_try(c->thread, FS_BRIEF, &c->written));
+	assert_true(virtiofs_try(c->thread, FS_PATIENT, &c->written));
+	assert_int_equal(end_call(c), -EINVAL);
+	assert_int_equal(begin_call(c, 4096, 1, "f", 2, CLIENT_BUF),
+			 FS_PATIENT);
+	assert_true(virtiofs_try(c->thread, FS_PATIENT, &c->written));
+	assert_int_equal(end_call(c), -ENOSYS);
+	/* No room for a reply's header, where there is a reply. */
+	assert_int_equal(begin_call(c, FUSE_LOOKUP, 1, "f", 2,
+				    sizeof(struct fuse_out_header) - 1),
+			 -EPROTO);
+	assert_int_equal(begin_call(c, FUSE_FORGET, 99,
+				    &(struct fuse_forget_in){.nlookup = 1},
+				    sizeof(struct fuse_forget_in), 0),
+			 FS_BRIEF);
+	assert_true(virtiofs_try(c->thread, FS_BRIEF, &c->written));
+	assert_int_equal(c->written, 0);
+	c->chain->read_len = c->chain->iov[0].iov_len =
+		sizeof(struct fuse_in_header) - 1;
+	assert_int_equal(virtiofs_begin(c->thread, c->chain), -EPROTO);
 	client_free(c);
 }
 
@@ -293,6 +401,8 @@ int main(void)
 		cmocka_unit_test(test_reads),
 		cmocka_unit_test(test_waiting),
 		cmocka_unit_test(test_briefly),
+		cmocka_unit_test(test_read_once),
+		cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
