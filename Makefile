@@ -317,7 +317,7 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
-	conform_acl conform_locks
+	conform_acl conform_locks conform_leases
 HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \
 	_files _limits _queues _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \

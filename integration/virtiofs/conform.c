@@ -30,12 +30,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 static const struct case_group *const tables[] = {
-	conform_open_groups, conform_names_groups, conform_data_groups,
-	conform_ids_groups,  conform_acl_groups,   conform_locks_groups,
+	conform_open_groups,   conform_names_groups, conform_data_groups,
+	conform_ids_groups,    conform_acl_groups,   conform_locks_groups,
+	conform_leases_groups,
 };
 
 void label(struct trial *t, const char *fmt, ...)
@@ -235,6 +237,25 @@ void make(struct trial *t, const char *name, unsigned kind)
 	}
 	if (r)
 		ret(t, "make", -1);
+}
+
+int in_child(int (*run)(void *arg), void *arg)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(run(arg));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+void note_child(struct trial *t, const char *what, int result)
+{
+	const char *name = result > 0 ? strerrorname_np(result) : "got it";
+
+	note(t, "%s: %s", what, result < 0 ? "killed" : name);
 }
 
 /* Removes a tree, whatever its modes. */

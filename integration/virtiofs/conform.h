@@ -64,6 +64,12 @@ const char *kind_name(unsigned kind);
 void make(struct trial *t, const char *name, unsigned kind);
 void put(struct trial *t, const char *name, const char *text, mode_t mode);
 
+/* What another process sees; it ends with what run returns. -1: it was
+ * killed. */
+int in_child(int (*run)(void *arg), void *arg);
+/* 0, an errno, or -1. */
+void note_child(struct trial *t, const char *what, int result);
+
 /* Both file systems have extended attributes. */
 extern bool have_xattr;
 
@@ -73,5 +79,6 @@ extern const struct case_group conform_data_groups[];
 extern const struct case_group conform_ids_groups[];
 extern const struct case_group conform_acl_groups[];
 extern const struct case_group conform_locks_groups[];
+extern const struct case_group conform_leases_groups[];
 
 #endif
