@@ -143,7 +143,7 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
-	virtiofs/test_wait virtiofs/test_vcpu
+	virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
@@ -159,7 +159,7 @@ $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
 # Run under TSan as well.
 TESTS_threaded := base/test_evloop
 TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_kicks \
-	virtiofs/test_race virtiofs/test_wait virtiofs/test_vcpu
+	virtiofs/test_race virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus
 TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user
