@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Opens of a file that a process of the host, this one, has a lease on:
+ * Opens of a file that a process of the host, this one, has a lease on; and, at
+ * last, of one that a process of the client has one on:
  *
  *	lease FILE SAME
  *
@@ -56,7 +57,7 @@ static void on_alarm(int sig)
 }
 
 /* Ends with the errno of its open. */
-static pid_t open_in_child(int flags)
+static pid_t open_in_child(const char *path, int flags)
 {
 	struct sigaction action = {.sa_handler = on_alarm};
 	pid_t pid = fork();
@@ -66,15 +67,20 @@ static pid_t open_in_child(int flags)
 	if (pid > 0)
 		return pid;
 	sigaction(SIGALRM, &action, NULL);
-	_exit(open(client, flags) < 0 ? errno : 0);
+	_exit(open(path, flags) < 0 ? errno : 0);
+}
+
+static bool told_within(time_t seconds)
+{
+	const struct timespec limit = {.tv_sec = seconds};
+
+	return sigtimedwait(&told, NULL, &limit) == SIGIO;
 }
 
 /* The kernel says that somebody wants to open the file. */
 static bool somebody_waits(void)
 {
-	const struct timespec limit = {.tv_sec = LIMIT_S};
-
-	return sigtimedwait(&told, NULL, &limit) == SIGIO;
+	return told_within(LIMIT_S);
 }
 
 /* How a process ends, and that it does so before the lease does. */
@@ -91,7 +97,7 @@ static bool ends(pid_t pid, int status)
 static void signalled(const char *what, int sig, int status)
 {
 	int fd = lease();
-	pid_t pid = open_in_child(O_RDONLY);
+	pid_t pid = open_in_child(client, O_RDONLY);
 	bool good = somebody_waits();
 
 	kill(pid, sig);
@@ -102,7 +108,7 @@ static void signalled(const char *what, int sig, int status)
 static void no_wait(void)
 {
 	int fd = lease();
-	pid_t pid = open_in_child(O_RDONLY | O_NONBLOCK);
+	pid_t pid = open_in_child(client, O_RDONLY | O_NONBLOCK);
 	bool good = somebody_waits();
 
 	verdict("O_NONBLOCK: EAGAIN", ends(pid, W_EXITCODE(EAGAIN, 0)) && good);
@@ -112,7 +118,7 @@ static void no_wait(void)
 static void given_up(void)
 {
 	int fd = lease();
-	pid_t pid = open_in_child(O_RDWR);
+	pid_t pid = open_in_child(client, O_RDWR);
 	bool good = somebody_waits();
 	int status;
 
@@ -120,6 +126,29 @@ static void given_up(void)
 		die("F_UNLCK");
 	verdict("given up: opened",
 		waitpid(pid, &status, 0) == pid && status == 0 && good);
+	close(fd);
+}
+
+/* FUSE has no request for it: what the host does is nothing to it. Linux 7.0
+ * and later grant none of a file system that says nothing of them. */
+static void of_client(void)
+{
+	int fd = open(client, O_RDONLY | O_CLOEXEC);
+	bool refused = fcntl(fd, F_SETLEASE, F_WRLCK) != 0;
+	bool good;
+
+	if (fd < 0 || (refused && errno != EINVAL))
+		die(client);
+	if (refused) {
+		verdict("the client's: refused", true);
+		close(fd);
+		return;
+	}
+	good = ends(open_in_child(host, O_RDWR | O_NONBLOCK), 0);
+	verdict("the client's: not of the host", good && !told_within(0));
+	good = ends(open_in_child(client, O_RDWR | O_NONBLOCK),
+		    W_EXITCODE(EAGAIN, 0));
+	verdict("the client's: of itself", good && told_within(0));
 	close(fd);
 }
 
@@ -138,5 +167,6 @@ int main(int argc, char **argv)
 	no_wait();
 	signalled("a signal: EINTR", SIGALRM, W_EXITCODE(EINTR, 0));
 	signalled("killed: ends", SIGKILL, W_EXITCODE(0, SIGKILL));
+	of_client();
 	return failed ? 1 : 0;
 }
