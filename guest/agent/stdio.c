@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "agent-proto/agent.pb-c.h"
 #include "base/cleanup.h"
 #include "guest/agent/pending.h"
+#include "guest/agent/stdio_port.h"
 
 static int set_nonblock(int fd)
 {
@@ -68,6 +70,13 @@ static void in_stream_ended(struct stdio_stream *stream)
 	stdio_close_input(container_of(stream, struct stdio, in_stream));
 }
 
+static bool is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 static void out_end(struct stdio_out *out);
 
 static void out_stream_ended(struct stdio_stream *stream)
@@ -86,6 +95,7 @@ static int start_output(struct stdio_out *out)
 		.from = out->fd,
 		.to = out->peer,
 		.to_socket = true,
+		.splices = is_pipe(out->fd) && stdio_port_takes_pages(),
 		.discard = true,
 		.ended = out_stream_ended,
 	};

@@ -2,6 +2,7 @@
 #include "guest/agent/stdio_port.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,7 +12,10 @@
 #include <linux/vm_sockets.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
+
+#define SENDPAGE "/sys/module/vmw_vsock_virtio_transport/parameters/sendpage"
 
 union peer {
 	struct sockaddr any;
@@ -21,6 +25,7 @@ union peer {
 
 static struct {
 	struct evsource listener;
+	bool takes_pages;
 	unsigned n;
 	struct waiting {
 		uint32_t port;
@@ -89,6 +94,23 @@ static void accept_peers(struct evsource *src, uint32_t revents)
 	(void)accept_one();
 }
 
+static bool is_vsock(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == AF_VSOCK;
+}
+
+static bool kernel_sends_pages(void)
+{
+	AUTO_FREE char *value = NULL;
+
+	return file_read(AT_FDCWD, SENDPAGE, 16, &value, NULL) == 0 &&
+	       value[0] == 'Y';
+}
+
 int stdio_port_serve(struct evloop *loop, int fd)
 {
 	/* Three come for each process, and several start at a time. */
@@ -100,12 +122,19 @@ int stdio_port_serve(struct evloop *loop, int fd)
 
 	if (ret < 0)
 		close(fd);
+	else
+		calls.takes_pages = is_vsock(fd) && kernel_sends_pages();
 	return ret;
 }
 
 bool stdio_port_serves(void)
 {
 	return calls.listener.loop != NULL;
+}
+
+bool stdio_port_takes_pages(void)
+{
+	return calls.takes_pages;
 }
 
 static int find(uint32_t port)

@@ -27,6 +27,9 @@
  * the last "_" of the caller's path. */
 int stdio_port_serve(struct evloop *loop, int fd) MUST_CHECK;
 bool stdio_port_serves(void);
+/* Whether splice() gives its connections the pages of a pipe, and not copies
+ * in packets of a page each, as a kernel without our patch does. */
+bool stdio_port_takes_pages(void);
 /* The connection from that port, non-blocking; or -ENOENT. */
 int stdio_port_take(uint32_t port) MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -135,6 +136,31 @@ static ssize_t fill(struct stdio_stream *s)
 	return n;
 }
 
+/* What splice() takes no more of: the source is empty, or it is the other side
+ * that waits. True: waits now. */
+static bool waits_for_room(struct stdio_stream *s)
+{
+	int waiting = 0;
+
+	return ioctl(s->from, FIONREAD, &waiting) == 0 && waiting > 0 &&
+	       wait_for(s, s->to, EPOLLOUT) == 0;
+}
+
+/* As fill() and flush() do. */
+static ssize_t move(struct stdio_stream *s)
+{
+	size_t size = s->large ? STDIO_STREAM_LARGE : STDIO_STREAM_SIZE;
+	ssize_t n;
+
+	do {
+		n = splice(s->from, NULL, s->to, NULL, size,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	} while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)size)
+		enlarge(s);
+	return n < 0 ? -errno : n;
+}
+
 /* May free the stream. */
 static void ready(struct evsource *src, uint32_t revents)
 {
@@ -143,8 +169,15 @@ static void ready(struct evsource *src, uint32_t revents)
 
 	if (s->data && !flush(s))
 		return;
-	n = fill(s);
-	if (n > 0 && !flush(s))
+	n = s->splices ? move(s) : fill(s);
+	if (n == -EAGAIN && s->splices && waits_for_room(s))
+		return;
+	/* What is wrong with the other side is found by writing to it. */
+	if (n < 0 && n != -EAGAIN && s->splices) {
+		s->splices = false;
+		n = fill(s);
+	}
+	if (n > 0 && !s->splices && !flush(s))
 		return;
 	/* EIO: the last descriptor of a terminal's other side is closed. */
 	if ((n <= 0 && n != -EAGAIN) || (n < 0 && s->finish)) {

@@ -9,7 +9,8 @@
  *
  * On user-mode Linux a system call takes as long as a copy of 100 KiB, and a
  * turn from one process to another longer. So those that carry much do it in
- * large pieces, as long as there are few of them.
+ * large pieces, as long as there are few of them. The pages of a pipe are best
+ * not copied at all.
  */
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct stdio_stream {
 	struct evsource src; /* whichever side is waited for */
 	int from, to;	     /* borrowed; to is -1 when it takes no more */
 	bool to_socket;
+	bool splices; /* from a pipe, while to takes its pages as they are */
 	bool large;
 	bool discard;  /* to goes away: read on, and drop */
 	bool finish;   /* what would block ends it */
@@ -41,8 +43,8 @@ struct stdio_stream {
 	void (*ended)(struct stdio_stream *stream);
 };
 
-/* The members from, to, to_socket, discard and ended are set, the others
- * zero. Starts at the next turn of the loop. 0 or -errno. */
+/* The members from, to, to_socket, splices, discard and ended are set, the
+ * others zero. Starts at the next turn of the loop. 0 or -errno. */
 int stdio_stream_start(struct stdio_stream *stream,
 		       struct evloop *loop) MUST_CHECK;
 /* Ends where no more waits to be read. May free the stream. */

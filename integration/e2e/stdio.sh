@@ -30,6 +30,9 @@ pipes()
 	bundle io
 	head -c ${mib}M /dev/urandom >"$work/io/rootfs/stream"
 	up io
+	[ "$kernel" = stock ] ||
+		guest_is 'the kernel sends the pages of a pipe' io \
+			'cat /sys/module/vmw_vsock_*/parameters/sendpage' Y
 	nacre exec "$tag-io" cat /stream </dev/null >"$work/out" 2>"$work/err"
 	succeeds "exec: $mib MiB of output are unbroken" \
 		cmp "$work/io/rootfs/stream" "$work/out"

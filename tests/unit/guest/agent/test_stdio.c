@@ -24,6 +24,9 @@ static struct evloop *loop;
 static struct stdio stdio;
 static int child[3], host[3];
 static bool over;
+/* Whether output goes by splice(), as if the sockets were the kernel's that
+ * takes pages: the tests' states. */
+static bool copies, splices = true;
 static char big[8 << 20];
 
 static void ended(struct stdio *s)
@@ -31,7 +34,7 @@ static void ended(struct stdio *s)
 	over = true;
 }
 
-static void start(void)
+static void start(const bool *by_splice)
 {
 	int peers[3], pair[2];
 
@@ -46,6 +49,7 @@ static void start(void)
 	}
 	assert_int_equal(0, stdio_set_peers(&stdio, peers));
 	assert_int_equal(-1, peers[0]);
+	stdio.out.stream.splices = stdio.err.stream.splices = *by_splice;
 }
 
 static void stop(void)
@@ -74,7 +78,7 @@ static void test_both_ways(void **state)
 {
 	char got[16] = "";
 
-	start();
+	start(*state);
 	assert_int_equal(3, write(host[0], "in\n", 3));
 	assert_int_equal(4, write(child[1], "out\n", 4));
 	assert_int_equal(4, write(child[2], "err\n", 4));
@@ -139,7 +143,7 @@ static void test_slow_reader(void **state)
 {
 	size_t in;
 
-	start();
+	start(*state);
 	in = fill_output();
 	/* The other stream goes on. */
 	assert_int_equal(1, write(child[2], "x", 1));
@@ -147,6 +151,7 @@ static void test_slow_reader(void **state)
 	assert_int_equal(1, read(host[2], big, sizeof(big)));
 	shut(&child[1]);
 	stdio_process_exited(&stdio);
+	assert_int_equal(stdio.out.stream.splices, *(bool *)*state);
 	drain_output(in);
 	stop();
 }
@@ -165,7 +170,7 @@ static int pipe_size_of(int writer)
 }
 
 /* With one output, whose other end is host[1]. Its writer. */
-static int start_output(struct stdio *s)
+static int start_output(struct stdio *s, const bool *by_splice)
 {
 	int peers[3] = {-1, -1, -1}, pair[2], mine[3];
 
@@ -175,6 +180,7 @@ static int start_output(struct stdio *s)
 	peers[1] = pair[0];
 	host[1] = pair[1];
 	assert_int_equal(0, stdio_set_peers(s, peers));
+	s->out.stream.splices = *by_splice;
 	close(mine[0]);
 	close(mine[2]);
 	return mine[1];
@@ -188,7 +194,7 @@ static void test_large_pieces(void **state)
 	int writers[ARRAY_SIZE(many)];
 
 	for (unsigned i = 0; i <= last; i++) {
-		writers[i] = start_output(&many[i]);
+		writers[i] = start_output(&many[i], *state);
 		assert_int_equal(pipe_size_of(writers[i]),
 				 i < last ? STDIO_STREAM_LARGE
 					  : STDIO_STREAM_SIZE);
@@ -197,7 +203,7 @@ static void test_large_pieces(void **state)
 	/* When one ends, another may be. */
 	stdio_release(&many[0]);
 	close(writers[0]);
-	writers[0] = start_output(&many[0]);
+	writers[0] = start_output(&many[0], *state);
 	assert_int_equal(pipe_size_of(writers[0]), STDIO_STREAM_LARGE);
 	shut(&host[1]);
 	for (unsigned i = 0; i <= last; i++) {
@@ -208,7 +214,7 @@ static void test_large_pieces(void **state)
 
 static void test_dead_peers(void **state)
 {
-	start();
+	start(*state);
 	/* Output that nobody reads does not stop the process. */
 	shut(&host[1]);
 	assert_int_equal(0, fcntl(child[1], F_SETFL, O_NONBLOCK));
@@ -229,7 +235,7 @@ static void test_last_pieces(void **state)
 {
 	size_t in;
 
-	start();
+	start(*state);
 	in = fill_output();
 	stdio_process_exited(&stdio);
 	while (!stdio.lingered)
@@ -242,7 +248,7 @@ static void test_last_pieces(void **state)
 /* Children that keep the output open do not hold up its end. */
 static void test_linger(void **state)
 {
-	start();
+	start(*state);
 	stdio_process_exited(&stdio);
 	assert_int_equal(1, write(child[1], "x", 1));
 	while (!over)
@@ -318,15 +324,20 @@ static void test_ports(void **state)
 		close(calls[i]);
 }
 
+/* Each by copies, and by pages. */
+#define BOTH(test)                                \
+	cmocka_unit_test_prestate(test, &copies), \
+		cmocka_unit_test_prestate(test, &splices)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways),
-		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_large_pieces),
-		cmocka_unit_test(test_dead_peers),
-		cmocka_unit_test(test_last_pieces),
-		cmocka_unit_test(test_linger),
+		BOTH(test_both_ways),
+		BOTH(test_slow_reader),
+		BOTH(test_large_pieces),
+		BOTH(test_dead_peers),
+		BOTH(test_last_pieces),
+		BOTH(test_linger),
 		cmocka_unit_test(test_terminal_has_no_third),
 		cmocka_unit_test(test_ports),
 	};
