@@ -111,7 +111,7 @@ AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
 	guest_hooks hooks hotplug huge_pages ids iptables limits listen log_port \
 	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
 	metrics modules mount_options mounts namespaces net netlink parked \
-	pci_path pending policy pressure process reaper replay \
+	pci_path pending policy pressure process read_ahead reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
 	stdio stdio_port stdio_stream storage submounts sysctl unmounts user \

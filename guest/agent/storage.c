@@ -18,6 +18,7 @@
 #include "guest/agent/huge_pages.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
+#include "guest/agent/read_ahead.h"
 #include "guest/agent/watchable.h"
 
 const char *const storage_drivers[] = {
@@ -77,11 +78,16 @@ static int mount_without_dax(const Agent__Storage *s, struct err *err)
 static int mount_virtiofs(const Agent__Storage *s, struct storage_mount *m,
 			  struct err *err)
 {
+	int ret;
+
 	if (s->fstype[0] && strcmp(s->fstype, "virtiofs") != 0)
 		return err_set(err, EINVAL, "fstype %.32s", s->fstype);
-	if (mount_fs(s, s->source, "virtiofs", err) == 0)
-		return 0;
-	return err->code == EINVAL ? mount_without_dax(s, err) : -err->code;
+	ret = mount_fs(s, s->source, "virtiofs", err);
+	if (ret < 0 && err->code == EINVAL)
+		ret = mount_without_dax(s, err);
+	if (!ret)
+		read_ahead_enlarge(s->mount_point);
+	return ret;
 }
 
 /* The value of the option `name`, or NULL. */

@@ -153,6 +153,8 @@ system()
 		'awk "\$2 == \"/sys\" { print substr(\$4, 1, 2) }" /proc/mounts' ro
 	guest_is 'the root is virtio-fs' rw \
 		'awk "\$2 == \"/\" { print \$3 }" /proc/mounts' virtiofs
+	guest_is 'it is read ahead by as much as a request holds' rw \
+		'cat /sys/class/bdi/*/read_ahead_kb | grep -c 1024' 1
 	[ "$(guest rw 'uname -r')" != "$(uname -r)" ] &&
 		pass 'the kernel is the guest'\''s' ||
 		fail 'the kernel is the guest'\''s' "$(uname -r)"
