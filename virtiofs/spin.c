@@ -1,25 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtiofs/spin.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 
-/* Looking for longer costs more than to sleep and be woken. */
-#define WINDOW_MAX 50000u
-#define WINDOW_MIN 5000u
+/* Looking for longer costs more than to sleep and be woken. That many times
+ * what a system call takes, as machines differ: 50 us on one of today, and more
+ * on one that is emulated. */
+#define WINDOW_CALLS 200u
+#define WINDOW_MAX_LEAST 50000u
+#define WINDOW_MAX_MOST 2000000u
+/* Of the longest window. */
+#define WINDOW_MIN_SHARE 10u
 #define VAIN_MAX 6u
-/* Looks at the ring between two at the clock, and how long those may take when
- * nobody else had the processor. */
+/* Looks at the ring between two at the clock, and the share of the longest
+ * window that those take when nobody else had the processor. */
 #define LOOKS 16u
-#define LOOKS_NS 20000u
+#define LOOKS_SHARE 2u
 
 /* Tries between two questions for other users of the processor; those that
  * have been there keep it from being tried for a while, longer each time. */
 #define CROWD_TRIES 32u
 #define CROWD_WAIT 64u
 #define CROWD_MAX 6u
+
+static uint32_t measure_window(void)
+{
+	uint64_t best = UINT64_MAX;
+	struct rusage usage;
+
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t start = monotonic_ns();
+
+		if (getrusage(RUSAGE_THREAD, &usage))
+			return WINDOW_MAX_LEAST;
+		best = MIN(best, monotonic_ns() - start);
+	}
+	best = MIN(best, (uint64_t)WINDOW_MAX_MOST) * WINDOW_CALLS;
+	return (uint32_t)MIN(MAX(best, (uint64_t)WINDOW_MAX_LEAST),
+			     (uint64_t)WINDOW_MAX_MOST);
+}
+
+static uint32_t window_max(void)
+{
+	static _Atomic uint32_t measured;
+	uint32_t max = atomic_load_explicit(&measured, memory_order_relaxed);
+
+	if (!max) {
+		max = measure_window();
+		atomic_store_explicit(&measured, max, memory_order_relaxed);
+	}
+	return max;
+}
 
 static void pause_briefly(void)
 {
@@ -69,7 +104,8 @@ bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
 	spin->asleep_ns = start;
 	if (!spin->window_ns || is_crowded(spin))
 		return more(arg);
-	while (now - start < spin->window_ns && now - last < LOOKS_NS) {
+	while (now - start < spin->window_ns &&
+	       now - last < window_max() / LOOKS_SHARE) {
 		if (look(more, arg)) {
 			spin->vain -= spin->vain > 0;
 			return true;
@@ -86,18 +122,19 @@ bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
 
 void fs_spin_woken(struct fs_spin *spin)
 {
+	uint64_t max = window_max();
 	uint64_t gap;
 
 	if (!spin->asleep_ns)
 		return;
 	gap = monotonic_ns() - spin->asleep_ns;
 	spin->asleep_ns = 0;
-	if (gap > WINDOW_MAX)
+	if (gap > max)
 		return;
 	if (spin->wait > 0) {
 		spin->wait--;
 		return;
 	}
-	spin->window_ns = (uint32_t)MIN(MAX(2 * gap, (uint64_t)WINDOW_MIN),
-					(uint64_t)WINDOW_MAX);
+	spin->window_ns =
+		(uint32_t)MIN(MAX(2 * gap, max / WINDOW_MIN_SHARE), max);
 }

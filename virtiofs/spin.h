@@ -10,6 +10,7 @@
  * came soon after the thread fell asleep, and the more rarely the more often
  * it was in vain; and where others want the processor, next to never: a thread
  * that sleeps is let in at once when it wakes, one that does not has to queue.
+ * How long at most, in system calls: an emulated machine takes longer for all.
  */
 
 #include <stdbool.h>

@@ -13,18 +13,20 @@
 /* Time passes as the code looks at it, and others have the processor when a
  * test says so, whatever else this machine does. */
 static long switches;
+static uint64_t clock_ns = 1000000;
+/* What a system call takes. */
+static uint64_t call_ns;
 
 static uint64_t test_ns(void)
 {
-	static uint64_t now = 1000000;
-
-	return now += 100;
+	return clock_ns += 100;
 }
 
 static int test_usage(struct rusage *usage)
 {
 	memset(usage, 0, sizeof(*usage));
 	usage->ru_nivcsw = switches;
+	clock_ns += call_ns;
 	return 0;
 }
 
@@ -53,6 +55,17 @@ static void wake_soon(struct fs_spin *spin)
 {
 	spin->asleep_ns = test_ns();
 	fs_spin_woken(spin);
+}
+
+static void slow_machines_have_more_time(void **state)
+{
+	call_ns = 0;
+	assert_int_equal(measure_window(), 50000);
+	call_ns = 2900;
+	assert_int_equal(measure_window(), 3000 * 200);
+	call_ns = 1000000;
+	assert_int_equal(measure_window(), 2000000);
+	call_ns = 0;
 }
 
 static void looks_once_without_a_reason(void **state)
@@ -147,6 +160,7 @@ static void gives_way_to_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slow_machines_have_more_time),
 		cmocka_unit_test(looks_once_without_a_reason),
 		cmocka_unit_test(a_late_request_is_none),
 		cmocka_unit_test(looks_again_after_a_soon_one),
