@@ -17,8 +17,6 @@
 
 /* One COPY_FILE_RANGE; the guest goes on where a short one ends. */
 #define COPY_MAX (64u << 20)
-/* More bytes are copied by a thread that has the time. */
-#define QUICK_MAX (128u << 10)
 
 /*
  * O_APPEND never reaches the host: it is asked for write by write
@@ -211,7 +209,7 @@ int fs_read(struct fs_req *req)
 	if (in->offset > INT64_MAX - FS_MAX_WRITE)
 		return -EINVAL;
 	len = MIN(len, (size_t)FS_MAX_WRITE);
-	if (req->patience != FS_PATIENT && len > QUICK_MAX)
+	if (req->patience != FS_PATIENT && len > req->thread->quick_max)
 		return -EAGAIN;
 	handle = file_get(req, in->fh);
 	if (!handle)
@@ -288,8 +286,9 @@ static bool is_patient_enough(const struct fs_req *req,
 {
 	if (req->patience == FS_PATIENT)
 		return true;
-	return len <= QUICK_MAX && (req->patience == FS_BRIEF ||
-				    waiting_of(handle) == FS_WAITING_NEVER);
+	return len <= req->thread->quick_max &&
+	       (req->patience == FS_BRIEF ||
+		waiting_of(handle) == FS_WAITING_NEVER);
 }
 
 int fs_write(struct fs_req *req)

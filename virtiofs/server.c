@@ -179,6 +179,7 @@ struct fs_thread *fs_thread_new(struct virtiofs *fs, bool own)
 	if (!thread)
 		return NULL;
 	thread->fs = fs;
+	thread->quick_max = FS_QUICK;
 	fs_cred_init(thread);
 	if (!own)
 		return thread;

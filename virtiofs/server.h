@@ -165,10 +165,14 @@ struct fs_req {
 	size_t reply_room; /* writable bytes after the header */
 };
 
+/* Bytes that take less time to copy than to call another thread for. */
+#define FS_QUICK (128u << 10)
+
 /* What one thread needs to work on requests. */
 struct fs_thread {
 	struct virtiofs *fs;
-	bool own_cwd; /* its working directory is proc_fd, for good */
+	size_t quick_max; /* more bytes are copied with FS_PATIENT alone */
+	bool own_cwd;	  /* its working directory is proc_fd, for good */
 	bool can_setid;
 	uid_t uid;
 	gid_t gid;

@@ -42,6 +42,9 @@ int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu)
 		return ret;
 	}
 	fsdev->vcpus.threads[vcpu] = v;
+	if (vcpu > 0)
+		atomic_store_explicit(&fsdev->vcpus.several, true,
+				      memory_order_relaxed);
 	return 0;
 }
 
@@ -89,12 +92,15 @@ static bool try_briefly(struct fs_vcpu *v, uint32_t *len)
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
+	bool several = atomic_load_explicit(&fsdev->vcpus.several,
+					    memory_order_relaxed);
 	int least = virtiofs_begin(v->fs, &v->chain);
 
 	if (least < 0) {
 		fs_device_bad_request(fsdev, ring);
 		return least;
 	}
+	v->fs->quick_max = several ? FS_QUICK : FS_MAX_WRITE;
 	if (least == FS_NOWAIT && virtiofs_try(v->fs, FS_NOWAIT, len))
 		return 1;
 	return least <= FS_BRIEF && try_briefly(v, len);

@@ -7,11 +7,13 @@
  * write that notifies the device. What is in the host's memory takes less time
  * than to wake another thread for it, and the guest has its reply before it
  * could go to sleep: neither side waits for the other. What waits, or is long,
- * is left to the pool, or the loop.
+ * is left to the pool, or the loop; a large piece only if the guest has other
+ * vCPUs, whose requests would wait behind it.
  *
  * Such a thread has the rights of a thread of the pool.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +24,7 @@ struct fs_vcpu;
 
 struct fs_vcpus {
 	struct fs_vcpu *threads[VIRTIO_VCPUS_MAX];
+	atomic_bool several; /* that have started */
 };
 
 /* For struct virtio_device_ops. */

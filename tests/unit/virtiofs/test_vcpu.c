@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtiofs/rig.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+
+#include "base/file.h"
 
 /* Requests that the thread of a vCPU serves in the midst of its notification.
  */
@@ -104,6 +108,45 @@ static void test_at_once(void **state)
 		assert_int_equal(left(&rig, sent), 0);
 	}
 	assert_int_equal(at_once(&rig, FUSE_UNLINK, 1, "file", 5, NULL), 0);
+	rig_close(&rig);
+}
+
+#define LARGE (200u << 10)
+
+/* Of which the pool would get every byte, if another vCPU were there. */
+static void test_large(void **state)
+{
+	static char data[LARGE] = {[0] = 'f', [LARGE - 1] = 'l'};
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	struct fuse_read_in read_in = {.size = LARGE};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	struct sent sent;
+	struct rig rig;
+	uint64_t node;
+	uint32_t head;
+	char path[80];
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	snprintf(path, sizeof(path), "%s/large", rig.path);
+	assert_int_equal(file_replace(AT_FDCWD, path, data, sizeof(data), 0644),
+			 0);
+	assert_int_equal(at_once(&rig, FUSE_LOOKUP, 1, "large", 6, &body), 0);
+	entry = body;
+	node = entry->nodeid;
+	assert_int_equal(at_once(&rig, FUSE_OPEN, node, &open_in,
+				 sizeof(open_in), &body),
+			 0);
+	read_in.fh = ((const struct fuse_open_out *)body)->fh;
+	become_unattended(&rig);
+	sent = send(&rig, REQUEST, FUSE_READ, node, &read_in, sizeof(read_in),
+		    sizeof(struct fuse_out_header) + LARGE);
+	assert_true(kick_now(&rig));
+	assert_true(test_used(rig.d, REQUEST, &head, NULL));
+	assert_int_equal(head, sent.head);
+	assert_int_equal(reply(&rig, sent, &body), 0);
+	assert_memory_equal(body, data, LARGE);
 	rig_close(&rig);
 }
 
@@ -262,6 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_usual_way),
 		cmocka_unit_test(test_other_thread),
