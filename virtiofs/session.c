@@ -94,7 +94,9 @@ int fs_init(struct fs_req *req)
 	if (!atomic_compare_exchange_strong(&req->fs->session, &none,
 					    session | FUSE_INIT_EXT))
 		return -EINVAL;
-	out->max_readahead = in->max_readahead;
+	/* A guest takes no more than it has set itself, by the time that this
+	 * comes; the agent sets more after the mount. */
+	out->max_readahead = FS_MAX_WRITE;
 	out->flags = (uint32_t)session | (in->flags & FUSE_INIT_EXT);
 	out->flags2 = (uint32_t)(session >> 32);
 	out->max_background = 64;

@@ -41,6 +41,7 @@ static void test_init(void **state)
 	assert_int_equal(out->flags2, 0);
 	/* Only what was offered and wanted. */
 	assert_int_equal(out->flags, FUSE_ASYNC_READ | FUSE_INIT_EXT);
+	assert_int_equal(out->max_readahead, 1 << 20);
 	assert_int_equal(out->max_write, 1 << 20);
 	assert_int_equal(out->max_pages, 0 + 256);
 
