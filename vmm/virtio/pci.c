@@ -477,10 +477,8 @@ static int plug_window(struct virtio_pci *vp, struct pci_host *host,
 
 static int plug_ports(struct virtio_pci *vp, struct pci_host *host)
 {
-	uint16_t base = 0;
+	uint16_t base = pci_host_ports_take(host, NOTIFY_PORTS);
 
-	if (vp->dev->direct)
-		base = pci_host_ports_take(host, NOTIFY_PORTS);
 	if (!base)
 		return 0;
 	pci_function_set_port_bar(&vp->fn, base, NOTIFY_PORTS);

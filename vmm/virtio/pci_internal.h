@@ -23,7 +23,7 @@ struct virtio_pci {
 	struct pci_host *host; /* borrowed */
 	struct pci_function fn;
 	struct iodev bar;
-	struct iodev ports; /* of direct queues' notifications */
+	struct iodev ports; /* of notifications, where the machine has ports */
 	struct msix msix;
 	unsigned msix_cap;
 	unsigned window_cap;
