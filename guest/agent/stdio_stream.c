@@ -153,8 +153,7 @@ static ssize_t move(struct stdio_stream *s)
 	ssize_t n;
 
 	do {
-		n = splice(s->from, NULL, s->to, NULL, size,
-			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = splice(s->from, NULL, s->to, NULL, size, SPLICE_F_NONBLOCK);
 	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)size)
 		enlarge(s);
