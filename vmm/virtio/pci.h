@@ -12,8 +12,8 @@
  *	0x2000 device configuration    0x5000 MSI-X pending bits
  *
  * A device's memory window is a BAR of its own, number 2, above 4 GiB. Where
- * there are ports, devices are notified by them: BAR 4. What the guest wrote, and
- * where, is then known without its instruction being decoded.
+ * there are ports, devices are notified by them: BAR 4. What the guest wrote,
+ * and where, is then known without its instruction being decoded.
  */
 
 #include "base/err.h"
