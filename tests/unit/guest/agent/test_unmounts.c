@@ -104,12 +104,10 @@ static void end(unsigned n)
 	assert_int_equal(sem_post(&shared->may_end[n]), 0);
 }
 
-/* Until one more is gone. */
-static void wait_one(void)
+/* Until so many are gone: of those under way, several at a time may be. */
+static void wait_for(unsigned n)
 {
-	unsigned before = ngone;
-
-	while (ngone == before)
+	while (ngone < n)
 		assert_int_equal(evloop_run(loop), 0);
 }
 
@@ -132,11 +130,10 @@ static void one_after_the_other(void **state)
 	assert_int_equal(ngone, 0);
 	assert_int_equal(shared->begun & ~1u, 0);
 	end(0);
-	wait_one();
+	wait_for(1);
 	assert_int_equal(shared->begun & ~3u, 0);
 	assert_string_equal(unmounts_waits_for(&all), "/1");
-	wait_one();
-	wait_one();
+	wait_for(3);
 	for (unsigned n = 0; n < 3; n++) {
 		assert_int_equal(items[n].ret, -(int)n);
 		assert_int_not_equal(shared->pid[n], getpid());
@@ -150,13 +147,12 @@ static void hurry_waits_for_none(void **state)
 	end(1);
 	end(2);
 	unmounts_hurry(&all);
-	wait_one();
-	wait_one();
+	wait_for(2);
 	assert_false(items[0].gone);
 	assert_int_equal(ndone, 0);
 	assert_string_equal(unmounts_waits_for(&all), "/0");
 	end(0);
-	wait_one();
+	wait_for(3);
 	none_is_left();
 }
 
@@ -168,15 +164,15 @@ static void hurry_waits_for_what_is_within(void **state)
 	end(1);
 	end(2);
 	unmounts_hurry(&all);
-	wait_one();
+	wait_for(1);
 	unmounts_hurry(&all); /* asked for again */
 	assert_true(items[1].gone);
 	assert_false(beside_open(&items[2].unmount.process));
 	assert_int_equal(shared->begun & 4u, 0);
 	end(0);
-	wait_one();
+	wait_for(2);
 	assert_true(items[0].gone);
-	wait_one();
+	wait_for(3);
 	none_is_left();
 }
 
@@ -190,7 +186,7 @@ static void memory_is_done_here(void **state)
 	assert_int_equal(shared->pid[0], getpid());
 	assert_int_equal(shared->pid[1], getpid());
 	end(2);
-	wait_one();
+	wait_for(3);
 	none_is_left();
 }
 
@@ -206,8 +202,7 @@ static void descriptors_are_the_process(void **state)
 	assert_int_equal(fcntl(fds[1], F_GETFD), -1);
 	for (unsigned n = 0; n < 3; n++)
 		end(n);
-	while (ngone < 3)
-		wait_one();
+	wait_for(3);
 	assert_int_equal(items[0].ret, 0);
 	none_is_left();
 }
@@ -220,10 +215,9 @@ static void one_that_is_killed(void **state)
 	while (!__atomic_load_n(&shared->pid[0], __ATOMIC_SEQ_CST))
 		sched_yield();
 	assert_int_equal(kill(shared->pid[0], SIGKILL), 0);
-	wait_one();
+	wait_for(1);
 	assert_int_equal(items[0].ret, -ECHILD);
-	while (ngone < 3)
-		wait_one();
+	wait_for(3);
 	none_is_left();
 }
 
