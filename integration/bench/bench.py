@@ -104,6 +104,11 @@ class Nacre:
         shutil.copy(PROBE, self.rootfs / "probe")
         run(RELEASE / "nacre", "spec", "--bundle", self.rootfs.parent)
 
+    def configure(self, **settings):
+        """Of those that start from now on."""
+        config = json.loads(self.config.read_text())
+        self.config.write_text(json.dumps({**config, **settings}))
+
     def close(self):
         if self.state.is_dir():
             for name in os.listdir(self.state):
