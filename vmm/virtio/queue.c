@@ -240,7 +240,8 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 	unsigned i = chain->head;
 	int rc;
 
-	for (;;) {
+	/* Ends: chain_add takes at most q->size segments. */
+	for (chain->entries = 1;; chain->entries++) {
 		if (i >= q->size)
 			return -EPROTO;
 		desc_load(q->desc, i, &desc);

@@ -72,6 +72,7 @@ struct virtq {
  */
 struct virtq_chain {
 	uint16_t head;
+	uint16_t entries; /* of the descriptor table that it takes */
 	unsigned nread;
 	unsigned nwrite;
 	size_t read_len;

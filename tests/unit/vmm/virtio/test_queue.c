@@ -132,6 +132,7 @@ static void pops_what_was_published(void **state)
 
 		assert_int_equal(virtq_pop(&f.q, &chain), 1);
 		assert_int_equal(chain.head, want);
+		assert_int_equal(chain.entries, 4);
 		assert_int_equal(chain.nread, 2);
 		assert_int_equal(chain.nwrite, 2);
 		assert_int_equal(chain.read_len, 6);
@@ -432,6 +433,7 @@ static void indirect_when_negotiated(void **state)
 	struct fixture f = make(8, VIRTIO_RING_F_INDIRECT_DESC);
 
 	assert_int_equal(pop_raw(&f, 8, plain_indirect), 1);
+	assert_int_equal(chain.entries, 1);
 	assert_int_equal(chain.nwrite, 4);
 	assert_int_equal(chain.write_len, 32);
 	assert_int_equal(pop_raw(&f, 8, unaligned_indirect), 1);
