@@ -19,17 +19,6 @@ static uint8_t pattern(size_t i)
 	return (uint8_t)((i * 2654435761u) >> 13);
 }
 
-static struct call call_pipe(void)
-{
-	struct call c;
-	int ends[2];
-
-	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
-	c = call_with(ends[1]);
-	c.sink = ends[0];
-	return c;
-}
-
 static void expect_pipe_end(const struct call *c)
 {
 	char byte;
@@ -56,16 +45,6 @@ static struct vsock_packet expect_last(enum vsock_op op)
 	} while (s.p.op == VSOCK_OP_CREDIT_UPDATE);
 	assert_int_equal(s.p.op, op);
 	return s.p;
-}
-
-static void take_credit(void)
-{
-	struct seen s;
-
-	while (next(&s)) {
-		post_rx(1);
-		assert_int_equal(s.p.op, VSOCK_OP_CREDIT_UPDATE);
-	}
 }
 
 /* Sends blocks until `total` bytes are on their way. */

@@ -36,6 +36,27 @@ static inline struct call call_with(int sink)
 	return c;
 }
 
+static inline struct call call_pipe(void)
+{
+	struct call c;
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	c = call_with(ends[1]);
+	c.sink = ends[0];
+	return c;
+}
+
+static inline void take_credit(void)
+{
+	struct seen s;
+
+	while (next(&s)) {
+		post_rx(1);
+		assert_int_equal(s.p.op, VSOCK_OP_CREDIT_UPDATE);
+	}
+}
+
 static inline void hang_up(struct call *c)
 {
 	close(c->fd);

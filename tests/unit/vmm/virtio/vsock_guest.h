@@ -33,6 +33,16 @@
 #define RX_LEN 4096u
 #define RX_BUFFERS 64u
 #define PORT 1024u
+#define TX_SIZE 256u
+/* Packets with a payload that are on their way at the same time. */
+#define TX_PAYLOADS 96u
+
+/* A packet that the device did not give back yet, by the head of its chain. */
+struct sent {
+	bool busy;
+	unsigned ndescs;
+	int payload; /* its index, or -1 */
+};
 
 static struct {
 	char dir[64];
@@ -40,7 +50,13 @@ static struct {
 	uint64_t features;
 	struct evloop *loop;
 	struct test_driver *d;
-	uint64_t tx;	  /* header and payload of what it sends */
+	uint64_t tx;	  /* for what a test puts together itself */
+	uint64_t headers; /* of what is sent, by head */
+	uint64_t payloads;
+	bool payload_busy[TX_PAYLOADS];
+	struct sent sent[TX_SIZE];
+	bool desc_busy[TX_SIZE];
+	unsigned nsent;	  /* that are busy */
 	uint64_t rx[256]; /* receive buffers by descriptor */
 	uint64_t pool;
 	unsigned posted;
@@ -90,9 +106,13 @@ static inline void post_rx(unsigned n)
 
 static inline void start_device(unsigned buffers)
 {
-	test_driver_start(g.d, g.features, 256);
+	test_driver_start(g.d, g.features, TX_SIZE);
 	g.posted = 0;
 	g.used_tx = 0;
+	g.nsent = 0;
+	memset(g.sent, 0, sizeof(g.sent));
+	memset(g.payload_busy, 0, sizeof(g.payload_busy));
+	memset(g.desc_busy, 0, sizeof(g.desc_busy));
 	if (buffers)
 		post_rx(buffers);
 }
@@ -108,8 +128,11 @@ static inline int setup(void **state)
 	snprintf(g.path, sizeof(g.path), "%s/v", g.dir);
 	fd = listen_at(g.path);
 	g.loop = evloop_new();
-	g.d = test_driver_new(4u << 20);
+	g.d = test_driver_new(8u << 20);
 	g.tx = test_alloc(g.d, 128u << 10, 16);
+	g.headers = test_alloc(g.d, (size_t)TX_SIZE * 64, 16);
+	g.payloads =
+		test_alloc(g.d, (size_t)TX_PAYLOADS * VSOCK_PAYLOAD_MAX, 16);
 	g.pool = test_alloc(g.d, (size_t)RX_LEN * RX_BUFFERS, 16);
 	test_driver_plug(g.d, virtio_vsock_new(CID, fd, g.path, &err), g.loop);
 	start_device(RX_BUFFERS);
@@ -140,34 +163,124 @@ static inline void send_raw(uint32_t len)
 	test_kick(g.d, TX);
 }
 
-/* Puts header and payload into memory and publishes them, without a kick. */
-static inline void put_packet(struct vsock_packet p, const void *data)
+static inline int take_payload(void)
 {
-	struct vsock_header h = vsock_encode(&p);
-	struct test_seg segs[2] = {
-		{g.tx, sizeof(h), false},
-		{g.tx + sizeof(h), p.len, false},
-	};
-
-	memcpy(test_ptr(g.d, g.tx), &h, sizeof(h));
-	if (p.len)
-		memcpy(test_ptr(g.d, g.tx + sizeof(h)), data, p.len);
-	test_add(g.d, TX, segs, p.len ? 2 : 1);
+	for (unsigned i = 0; i < TX_PAYLOADS; i++) {
+		if (!g.payload_busy[i]) {
+			g.payload_busy[i] = true;
+			return (int)i;
+		}
+	}
+	fail_msg("too many packets");
+	return -1;
 }
 
+static inline bool descs_busy(unsigned head, unsigned n)
+{
+	while (n--) {
+		if (g.desc_busy[(head + n) % g.d->rings[TX].size])
+			return true;
+	}
+	return false;
+}
+
+static inline void mark_descs(unsigned head, unsigned n, bool busy)
+{
+	while (n--)
+		g.desc_busy[(head + n) % g.d->rings[TX].size] = busy;
+}
+
+/* The head of a chain of n descriptors that the device does not have. */
+static inline unsigned take_descs(unsigned n)
+{
+	struct test_ring *r = &g.d->rings[TX];
+	unsigned tries = 0;
+
+	while (descs_busy(r->next_desc, n)) {
+		assert_true(tries++ < TX_SIZE);
+		r->next_desc = (uint16_t)((r->next_desc + 1) % r->size);
+	}
+	mark_descs(r->next_desc, n, true);
+	return r->next_desc;
+}
+
+static inline uint8_t *payload_of(unsigned head)
+{
+	uint64_t at = (uint64_t)g.sent[head].payload * VSOCK_PAYLOAD_MAX;
+
+	return test_ptr(g.d, g.payloads + at);
+}
+
+/* Puts header and payload into memory and publishes them, without a kick. The
+ * payload is in `parts` segments. */
+static inline unsigned put_parts(struct vsock_packet p, const void *data,
+				 uint32_t parts)
+{
+	struct vsock_header h = vsock_encode(&p);
+	unsigned head = take_descs(parts + 1);
+	struct sent *sent = &g.sent[head];
+	struct test_seg segs[20] = {
+		{g.headers + 64ull * head, sizeof(h), false},
+	};
+	uint32_t done = 0;
+
+	assert_true(parts < ARRAY_SIZE(segs) && parts <= p.len);
+	*sent = (struct sent){true, parts + 1, p.len ? take_payload() : -1};
+	g.nsent++;
+	memcpy(test_ptr(g.d, segs[0].gpa), &h, sizeof(h));
+	if (data)
+		memcpy(payload_of(head), data, p.len);
+	for (uint32_t i = 0; i < parts; i++) {
+		uint32_t end = (uint32_t)((uint64_t)p.len * (i + 1) / parts);
+
+		segs[i + 1].gpa = done + g.payloads +
+				  (uint64_t)sent->payload * VSOCK_PAYLOAD_MAX;
+		segs[i + 1].len = end - done;
+		done = end;
+	}
+	assert_int_equal(test_add(g.d, TX, segs, parts + 1), head);
+	return head;
+}
+
+static inline unsigned put_packet(struct vsock_packet p, const void *data)
+{
+	return put_parts(p, data, p.len ? 1 : 0);
+}
+
+/* The device gave one back, and it had that one. */
 static inline bool tx_done(void)
 {
-	if (!test_used(g.d, TX, NULL, NULL))
+	uint32_t head;
+
+	if (!test_used(g.d, TX, &head, NULL))
 		return false;
+	assert_true(head < TX_SIZE && g.sent[head].busy);
+	g.sent[head].busy = false;
+	mark_descs(head, g.sent[head].ndescs, false);
+	if (g.sent[head].payload >= 0)
+		g.payload_busy[g.sent[head].payload] = false;
 	g.used_tx++;
+	g.nsent--;
 	return true;
 }
 
+/* The device has this many. */
+static inline void expect_busy(unsigned n)
+{
+	while (tx_done())
+		;
+	assert_int_equal(g.nsent, n);
+}
+
+/* All but data is given back at once. */
 static inline void send_packet(struct vsock_packet p, const void *data)
 {
-	put_packet(p, data);
+	unsigned head = put_packet(p, data);
+
 	test_kick(g.d, TX);
-	assert_true(tx_done());
+	while (tx_done())
+		;
+	assert_true(p.op == VSOCK_OP_RW || !g.sent[head].busy);
 }
 
 static inline struct vsock_packet packet(uint32_t guest_port,
