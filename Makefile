@@ -69,7 +69,8 @@ $(B)/netns/%.o build/tidy/netns/%.ok: CPPFLAGS += $(patsubst -I%,-isystem %,$(sh
 # --- vmm -------------------------------------------------------------------
 VMM := core/guestmem core/window core/vm machine/machine virtio/queue virtio/device
 VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
-	virtio/vsock_stream virtio/vsock_tx virtio/iov virtio/net virtio/net_rx
+	virtio/vsock_pending virtio/vsock_stream virtio/vsock_tx virtio/iov \
+	virtio/net virtio/net_rx
 
 VMM += virtio/rng virtio/console virtio/blk virtio/blk_request
 VMM += virtio/inflight virtio/vhost_user_inflight
@@ -130,7 +131,8 @@ TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
 	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
 	vmm/virtio/test_vhost_user_inflight vmm/virtio/test_vhost_user_kicks
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
-	vmm/virtio/test_vsock_sink vmm/virtio/test_vsock_tx vmm/virtio/test_net
+	vmm/virtio/test_vsock_sink vmm/virtio/test_vsock_tx \
+	vmm/virtio/test_vsock_pending vmm/virtio/test_net
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
 	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options \

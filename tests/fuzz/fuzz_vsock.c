@@ -154,6 +154,26 @@ static void take_port_call(unsigned i)
 	f.callers[i] = fd;
 }
 
+/* In up to four segments, directly or not; they lie at the same place as the
+ * last one's, of which the device may have some still. */
+static void add_packet(struct test_driver *d, uint32_t len, unsigned shape)
+{
+	unsigned n = 1 + (shape & 3);
+	struct test_seg segs[4];
+	uint32_t done = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t end = len * (i + 1) / n;
+
+		segs[i] = (struct test_seg){f.tx + done, end - done, false};
+		done = end;
+	}
+	if (shape & 4 && d->size - d->brk > 32768 + sizeof(segs))
+		test_add_indirect(d, 1, segs, n);
+	else
+		test_add(d, 1, segs, n);
+}
+
 static void send_packet(struct test_driver *d, struct input *in)
 {
 	struct vsock_packet p = {
@@ -185,10 +205,10 @@ static void send_packet(struct test_driver *d, struct input *in)
 		take(in, &h, sizeof(h));
 	memcpy(test_ptr(d, f.tx), &h, sizeof(h));
 	extra = (uint16_t)(shape & 0x80 ? extra : p.len);
-	test_add(d, 1,
-		 &(struct test_seg){f.tx, (uint32_t)sizeof(h) + extra, false},
-		 1);
-	test_kick(d, 1);
+	add_packet(d, (uint32_t)sizeof(h) + extra, shape >> 4 & 7);
+	/* Some wait for those that follow. */
+	if (!(p.flags & 1))
+		test_kick(d, 1);
 }
 
 static void post(struct test_driver *d, struct input *in)
@@ -261,7 +281,7 @@ static void start(struct test_driver *d)
 	/* Each start takes memory for rings that is not given back. */
 	if (d->size - d->brk < 32768)
 		return;
-	test_driver_start(d, 0, 64);
+	test_driver_start(d, VIRTIO_RING_F_INDIRECT_DESC, 64);
 }
 
 static void step(struct test_driver *d, struct input *in)
@@ -316,7 +336,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	test_driver_plug(d,
 			 virtio_vsock_new(CID, dup(f.listener), f.path, &err),
 			 f.loop);
-	if (pipe2(f.sink, O_NONBLOCK | O_CLOEXEC) < 0)
+	/* As small as can be: it is full soon. */
+	if (pipe2(f.sink, O_NONBLOCK | O_CLOEXEC) < 0 ||
+	    fcntl(f.sink[1], F_SETPIPE_SZ, 4096) < 0)
 		BUG("pipe");
 	start(d);
 	while (in.left && steps++ < 200)

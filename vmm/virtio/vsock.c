@@ -17,7 +17,6 @@
 #include "vmm/virtio/vsock_stream.h"
 #include "vmm/virtio/vsock_tx.h"
 
-#define VSOCK_QUEUE_SIZE 256
 #define VSOCK_F_STREAM (1ull << 0)
 
 static struct vsock *to_vsock(struct virtio_device *dev)

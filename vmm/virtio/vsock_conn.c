@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vmm/virtio/vsock.h"
+#include "vmm/virtio/vsock_pending.h"
 
 /* Making and ending. ----------------------------------------------------- */
 
@@ -48,6 +49,7 @@ struct vsock_conn *vsock_conn_new(struct vsock *vsock, int fd,
 	conn->fd = fd;
 	conn->sink = -1;
 	conn->buf.size = VSOCK_BUF_SIZE;
+	STAILQ_INIT(&conn->held);
 	conn->state = state;
 	TAILQ_INSERT_TAIL(&vsock->conns, conn, listed);
 	if (state == VSOCK_HANDSHAKE)
@@ -107,37 +109,9 @@ void vsock_conn_set_state(struct vsock_conn *conn, enum vsock_state state)
 		TAILQ_INSERT_TAIL(&conn->vsock->lingering, conn, timed);
 }
 
-static bool is_large(const struct vsock_conn *conn)
+bool vsock_conn_large(const struct vsock_conn *conn)
 {
 	return conn->buf.size > VSOCK_BUF_SIZE;
-}
-
-int vsock_conn_keep(struct vsock_conn *conn, const struct iovec *iov,
-		    unsigned n, size_t skip)
-{
-	struct vsock *vsock = conn->vsock;
-	bool fresh = !conn->buf.data && !is_large(conn);
-	int ret;
-
-	if (fresh && vsock->nbufs == VSOCK_BUFS_MAX)
-		return -ENOBUFS;
-	ret = vsock_buf_append(&conn->buf, iov, n, skip);
-	vsock->nbufs += !ret && fresh;
-	return ret;
-}
-
-void vsock_conn_kept(struct vsock_conn *conn, size_t n)
-{
-	vsock_buf_consume(&conn->buf, n);
-	if (!conn->buf.data && !is_large(conn))
-		conn->vsock->nbufs--;
-}
-
-void vsock_conn_drop_buf(struct vsock_conn *conn)
-{
-	if (conn->buf.data && !is_large(conn))
-		conn->vsock->nbufs--;
-	vsock_buf_release(&conn->buf);
 }
 
 /*
@@ -147,13 +121,13 @@ void vsock_conn_drop_buf(struct vsock_conn *conn)
 static void enlarge(struct vsock_conn *conn)
 {
 	struct vsock *vsock = conn->vsock;
-	bool kept = conn->buf.data;
+	bool pending = vsock_pending_len(conn) > 0;
 
-	if (conn->rx_cnt < VSOCK_BUF_SIZE || is_large(conn) ||
+	if (conn->rx_cnt < VSOCK_BUF_SIZE || vsock_conn_large(conn) ||
 	    vsock->nlarge == VSOCK_LARGE_MAX ||
 	    vsock_buf_grow(&conn->buf, VSOCK_LARGE_SIZE))
 		return;
-	vsock->nbufs -= kept;
+	vsock->nbufs -= pending;
 	vsock->nlarge++;
 	if (conn->sink >= 0 &&
 	    fcntl(conn->sink, F_GETPIPE_SZ) < VSOCK_PIPE_SIZE)
@@ -190,7 +164,7 @@ void vsock_conn_close_socket(struct vsock_conn *conn)
 	conn->fd = -1;
 	conn->readable = false;
 	vsock_conn_close_sink(conn);
-	vsock_conn_drop_buf(conn);
+	vsock_pending_drop(conn);
 }
 
 void vsock_conn_forget_name(struct vsock_conn *conn)
@@ -208,7 +182,7 @@ void vsock_conn_free(struct vsock_conn *conn)
 	vsock_conn_forget_name(conn);
 	TAILQ_REMOVE(&conn->vsock->conns, conn, listed);
 	conn->vsock->nconns--;
-	conn->vsock->nlarge -= is_large(conn);
+	conn->vsock->nlarge -= vsock_conn_large(conn);
 	free(conn);
 }
 

@@ -13,7 +13,8 @@
  *	any --RST to be sent--> DEAD --sent--> gone
  *
  * What a connection has to say is a set of bits in it, never a queue: a guest
- * that does not read cannot make it grow.
+ * that does not read cannot make it grow. What it was sent and its host does
+ * not take is in vsock_pending.h.
  */
 
 #include <stdbool.h>
@@ -27,10 +28,12 @@
 #include "vmm/virtio/vsock_buf.h"
 #include "vmm/virtio/vsock_packet.h"
 
+#define VSOCK_QUEUE_SIZE 256u
 #define VSOCK_BUCKETS 1024u
-/* Connections whose buffer may exist at the same time: 32 MiB. */
+/* Connections that may have data pending at the same time, but for the large
+ * ones: 32 MiB. */
 #define VSOCK_BUFS_MAX 128u
-/* Connections that may have a large one, and its size: 16 MiB. It is two of
+/* Connections that may have a large buffer, and its size: 16 MiB. It is two of
  * the agent's pieces: one is on its way while the other is written. */
 #define VSOCK_LARGE_MAX 8u
 #define VSOCK_LARGE_SIZE (2048u * 1024)
@@ -72,13 +75,15 @@ enum vsock_owed {
 
 struct vsock;
 
+STAILQ_HEAD(vsock_holds, vsock_hold);
+
 struct vsock_conn {
 	struct vsock *vsock;
 	struct evsource src;
 	int fd; /* owned */
 	/* Owned: takes what the guest sends, in fd's place; or -1. */
 	int sink;
-	struct evsource sink_src; /* added while buf waits for it */
+	struct evsource sink_src; /* added while data is pending for it */
 	enum vsock_state state;
 	uint32_t host_port;
 	uint32_t guest_port;
@@ -102,8 +107,12 @@ struct vsock_conn {
 	uint32_t tx_cnt;
 	uint32_t peer_alloc;
 	uint32_t peer_fwd;
-	/* From the guest. */
+	/* From the guest, and pending (vsock_pending.h). */
 	struct vsock_buf buf;
+	struct vsock_holds held;
+	size_t held_len; /* bytes of them that are not written */
+	unsigned nheld;	 /* chains of them that are not pushed */
+	/* From the guest. */
 	uint32_t rx_cnt;
 	uint32_t fwd_cnt;
 	uint32_t fwd_told;
@@ -124,13 +133,20 @@ struct vsock_reset {
 	uint16_t type;
 };
 
-/* Data from the guest that was popped and not written yet, nor pushed. */
+/* A packet of data that was popped from the transmit queue, and not pushed. */
+struct vsock_chain {
+	uint16_t head;
+	uint16_t entries; /* of the queue that it takes */
+	uint32_t len;	  /* of its payload that is not written */
+};
+
+/* Such ones of one connection that follow each other, not written yet. */
 struct vsock_run {
 	struct vsock_conn *conn;
 	uint32_t len;
 	unsigned niov;
-	unsigned nheads;
-	uint16_t heads[VSOCK_RUN_MAX];
+	unsigned nchains;
+	struct vsock_chain chains[VSOCK_RUN_MAX];
 	struct iovec iov[VIRTQ_SEGS_MAX];
 };
 
@@ -146,8 +162,9 @@ struct vsock {
 	struct evtimer handshake_timer;
 
 	unsigned nconns;
-	unsigned nbufs;	 /* that exist, but for the large ones */
+	unsigned nbufs;	 /* connections with data pending, not large */
 	unsigned nlarge; /* connections with a large buffer */
+	unsigned held;	 /* entries of the transmit queue */
 	uint32_t next_port;
 	struct vsock_conns conns;
 	struct vsock_conns ready;      /* something for the guest */
@@ -159,13 +176,13 @@ struct vsock {
 	unsigned nresets;
 	struct vsock_reset resets[VSOCK_RESETS_MAX];
 	bool tx_blocked; /* the transmit queue waits for room in resets */
-	unsigned held;	 /* packets taken whose interrupt waits */
-	bool held_timed;
-	struct evtimer held_timer;
+	unsigned untold; /* chains pushed whose interrupt waits */
+	bool untold_timed;
+	struct evtimer untold_timer;
 	struct log_limit complaints;
 
 	struct virtq_chain chain;
-	struct iovec iov[VIRTQ_SEGS_MAX]; /* payload for the guest */
+	struct iovec iov[VIRTQ_SEGS_MAX]; /* of one system call */
 	struct vsock_run run;
 };
 
@@ -196,13 +213,7 @@ void vsock_conn_close_sink(struct vsock_conn *conn);
 /* The guest's data to the host: bytes taken, or -errno. */
 ssize_t vsock_conn_write(const struct vsock_conn *conn, struct iovec *iov,
 			 unsigned n) MUST_CHECK;
-/* Keeps what iov holds behind its first `skip` bytes. -ENOBUFS: more than the
- * guest's credit, or more buffers than we care to have; -ENOMEM. */
-int vsock_conn_keep(struct vsock_conn *conn, const struct iovec *iov,
-		    unsigned n, size_t skip) MUST_CHECK;
-/* The host took n bytes of what was kept. */
-void vsock_conn_kept(struct vsock_conn *conn, size_t n);
-void vsock_conn_drop_buf(struct vsock_conn *conn);
+bool vsock_conn_large(const struct vsock_conn *conn);
 /* Packets do not find it any more. */
 void vsock_conn_forget_name(struct vsock_conn *conn);
 

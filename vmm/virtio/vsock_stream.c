@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "vmm/virtio/iov.h"
 #include "vmm/virtio/vsock_host.h"
+#include "vmm/virtio/vsock_pending.h"
 
 /* The socket's side. ------------------------------------------------------ */
 
@@ -37,9 +38,9 @@ static void conn_host_deaf(struct vsock_conn *conn)
 	if (conn->shut & VSOCK_SHUT_RCV)
 		return;
 	conn->shut |= VSOCK_SHUT_RCV;
-	vsock_conn_forwarded(conn, conn->buf.len);
+	vsock_conn_forwarded(conn, vsock_pending_len(conn));
 	vsock_conn_close_sink(conn);
-	vsock_conn_drop_buf(conn);
+	vsock_pending_drop(conn);
 	if (conn->eof)
 		conn_linger(conn);
 	else
@@ -69,7 +70,7 @@ static void conn_apply_shutdown(struct vsock_conn *conn)
 		conn->eof = true;
 		conn->readable = false;
 	}
-	if (conn->buf.len || !(conn->peer_shut & VSOCK_SHUT_SEND))
+	if (vsock_pending_len(conn) || !(conn->peer_shut & VSOCK_SHUT_SEND))
 		return;
 	vsock_conn_close_sink(conn);
 	if (conn->peer_shut == VSOCK_SHUT_BOTH)
@@ -81,12 +82,11 @@ static void conn_apply_shutdown(struct vsock_conn *conn)
 /* May free an orphan. */
 static void conn_flush(struct vsock_conn *conn)
 {
-	struct iovec iov[2];
 	ssize_t n;
 
-	if (!conn->buf.len)
+	if (!vsock_pending_len(conn))
 		return;
-	n = vsock_conn_write(conn, iov, vsock_buf_iov(&conn->buf, iov));
+	n = vsock_pending_write(conn);
 	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n < 0 && conn->state == VSOCK_OPEN) {
@@ -94,12 +94,10 @@ static void conn_flush(struct vsock_conn *conn)
 	} else if (n < 0) {
 		vsock_conn_free(conn);
 		return;
-	} else {
-		vsock_conn_kept(conn, (size_t)n);
-		if (conn->state == VSOCK_OPEN)
-			vsock_conn_forwarded(conn, (size_t)n);
+	} else if (conn->state == VSOCK_OPEN) {
+		vsock_conn_forwarded(conn, (size_t)n);
 	}
-	if (conn->buf.len)
+	if (vsock_pending_len(conn))
 		return;
 	if (conn->state == VSOCK_ORPHAN) {
 		vsock_conn_free(conn);
@@ -168,7 +166,8 @@ static void sink_ready(struct evsource *src, uint32_t revents)
 
 static uint32_t conn_events(const struct vsock_conn *conn)
 {
-	uint32_t out = conn->buf.len && conn->sink < 0 ? (uint32_t)EPOLLOUT : 0;
+	bool wait = conn->sink < 0 && vsock_pending_len(conn);
+	uint32_t out = wait ? (uint32_t)EPOLLOUT : 0;
 
 	switch (conn->state) {
 	case VSOCK_HANDSHAKE:
@@ -185,7 +184,7 @@ static uint32_t conn_events(const struct vsock_conn *conn)
 
 static int poll_sink(struct vsock_conn *conn)
 {
-	bool wait = conn->sink >= 0 && conn->buf.len;
+	bool wait = conn->sink >= 0 && vsock_pending_len(conn);
 
 	if (wait == (conn->sink_src.loop != NULL))
 		return 0;
@@ -219,9 +218,9 @@ void vsock_conn_poll(struct vsock_conn *conn)
 
 /* The guest's side. -------------------------------------------------------- */
 
-void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
-		     unsigned n)
+void vsock_conn_data(struct vsock_conn *conn, struct vsock_run *run)
 {
+	uint32_t len = run->len;
 	ssize_t sent = 0;
 
 	if (conn->peer_shut & VSOCK_SHUT_SEND) {
@@ -229,8 +228,8 @@ void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
 		return;
 	}
 	conn->rx_cnt += len;
-	if (!conn->buf.len && !(conn->shut & VSOCK_SHUT_RCV))
-		sent = vsock_conn_write(conn, iov, n);
+	if (!vsock_pending_len(conn) && !(conn->shut & VSOCK_SHUT_RCV))
+		sent = vsock_conn_write(conn, run->iov, run->niov);
 	if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
 		conn_host_deaf(conn);
 	if (conn->shut & VSOCK_SHUT_RCV) {
@@ -241,7 +240,7 @@ void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
 	vsock_conn_forwarded(conn, (size_t)sent);
 	if ((size_t)sent == len)
 		return;
-	if (vsock_conn_keep(conn, iov, n, (size_t)sent))
+	if (vsock_pending_add(conn, run, (size_t)sent))
 		vsock_conn_kill(conn);
 	else
 		vsock_conn_poll(conn);
@@ -271,7 +270,7 @@ static void conn_input_open(struct vsock_conn *conn,
 static void conn_input_reset(struct vsock_conn *conn)
 {
 	/* The guest had ended in order; the host still gets all of it. */
-	if (conn->state == VSOCK_OPEN && conn->buf.len &&
+	if (conn->state == VSOCK_OPEN && vsock_pending_len(conn) &&
 	    (conn->peer_shut & VSOCK_SHUT_SEND)) {
 		vsock_conn_forget_name(conn);
 		vsock_conn_dequeue(conn);

@@ -19,9 +19,9 @@ void vsock_conn_poll(struct vsock_conn *conn);
  * other packets are for vsock_conn_input. */
 bool vsock_conn_takes_data(struct vsock_conn *conn,
 			   const struct vsock_packet *p) MUST_CHECK;
-/* len bytes of an open connection, in iov. */
-void vsock_conn_data(struct vsock_conn *conn, uint32_t len, struct iovec *iov,
-		     unsigned n);
+/* Of an open connection. Chains that stay are taken out of run, which is not
+ * empty; the others are for the caller to push. */
+void vsock_conn_data(struct vsock_conn *conn, struct vsock_run *run);
 /* May free conn. */
 void vsock_conn_input(struct vsock_conn *conn, const struct vsock_packet *p);
 /*

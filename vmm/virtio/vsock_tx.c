@@ -11,7 +11,7 @@
 
 /* So many packets at a time are a burst, and its interrupt may wait. */
 #define VSOCK_BURST 8u
-#define VSOCK_HELD_MS 2u
+#define VSOCK_UNTOLD_MS 2u
 
 /* Runs of data. ------------------------------------------------------------ */
 
@@ -19,16 +19,16 @@ static void run_end(struct vsock *vsock)
 {
 	struct vsock_run *run = &vsock->run;
 
-	if (!run->nheads)
+	if (!run->nchains)
 		return;
 	/* Not one that was killed meanwhile. */
 	if (run->conn->state == VSOCK_OPEN)
-		vsock_conn_data(run->conn, run->len, run->iov, run->niov);
-	for (unsigned i = 0; i < run->nheads; i++)
-		virtq_push(&vsock->dev.queues[VSOCK_TX], run->heads[i], 0);
+		vsock_conn_data(run->conn, run);
+	for (unsigned i = 0; i < run->nchains; i++)
+		vsock_tx_push(vsock, run->chains[i].head);
 	run->conn = NULL;
 	run->len = 0;
-	run->niov = run->nheads = 0;
+	run->niov = run->nchains = 0;
 }
 
 /* The chain just popped, whose packet is data for conn. */
@@ -38,14 +38,18 @@ static void run_add(struct vsock *vsock, struct vsock_conn *conn,
 	const struct virtq_chain *chain = &vsock->chain;
 	struct vsock_run *run = &vsock->run;
 
-	if (run->conn != conn || run->nheads == VSOCK_RUN_MAX ||
+	if (run->conn != conn || run->nchains == VSOCK_RUN_MAX ||
 	    chain->nread > VIRTQ_SEGS_MAX - run->niov)
 		run_end(vsock);
 	run->conn = conn;
 	run->len += p->len;
 	run->niov += iov_window(chain->iov, chain->nread, VSOCK_HEADER_LEN,
 				p->len, run->iov + run->niov);
-	run->heads[run->nheads++] = chain->head;
+	run->chains[run->nchains++] = (struct vsock_chain){
+		.head = chain->head,
+		.entries = chain->entries,
+		.len = p->len,
+	};
 }
 
 /* Packets. ----------------------------------------------------------------- */
@@ -108,7 +112,7 @@ static void handle(struct vsock *vsock, const struct vsock_packet *p)
 		/* There is nobody to answer to. */
 		log_warn("vsock: packet from CID %llu dropped",
 			 (unsigned long long)p->src_cid);
-	virtq_push(&vsock->dev.queues[VSOCK_TX], vsock->chain.head, 0);
+	vsock_tx_push(vsock, vsock->chain.head);
 }
 
 /* 1: a packet was taken, 0: none there, or -EPROTO. */
@@ -140,19 +144,25 @@ static int take_one(struct vsock *vsock)
 
 /* The guest's interrupt. --------------------------------------------------- */
 
-static void tell_used(struct vsock *vsock)
+void vsock_tx_push(struct vsock *vsock, uint16_t head)
 {
-	vsock->held = 0;
+	virtq_push(&vsock->dev.queues[VSOCK_TX], head, 0);
+	vsock->untold++;
+}
+
+static void tell(struct vsock *vsock)
+{
+	vsock->untold = 0;
 	virtio_device_signal(&vsock->dev, VSOCK_TX);
 }
 
-static void held_long_enough(struct evtimer *timer)
+static void waited_enough(struct evtimer *timer)
 {
-	struct vsock *vsock = container_of(timer, struct vsock, held_timer);
+	struct vsock *vsock = container_of(timer, struct vsock, untold_timer);
 
-	vsock->held_timed = false;
-	if (vsock->held)
-		tell_used(vsock);
+	vsock->untold_timed = false;
+	if (vsock->untold)
+		tell(vsock);
 }
 
 /*
@@ -160,15 +170,13 @@ static void held_long_enough(struct evtimer *timer)
  * queue left: it frees their memory. In the midst of a stream it is told for
  * some bursts at a time, as interrupts cost it more than that.
  */
-static void took(struct vsock *vsock, unsigned n)
+void vsock_tx_tell_soon(struct vsock *vsock)
 {
-	vsock->held += n;
-	if (n < VSOCK_BURST ||
-	    vsock->held >= vsock->dev.queues[VSOCK_TX].size / 8) {
-		tell_used(vsock);
-	} else if (!vsock->held_timed) {
-		vsock->held_timed = true;
-		evtimer_start(&vsock->held_timer, VSOCK_HELD_MS);
+	if (vsock->untold >= vsock->dev.queues[VSOCK_TX].size / 8) {
+		tell(vsock);
+	} else if (vsock->untold && !vsock->untold_timed) {
+		vsock->untold_timed = true;
+		evtimer_start(&vsock->untold_timer, VSOCK_UNTOLD_MS);
 	}
 }
 
@@ -187,8 +195,10 @@ void vsock_tx_pump(struct vsock *vsock)
 	run_end(vsock);
 	/* The guest must take its resets before it may cause more of them. */
 	vsock->tx_blocked = vsock->nresets == VSOCK_RESETS_MAX;
-	if (budget < VSOCK_BUDGET)
-		took(vsock, VSOCK_BUDGET - budget);
+	if (budget < VSOCK_BUDGET && budget > VSOCK_BUDGET - VSOCK_BURST)
+		tell(vsock);
+	else
+		vsock_tx_tell_soon(vsock);
 	if (r < 0)
 		vsock_broken(vsock, VSOCK_TX, "packet");
 	else if (!budget)
@@ -197,14 +207,14 @@ void vsock_tx_pump(struct vsock *vsock)
 
 int vsock_tx_start(struct vsock *vsock)
 {
-	return evtimer_init(vsock->dev.loop, &vsock->held_timer,
-			    held_long_enough);
+	return evtimer_init(vsock->dev.loop, &vsock->untold_timer,
+			    waited_enough);
 }
 
 void vsock_tx_stop(struct vsock *vsock)
 {
-	evtimer_release(&vsock->held_timer);
-	vsock->held = 0;
-	vsock->held_timed = false;
+	evtimer_release(&vsock->untold_timer);
+	vsock->untold = 0;
+	vsock->untold_timed = false;
 	vsock->tx_blocked = false;
 }

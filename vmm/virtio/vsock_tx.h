@@ -16,5 +16,9 @@ int vsock_tx_start(struct vsock *vsock) MUST_CHECK;
 void vsock_tx_stop(struct vsock *vsock);
 /* Takes what is there, up to a budget; may break the device. */
 void vsock_tx_pump(struct vsock *vsock);
+/* A chain that was popped is done with. The guest is told at the end of
+ * vsock_tx_pump, or by what follows. */
+void vsock_tx_push(struct vsock *vsock, uint16_t head);
+void vsock_tx_tell_soon(struct vsock *vsock);
 
 #endif
