@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
@@ -75,13 +77,15 @@ static void set_active(struct virtio_device *dev, bool active)
 	pthread_mutex_unlock(&dev->lock);
 }
 
-static void kick_again(struct evtimer *timer)
+static void kick_again(struct evsource *src, uint32_t revents)
 {
 	struct virtio_device *dev =
-		container_of(timer, struct virtio_device, again);
+		container_of(src, struct virtio_device, again);
 	uint32_t queues = dev->again_queues;
+	uint64_t count;
 	unsigned q;
 
+	(void)!read(src->fd, &count, sizeof(count));
 	dev->again_queues = 0;
 	for (q = 0; q < dev->nqueues; q++) {
 		if (queues & (1u << q))
@@ -92,9 +96,22 @@ static void kick_again(struct evtimer *timer)
 static void stop_again(struct virtio_device *dev)
 {
 	dev->again_queues = 0;
-	if (dev->again.expired)
-		evtimer_release(&dev->again);
-	dev->again.expired = NULL;
+	if (dev->again.loop)
+		evsource_close(&dev->again);
+}
+
+/* No timer, which may be as coarse as the kernel's tick. */
+static int start_again(struct virtio_device *dev)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = evsource_add(dev->loop, &dev->again, fd, EPOLLIN, kick_again);
+	if (rc < 0)
+		close(fd);
+	return rc;
 }
 
 static int call_activate(struct virtio_device *dev)
@@ -102,7 +119,7 @@ static int call_activate(struct virtio_device *dev)
 	int rc;
 
 	if (dev->loop) {
-		rc = evtimer_init(dev->loop, &dev->again, kick_again);
+		rc = start_again(dev);
 		if (rc < 0)
 			return rc;
 	}
@@ -344,9 +361,12 @@ int virtio_device_start_queue(struct virtio_device *dev, unsigned q,
 
 void virtio_device_kick_again(struct virtio_device *dev, unsigned q)
 {
-	BUG_ON(q >= dev->nqueues || !dev->again.expired);
+	const uint64_t one = 1;
+
+	BUG_ON(q >= dev->nqueues || !dev->again.loop);
+	if (!dev->again_queues)
+		(void)!write(dev->again.fd, &one, sizeof(one));
 	dev->again_queues |= 1u << q;
-	evtimer_start(&dev->again, 0);
 }
 
 void virtio_device_signal(struct virtio_device *dev, unsigned q)

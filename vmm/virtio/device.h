@@ -131,7 +131,7 @@ struct virtio_device {
 	const struct guestmem *mem;
 
 	/* Loop only: queues that ops->kick asked to be kicked again. */
-	struct evtimer again;
+	struct evsource again; /* an eventfd of its own */
 	uint32_t again_queues;
 
 	pthread_mutex_t config_lock; /* one config access at a time */
