@@ -11,9 +11,7 @@
 #include "virtiofs/wait.h"
 
 #define QUEUE_SIZE 1024u
-/* Requests on the loop per turn of it, and on a thread until other queues have
- * their turn. */
-#define LOOP_BATCH 16u
+/* Requests until other devices, or queues, have their turn. */
 #define TURN 64u
 /* Until the guest hears of them: it can go on with the first ones. */
 #define SIGNAL_BATCH 4u
@@ -67,10 +65,9 @@ static int handle_one(struct virtiofs_device *fsdev, struct fs_ring *ring)
 }
 
 /* Nobody waits for an answer to what the other queue has. */
-static bool batch_more(struct virtiofs_device *fsdev, struct fs_ring *ring,
-		       unsigned done)
+static bool batch_more(struct virtiofs_device *fsdev, struct fs_ring *ring)
 {
-	if (ring->q != FS_QUEUE_HIPRIO && done) {
+	if (ring->q != FS_QUEUE_HIPRIO) {
 		fs_ring_signal(ring);
 		if (fs_spin_for(&fsdev->spin, ring_pending, ring))
 			return true;
@@ -90,12 +87,12 @@ static void handle_batch(struct virtiofs_device *fsdev, struct fs_ring *ring)
 		ret = handle_one(fsdev, ring);
 		if (ret < 0)
 			fs_ring_leave(ring);
-		if (ret < 0 || (ret == 0 && !batch_more(fsdev, ring, n)))
+		if (ret < 0 || (ret == 0 && !batch_more(fsdev, ring)))
 			break;
 		n += ret == 1;
 		if (ret == 1 && n % SIGNAL_BATCH == 0)
 			fs_ring_signal(ring);
-		if (n == LOOP_BATCH) {
+		if (n == TURN) {
 			fs_ring_abandon(ring, false);
 			virtio_device_kick_again(&fsdev->dev, ring->q);
 			break;
@@ -140,12 +137,18 @@ static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return fs_ring_finish(ring, worker->chain->head, len);
 }
 
-/* For the next request; but a vCPU that has one is faster than two threads. */
-static bool looks_on(struct virtiofs_device *fsdev, struct fs_ring *ring,
-		     struct fs_worker *worker)
+/*
+ * Whether to look for the next request. Where vCPUs serve their own, it is
+ * worth its while when they say so, and not for large ones, whose data is in
+ * the cache of the processor that moves it.
+ */
+static void expect_more(struct virtiofs_device *fsdev, struct fs_worker *worker)
 {
-	return !fsdev->dev.direct &&
-	       fs_spin_for(&worker->spin, ring_pending, ring);
+	if (!fsdev->dev.direct)
+		fs_spin_woken(&worker->spin);
+	else if (atomic_exchange_explicit(&fsdev->hot, false,
+					  memory_order_relaxed))
+		fs_spin_expect(&worker->spin);
 }
 
 /* One request, or the end of them, as the leader; n were served before. The
@@ -158,7 +161,8 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	bool signal;
 
 	if (ret == 0)
-		return looks_on(fsdev, ring, worker) || fs_ring_rest(ring);
+		return fs_spin_for(&worker->spin, ring_pending, ring) ||
+		       fs_ring_rest(ring);
 	if (ret > 0) {
 		ret = virtiofs_begin(worker->fs, worker->chain);
 		if (ret < 0)
@@ -168,6 +172,8 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		fs_ring_leave(ring);
 		return false;
 	}
+	if (fsdev->dev.direct && fs_chain_is_large(worker->chain))
+		fs_spin_stop(&worker->spin);
 	if (!virtiofs_try(worker->fs, FS_NOWAIT, &len))
 		return serve_slowly(fsdev, ring, worker);
 	signal = n % SIGNAL_BATCH == 0 || !fs_ring_pending(ring);
@@ -188,7 +194,7 @@ static void serve(struct fs_pool *pool, struct fs_worker *worker, unsigned q)
 
 	if (fs_ring_enter(ring) != FS_RING_ENTERED)
 		return;
-	fs_spin_woken(&worker->spin);
+	expect_more(fsdev, worker);
 	while (serve_one(fsdev, ring, worker, n))
 		n++;
 }
@@ -430,6 +436,7 @@ device_alloc(const struct virtiofs_config *config)
 		fs_ring_init(&fsdev->rings[i], &fsdev->dev, i);
 	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
 	fsdev->space.num_request_queues = le32_make(queues);
+	fsdev->vcpus.hot_after = FS_HOT_AFTER;
 	if (config->vcpus && config->workers)
 		fsdev->dev.direct = (1u << fsdev->dev.nqueues) - 1;
 	return fsdev;

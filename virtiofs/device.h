@@ -4,6 +4,7 @@
 
 /* The inside of the virtio device, for those who serve its queues. */
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -43,6 +44,9 @@ struct virtiofs_device {
 	struct fs_ring rings[FS_DEVICE_QUEUES_MAX];
 	unsigned opened; /* rings, a bit for each; of the loop */
 	struct fs_vcpus vcpus;
+	/* A thread of the pool is called because requests come soon after each
+	 * other. */
+	atomic_bool hot;
 };
 
 static inline struct virtiofs_device *fs_device_of(struct virtio_device *dev)
@@ -53,6 +57,12 @@ static inline struct virtiofs_device *fs_device_of(struct virtio_device *dev)
 /* One from the ring; 0: there is none; -errno: that is the end. */
 int fs_device_pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		  struct virtq_chain *chain) MUST_CHECK;
+/* More than what the threads of several vCPUs do themselves. */
+static inline bool fs_chain_is_large(const struct virtq_chain *chain)
+{
+	return chain->read_len > FS_QUICK || chain->write_len > FS_QUICK;
+}
+
 /* A chain that holds no request was popped: the end. */
 void fs_device_bad_request(struct virtiofs_device *fsdev,
 			   const struct fs_ring *ring);

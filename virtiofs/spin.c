@@ -44,7 +44,7 @@ static uint32_t measure_window(void)
 			     (uint64_t)WINDOW_MAX_MOST);
 }
 
-static uint32_t window_max(void)
+uint32_t fs_spin_longest(void)
 {
 	static _Atomic uint32_t measured;
 	uint32_t max = atomic_load_explicit(&measured, memory_order_relaxed);
@@ -95,17 +95,16 @@ static bool is_crowded(struct fs_spin *spin)
 	return true;
 }
 
-bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
+static bool spin_from(struct fs_spin *spin, uint64_t start,
+		      bool (*more)(void *arg), void *arg)
 {
-	uint64_t start = monotonic_ns();
 	uint64_t last = start;
 	uint64_t now = start;
 
-	spin->asleep_ns = start;
 	if (!spin->window_ns || is_crowded(spin))
 		return more(arg);
 	while (now - start < spin->window_ns &&
-	       now - last < window_max() / LOOKS_SHARE) {
+	       now - last < fs_spin_longest() / LOOKS_SHARE) {
 		if (look(more, arg)) {
 			spin->vain -= spin->vain > 0;
 			return true;
@@ -120,9 +119,18 @@ bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
 	return false;
 }
 
+bool fs_spin_for(struct fs_spin *spin, bool (*more)(void *arg), void *arg)
+{
+	uint64_t start = monotonic_ns();
+	bool found = spin_from(spin, start, more, arg);
+
+	spin->asleep_ns = found ? 0 : start;
+	return found;
+}
+
 void fs_spin_woken(struct fs_spin *spin)
 {
-	uint64_t max = window_max();
+	uint64_t max = fs_spin_longest();
 	uint64_t gap;
 
 	if (!spin->asleep_ns)
@@ -137,4 +145,17 @@ void fs_spin_woken(struct fs_spin *spin)
 	}
 	spin->window_ns =
 		(uint32_t)MIN(MAX(2 * gap, max / WINDOW_MIN_SHARE), max);
+}
+
+void fs_spin_expect(struct fs_spin *spin)
+{
+	if (spin->wait > 0)
+		spin->wait--;
+	else
+		spin->window_ns = fs_spin_longest();
+}
+
+void fs_spin_stop(struct fs_spin *spin)
+{
+	spin->window_ns = 0;
 }

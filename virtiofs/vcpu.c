@@ -22,6 +22,8 @@ struct fs_vcpu {
 	struct fs_thread *fs;
 	unsigned vain; /* how often brief ones were not, less what were */
 	unsigned wait; /* how many are left to others */
+	uint64_t left_ns; /* when the guest went on */
+	unsigned soon;	  /* small requests soon after that, less others */
 	struct virtq_chain chain;
 };
 
@@ -135,18 +137,37 @@ static bool serve(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return !fs_ring_rest(ring);
 }
 
+static void note_pace(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		      struct fs_vcpu *v, uint64_t entered)
+{
+	bool soon = entered - v->left_ns < fs_spin_longest();
+
+	v->left_ns = monotonic_ns();
+	if (!soon || fs_chain_is_large(&v->chain)) {
+		v->soon /= 2;
+	} else if (++v->soon >= fsdev->vcpus.hot_after) {
+		v->soon = 0;
+		atomic_store_explicit(&fsdev->hot, true, memory_order_relaxed);
+		fs_device_call_pool(fsdev, ring);
+	}
+}
+
 bool fs_vcpu_kick(struct virtio_device *dev, unsigned q, unsigned vcpu)
 {
 	struct virtiofs_device *fsdev = fs_device_of(dev);
 	struct fs_vcpu *v = fsdev->vcpus.threads[vcpu];
 	struct fs_ring *ring = &fsdev->rings[q];
+	uint64_t entered = monotonic_ns();
 	enum fs_ring_entry entry = fs_ring_enter(ring);
 	bool popped;
 
 	if (entry != FS_RING_ENTERED)
 		return entry == FS_RING_LED;
-	if (serve(fsdev, ring, v, &popped))
+	if (serve(fsdev, ring, v, &popped)) {
+		if (q != FS_QUEUE_HIPRIO)
+			note_pace(fsdev, ring, v, entered);
 		return true;
+	}
 	fs_ring_abandon(ring, popped);
 	if (q == FS_QUEUE_HIPRIO)
 		return false;

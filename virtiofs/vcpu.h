@@ -25,7 +25,12 @@ struct fs_vcpu;
 struct fs_vcpus {
 	struct fs_vcpu *threads[VIRTIO_VCPUS_MAX];
 	atomic_bool several; /* that have started */
+	unsigned hot_after;  /* FS_HOT_AFTER; tests have other ideas */
 };
+
+/* Small requests that came soon after each other, until a thread of the pool is
+ * to look for the next ones: as long as it does, they cost the guest no exit. */
+#define FS_HOT_AFTER 4u
 
 /* For struct virtio_device_ops. */
 int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu) MUST_CHECK;

@@ -136,6 +136,42 @@ static void vain_looks_are_not_repeated(void **state)
 	assert_int_equal(spin.vain, 0);
 }
 
+/* The time since it began to look is no sleep if it found something. */
+static void what_was_found_was_not_waited_for(void **state)
+{
+	struct ring soon = {.after = 3};
+	struct fs_spin spin = {0};
+	uint32_t window;
+
+	wake_soon(&spin);
+	window = spin.window_ns;
+	assert_true(fs_spin_for(&spin, more, &soon));
+	assert_int_equal(spin.asleep_ns, 0);
+	fs_spin_woken(&spin);
+	assert_int_equal(spin.window_ns, window);
+}
+
+static void others_may_know_better(void **state)
+{
+	struct ring never = {.after = UINT32_MAX};
+	struct fs_spin spin = {0};
+
+	fs_spin_expect(&spin);
+	assert_int_equal(spin.window_ns, fs_spin_longest());
+	fs_spin_stop(&spin);
+	assert_false(fs_spin_for(&spin, more, &never));
+	assert_int_equal(never.looks, 1);
+	/* Not every time, if it was in vain. */
+	fs_spin_expect(&spin);
+	assert_false(fs_spin_for(&spin, more, &never));
+	assert_int_equal(spin.wait, 2);
+	fs_spin_expect(&spin);
+	fs_spin_expect(&spin);
+	assert_int_equal(spin.window_ns, 0);
+	fs_spin_expect(&spin);
+	assert_int_equal(spin.window_ns, fs_spin_longest());
+}
+
 /* Who is in the way is asked now and then, and nothing is tried for a while. */
 static void gives_way_to_others(void **state)
 {
@@ -165,6 +201,8 @@ int main(void)
 		cmocka_unit_test(a_late_request_is_none),
 		cmocka_unit_test(looks_again_after_a_soon_one),
 		cmocka_unit_test(vain_looks_are_not_repeated),
+		cmocka_unit_test(what_was_found_was_not_waited_for),
+		cmocka_unit_test(others_may_know_better),
 		cmocka_unit_test(gives_way_to_others),
 	};
 

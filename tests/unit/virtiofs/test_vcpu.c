@@ -2,10 +2,12 @@
 #include "tests/unit/virtiofs/rig.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 
 #include "base/file.h"
+#include "virtiofs/device.h"
 
 /* Requests that the thread of a vCPU serves in the midst of its notification.
  */
@@ -14,6 +16,8 @@
 static void vcpu_open(struct rig *rig, unsigned workers)
 {
 	rig_open_for(rig, workers, 1, true);
+	/* The pool has only what is left to it. */
+	fs_device_of(rig->d->dev)->vcpus.hot_after = UINT_MAX;
 	assert_int_equal(virtio_device_vcpu_started(rig->d->dev, 0), 0);
 	test_driver_start(rig->d, FEATURES, 64);
 }
@@ -286,6 +290,30 @@ static void test_alternately(void **state)
 	rig_close(&rig);
 }
 
+/* Requests that come soon after each other call a thread that looks for them:
+ * then nobody has to notify of one. */
+static void test_hot(void **state)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct rig rig;
+	bool attended = false;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	fs_device_of(rig.d->dev)->vcpus.hot_after = FS_HOT_AFTER;
+	for (unsigned i = 0; i < 3000 && !attended; i++) {
+		struct sent sent = send(&rig, REQUEST, FUSE_GETATTR, 1,
+					&getattr, sizeof(getattr), 256);
+
+		assert_true(kick_now(&rig));
+		assert_int_equal(left(&rig, sent), 0);
+		for (unsigned n = 0; n < 1000 && !attended; n++)
+			attended = !is_unattended(&rig);
+	}
+	assert_true(attended);
+	rig_close(&rig);
+}
+
 static void test_fault(void **state)
 {
 	struct rig rig;
@@ -311,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_other_thread),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_alternately),
+		cmocka_unit_test(test_hot),
 		cmocka_unit_test(test_fault),
 	};
 
