@@ -20,8 +20,8 @@
 
 struct fs_vcpu {
 	struct fs_thread *fs;
-	unsigned vain; /* how often brief ones were not, less what were */
-	unsigned wait; /* how many are left to others */
+	unsigned vain;	  /* how often brief ones were not, less what were */
+	unsigned wait;	  /* how many are left to others */
 	uint64_t left_ns; /* when the guest went on */
 	unsigned soon;	  /* small requests soon after that, less others */
 	struct virtq_chain chain;
