@@ -149,13 +149,14 @@ TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrm
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
-	runtime/sandbox/test_liar runtime/sandbox/test_races \
+	runtime/sandbox/test_liar runtime/sandbox/test_liar_calls \
+	runtime/sandbox/test_races \
 	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
 	file_events stats unmounts boot)
 # It has a sandbox process in place of ours.
-$(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar races): \
+$(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar liar_calls races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \
 	$(B)/tests/unit/runtime/sandbox/liar_client.o
 # Run under TSan as well.

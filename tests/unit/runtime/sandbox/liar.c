@@ -47,8 +47,14 @@ static struct {
 	struct ttrpc_request *waits[8]; /* [0]: of init */
 	struct ttrpc_request *reads[8];
 	struct ttrpc_request *oom;
-	unsigned nwaits, nreads;
+	unsigned nwaits, nreads, nooms;
 } liar;
+
+#define STREAMING (plan.lie >= IGNORES_STREAMS && plan.lie <= ENDS_STREAMS)
+#define REPLAYING (plan.method && !strcmp(plan.method, "ReplayEvents"))
+#define TELLING                                                           \
+	((plan.lie >= TELLS_OF_FILES && plan.lie <= MISTELLS_OF_FILES) || \
+	 REPLAYING)
 
 static void send_raw(uint32_t length, uint32_t stream, size_t real)
 {
@@ -104,6 +110,39 @@ void liar_plan(enum lie lie, const char *method)
 	plan.method = method;
 }
 
+/* Two bytes each, and for who reads it some hundred. */
+static void send_many(struct ttrpc_request *req)
+{
+	static Agent__NetworkStats none = AGENT__NETWORK_STATS__INIT;
+	static Agent__NetworkStats *many[500000];
+	Agent__StatsContainerResponse reply =
+		AGENT__STATS_CONTAINER_RESPONSE__INIT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = &none;
+	reply.network_stats = many;
+	reply.n_network_stats = ARRAY_SIZE(many);
+	ttrpc_reply(req, &reply.base);
+}
+
+/* Those that are nobody's, its own, and the end. */
+static void run_out(struct ttrpc_request *req)
+{
+	static char longest[60000];
+	static const char *const ids[] = {
+		longest, "", "other", "../" LIAR_ID, LIAR_ID "/", LIAR_ID,
+	};
+	Agent__OOMEvent oom = AGENT__OOMEVENT__INIT;
+
+	memset(longest, 'x', sizeof(longest) - 1);
+	if (liar.nooms == ARRAY_SIZE(ids)) {
+		shutdown(liar.fd, SHUT_RDWR);
+		return;
+	}
+	oom.container_id = pb_str(ids[liar.nooms++]);
+	ttrpc_reply(req, &oom.base);
+}
+
 /* True: it is answered, or never will be. */
 static bool tell_lie(struct ttrpc_request *req)
 {
@@ -148,6 +187,9 @@ static bool tell_lie(struct ttrpc_request *req)
 		read.data.len = sizeof(data);
 		ttrpc_reply(req, &read.base);
 		return true;
+	case SENDS_MANY:
+		send_many(req);
+		return true;
 	case ENDS_IN_THE_FUTURE:
 		wait.status = INT32_MAX;
 		wait.exited_at_ns = INT64_MAX;
@@ -156,6 +198,9 @@ static bool tell_lie(struct ttrpc_request *req)
 	case RUNS_OUT_OF_MEMORY:
 		oom.container_id = pb_str(LIAR_ID);
 		ttrpc_reply(req, &oom.base);
+		return true;
+	case OTHERS_RUN_OUT_TOO:
+		run_out(req);
 		return true;
 	case BREAKS_CONTROL:
 		(void)!send(liar.control, odd, sizeof(odd), MSG_NOSIGNAL);
@@ -183,9 +228,6 @@ static bool tell_lie(struct ttrpc_request *req)
 	}
 }
 
-#define STREAMING (plan.lie >= IGNORES_STREAMS && plan.lie <= ENDS_STREAMS)
-#define TELLING (plan.lie >= TELLS_OF_FILES && plan.lie <= MISTELLS_OF_FILES)
-
 static bool lies(struct ttrpc_request *req, const char *method)
 {
 	return plan.method && !strcmp(plan.method, method) && tell_lie(req);
@@ -200,6 +242,8 @@ static void on_signal(struct ttrpc_request *req,
 	if (lies(req, "SignalProcess"))
 		return;
 	ttrpc_reply(req, NULL);
+	if (strcmp(m->container_id, LIAR_ID) != 0)
+		return;
 	reply.status = 128 + (int)m->signal;
 	/* Of init alone: what it leaves behind is another lie. */
 	if (liar.nwaits)
@@ -224,6 +268,22 @@ static void on_read(struct ttrpc_request *req, const ProtobufCMessage *message,
 {
 	if (!lies(req, "ReadStdout") && liar.nreads < 8)
 		liar.reads[liar.nreads++] = req;
+}
+
+static void on_read_error(struct ttrpc_request *req,
+			  const ProtobufCMessage *message, void *arg)
+{
+	if (!lies(req, "ReadStderr") && liar.nreads < 8)
+		liar.reads[liar.nreads++] = req;
+}
+
+static void on_create(struct ttrpc_request *req,
+		      const ProtobufCMessage *message, void *arg)
+{
+	if (REPLAYING)
+		tell_of_files(1, 0);
+	if (!lies(req, "CreateContainer"))
+		ttrpc_reply(req, NULL);
 }
 
 static void on_details(struct ttrpc_request *req,
@@ -260,7 +320,6 @@ static void on_oom(struct ttrpc_request *req, const ProtobufCMessage *message,
 AGREES(ReseedRandomDev)
 AGREES(SetGuestDateTime)
 AGREES(CreateSandbox)
-AGREES(CreateContainer)
 AGREES(StartContainer)
 AGREES(ExecProcess)
 AGREES(WriteStdin)
@@ -268,6 +327,14 @@ AGREES(CloseStdin)
 AGREES(RemoveContainer)
 AGREES(DestroySandbox)
 AGREES(ReplayEvents)
+AGREES(StatsContainer)
+AGREES(PauseContainer)
+AGREES(ResumeContainer)
+AGREES(UpdateContainer)
+AGREES(TtyWinResize)
+AGREES(UpdateInterface)
+AGREES(UpdateRoutes)
+AGREES(AddARPNeighbors)
 
 #define ROW(name, type, handler)                                          \
 	{                                                                 \
@@ -279,13 +346,13 @@ static const struct ttrpc_method liar_methods[] = {
 	ROW(ReseedRandomDev, empty, on_ReseedRandomDev),
 	ROW(SetGuestDateTime, empty, on_SetGuestDateTime),
 	ROW(CreateSandbox, empty, on_CreateSandbox),
-	ROW(CreateContainer, empty, on_CreateContainer),
+	ROW(CreateContainer, empty, on_create),
 	ROW(StartContainer, empty, on_StartContainer),
 	ROW(ExecProcess, empty, on_ExecProcess),
 	ROW(SignalProcess, signal_process_request, on_signal),
 	ROW(WaitProcess, empty, on_wait),
 	ROW(ReadStdout, empty, on_read),
-	ROW(ReadStderr, empty, on_read),
+	ROW(ReadStderr, empty, on_read_error),
 	ROW(GetOOMEvent, empty, on_oom),
 	ROW(GetGuestDetails, empty, on_details),
 	ROW(WriteStdin, empty, on_WriteStdin),
@@ -293,6 +360,14 @@ static const struct ttrpc_method liar_methods[] = {
 	ROW(RemoveContainer, empty, on_RemoveContainer),
 	ROW(DestroySandbox, empty, on_DestroySandbox),
 	ROW(ReplayEvents, empty, on_ReplayEvents),
+	ROW(StatsContainer, empty, on_StatsContainer),
+	ROW(PauseContainer, empty, on_PauseContainer),
+	ROW(ResumeContainer, empty, on_ResumeContainer),
+	ROW(UpdateContainer, empty, on_UpdateContainer),
+	ROW(TtyWinResize, empty, on_TtyWinResize),
+	ROW(UpdateInterface, empty, on_UpdateInterface),
+	ROW(UpdateRoutes, empty, on_UpdateRoutes),
+	ROW(AddARPNeighbors, empty, on_AddARPNeighbors),
 	{NULL, NULL, NULL, NULL},
 };
 

@@ -18,6 +18,7 @@
 /* The supervisor's own limits are 1 s (5 s for the shutdown of a guest). */
 #define HANG_MS 15000
 #define LIAR_ID "liar"
+#define SECOND_ID "second" /* one more container in its sandbox */
 
 enum lie {
 	HONEST,
@@ -30,6 +31,7 @@ enum lie {
 	SENDS_GARBAGE,
 	ANSWERS_UNASKED,
 	SENDS_LONG_DATA,
+	SENDS_MANY, /* as many messages in one as a reply can hold */
 	ENDS_IN_THE_FUTURE,
 	BREAKS_CONTROL,
 	SENDS_EMPTY_CONTROL,
@@ -37,6 +39,7 @@ enum lie {
 	FLOODS_CONSOLE,
 	LAST_QUICK_LIE = FLOODS_CONSOLE,
 	RUNS_OUT_OF_MEMORY, /* whenever it is asked */
+	OTHERS_RUN_OUT_TOO, /* of which there are none; then it closes */
 	IS_SILENT,
 	IS_SLOW, /* 0.3 s */
 	/* When it is dialed. */
@@ -68,6 +71,9 @@ int liar_tear_down(void **state);
 int liar_start(enum lie lie, const char *method);
 /* It must end by itself, sound, and with a short log. Takes fd. */
 void liar_finish(int fd);
+/* Whether those that start from now on have an interface, with a route and a
+ * neighbour. False: there is none to be had. */
+bool liar_network(bool on);
 
 /* One more connection. */
 int client_new(void);
@@ -78,6 +84,9 @@ void client_ask_to_wait(int fd);
 void client_ask_to_watch(int fd); /* for its first event */
 /* How often it ran out of memory, once that is not so often. */
 uint64_t client_events(int fd, uint64_t seen);
+/* Asks for what makes the supervisor call that method of the agent's, of a
+ * container that was created, or of the process "e" of its. */
+void client_ask_for(int fd, const char *method);
 /* Whether something comes within so long. */
 bool client_answered(int fd, int ms);
 /* The code of the answer to client_send; it may not take for ever. */
@@ -89,5 +98,13 @@ int client_start(int fd, const char *exec_id);
 int client_exec(int fd, const char *exec_id);
 int client_kill(int fd);
 int client_delete(int fd);
+int client_create_second(int fd);
+int client_kill_second(int fd);
+/* As client_ask_for. */
+int client_do(int fd, const char *method);
+/* By a connection of its own. */
+int client_state(void);
+/* Of the last refusal that one of these got. */
+extern char client_text[512];
 
 #endif

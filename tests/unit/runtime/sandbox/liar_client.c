@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@
 #include "agent-proto/ttrpc_frame.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "netns/netns.h"
 #include "runtime/cli/task.h"
 #include "runtime/sandbox/control.h"
 #include "runtime/sandbox/event_batch.h"
@@ -35,17 +37,26 @@
 #include "runtime/sandbox/supervisor.h"
 
 #define LOG_LIMIT (64 << 10)
+/* KiB, of a supervisor: the longest reply, taken apart, and a copy of it. */
+#define MEMORY_LIMIT (192 << 10)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEMORY_IS_OURS false
+#else
+#define MEMORY_IS_OURS true
+#endif
 
+char client_text[512];
 static char root[] = "/tmp/nacre-liar.XXXXXX";
 static struct config *config;
+static bool has_namespace;
 static int log_file;
 
 static const char bundle_json[] =
 	"{\"ociVersion\": \"1.0.2\", \"root\": {\"path\": \"rootfs\"},"
 	"\"process\": {\"args\": [\"true\"], \"cwd\": \"/\"},"
-	"\"linux\": {\"namespaces\": [{\"type\": \"network\"}]}}";
+	"\"linux\": {\"namespaces\": [{\"type\": \"network\"%s}]}}";
 static const char config_json[] =
-	"{\"machine\": \"uml\", \"internetworking_model\": \"none\","
+	"{\"machine\": \"uml\", \"internetworking_model\": \"%s\","
 	"\"dial_timeout\": 1, \"create_container_timeout\": 1}";
 static const char process_json[] = "{\"args\": [\"true\"], \"cwd\": \"/\"}";
 
@@ -65,10 +76,23 @@ static void put(const char *name, const char *text)
 					 strlen(text), 0600));
 }
 
-int liar_set_up(void **state)
+/* network: more of that namespace, in JSON. */
+static void configure(const char *network, const char *model)
 {
+	char text[1024];
 	struct err err;
 
+	snprintf(text, sizeof(text), bundle_json, network);
+	put("bundle/config.json", text);
+	snprintf(text, sizeof(text), config_json, model);
+	put("configuration.json", text);
+	config_free(config);
+	config = config_load(in_root("configuration.json"), &err);
+	assert_non_null(config);
+}
+
+int liar_set_up(void **state)
+{
 	/* Mounts of the tests are nobody else's. */
 	if (unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -76,18 +100,62 @@ int liar_set_up(void **state)
 	assert_non_null(mkdtemp(root));
 	assert_int_equal(0, mkdir(in_root("bundle"), 0755));
 	assert_int_equal(0, mkdir(in_root("bundle/rootfs"), 0755));
-	put("bundle/config.json", bundle_json);
-	put("configuration.json", config_json);
-	config = config_load(in_root("configuration.json"), &err);
-	assert_non_null(config);
+	configure("", "none");
 	log_file = open(in_root("log"), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC,
 			0600);
 	assert_true(log_file >= 0);
 	return 0;
 }
 
+/* That of a pod, below root. */
+static bool make_namespace(void)
+{
+	static const char script[] =
+		"{ ip link add liar0 type veth peer name eth0 netns %s && "
+		"nsenter --net=%s sh -ec 'ip link set eth0 up; "
+		"ip addr add 10.1.2.3/24 dev eth0; "
+		"ip route add default via 10.1.2.1; ip neigh add 10.1.2.1 "
+		"lladdr 02:00:00:00:00:01 dev eth0'; } >/dev/null 2>&1";
+	const char *path = in_root("pod");
+	char command[1024];
+	struct netns_network *net = calloc(1, sizeof(*net));
+	struct err err;
+	bool able;
+
+	assert_non_null(net);
+	if (unshare(CLONE_NEWNET) < 0 || netns_create(path, &err) < 0) {
+		free(net);
+		return false;
+	}
+	has_namespace = true;
+	snprintf(command, sizeof(command), script, path, path);
+	able = system(command) == 0 &&
+	       netns_attach(path, NETNS_TCFILTER, net, &err) == 0 &&
+	       netns_detach(path, &err) == 0;
+	netns_network_release(net);
+	free(net);
+	return able;
+}
+
+bool liar_network(bool on)
+{
+	char more[300];
+
+	if (!config)
+		skip();
+	if (on && !has_namespace && !make_namespace())
+		return false;
+	snprintf(more, sizeof(more), ", \"path\": \"%s\"", in_root("pod"));
+	configure(on ? more : "", on ? "tcfilter" : "none");
+	return true;
+}
+
 int liar_tear_down(void **state)
 {
+	struct err err;
+
+	if (has_namespace)
+		assert_int_equal(0, netns_remove(in_root("pod"), &err));
 	if (config)
 		assert_int_equal(0, remove_tree(AT_FDCWD, root));
 	config_free(config);
@@ -116,16 +184,20 @@ int liar_start(enum lie lie, const char *method)
 
 void liar_finish(int fd)
 {
+	struct rusage usage;
 	struct stat st;
 	struct err err;
 	int status;
 
 	close(fd);
 	assert_int_equal(0, task_shutdown(root, LIAR_ID, &err));
-	assert_true(waitpid(-1, &status, 0) > 0);
+	assert_true(wait4(-1, &status, 0, &usage) > 0);
 	assert_int_equal(0, status);
+	if (MEMORY_IS_OURS)
+		assert_in_range(usage.ru_maxrss, 1, MEMORY_LIMIT);
 	assert_int_equal(0, fstat(log_file, &st));
 	assert_true(st.st_size < LOG_LIMIT);
+	assert_int_equal(0, state_remove(root, SECOND_ID));
 	assert_int_equal(0, state_remove(root, LIAR_ID));
 }
 
@@ -137,6 +209,7 @@ static int call(int fd, const char *method, const ProtobufCMessage *request)
 	int ret = task_call_within(fd, method, request, HANG_MS, &code, &err);
 
 	assert_int_not_equal(-ETIMEDOUT, ret);
+	snprintf(client_text, sizeof(client_text), "%s", ret ? err.text : "");
 	if (ret)
 		print_message("%s: %s\n", method, err.text);
 	for (const char *p = err.text; ret == -EREMOTEIO && *p; p++)
@@ -145,24 +218,32 @@ static int call(int fd, const char *method, const ProtobufCMessage *request)
 	return !ret || ret == -EREMOTEIO ? (int)code : -1;
 }
 
-static const ProtobufCMessage *create_request(void)
+static const ProtobufCMessage *create_request(const char *id)
 {
 	static Task__CreateTaskRequest r = TASK__CREATE_TASK_REQUEST__INIT;
 
-	r.id = pb_str(LIAR_ID);
+	r.id = pb_str(id);
 	r.bundle = in_root("bundle");
-	r.stdin = r.stdout = pb_str("/dev/zero");
+	r.stdin = r.stdout = r.stderr = pb_str("/dev/zero");
 	return &r.base;
 }
 
 int client_create(int fd)
 {
-	return call(fd, "Create", create_request());
+	return call(fd, "Create", create_request(LIAR_ID));
+}
+
+int client_create_second(int fd)
+{
+	struct err err;
+
+	assert_int_equal(0, state_claim(root, SECOND_ID, &err));
+	return call(fd, "Create", create_request(SECOND_ID));
 }
 
 void client_ask_to_create(int fd)
 {
-	client_send(fd, "Create", create_request());
+	client_send(fd, "Create", create_request(LIAR_ID));
 }
 
 int client_start(int fd, const char *exec_id)
@@ -184,17 +265,28 @@ int client_exec(int fd, const char *exec_id)
 	r.id = pb_str(LIAR_ID);
 	r.exec_id = pb_str(exec_id);
 	r.spec = &spec;
+	r.stdin = pb_str("/dev/null");
 	return call(fd, "Exec", &r.base);
+}
+
+static int kill_all(int fd, const char *id)
+{
+	Task__KillRequest r = TASK__KILL_REQUEST__INIT;
+
+	r.id = pb_str(id);
+	r.signal = SIGKILL;
+	r.all = true;
+	return call(fd, "Kill", &r.base);
 }
 
 int client_kill(int fd)
 {
-	Task__KillRequest r = TASK__KILL_REQUEST__INIT;
+	return kill_all(fd, LIAR_ID);
+}
 
-	r.id = pb_str(LIAR_ID);
-	r.signal = SIGKILL;
-	r.all = true;
-	return call(fd, "Kill", &r.base);
+int client_kill_second(int fd)
+{
+	return kill_all(fd, SECOND_ID);
 }
 
 int client_delete(int fd)
@@ -203,6 +295,79 @@ int client_delete(int fd)
 
 	r.id = pb_str(LIAR_ID);
 	return call(fd, "Delete", &r.base);
+}
+
+/* All requests here begin with the same. */
+static const struct ask {
+	const char *agent;
+	const char *method;
+	const ProtobufCMessageDescriptor *type;
+} asks[] = {
+	{"StatsContainer", "Stats", &task__stats_request__descriptor},
+	{"PauseContainer", "Pause", &task__pause_request__descriptor},
+	{"ResumeContainer", "Resume", &task__resume_request__descriptor},
+	{"UpdateContainer", "Update", &task__update_task_request__descriptor},
+	{"TtyWinResize", "ResizePty", &task__resize_pty_request__descriptor},
+	{"ExecProcess", "Start", &task__start_request__descriptor},
+	{"RemoveContainer", "Delete", &task__delete_request__descriptor},
+	{NULL, "State", &task__state_request__descriptor},
+};
+
+/* NULL: of State. */
+static const ProtobufCMessage *request_for(const char *agent,
+					   const struct ask **which)
+{
+	static char resources[] = "{\"pids\": {\"limit\": 10}}";
+	static union {
+		ProtobufCMessage base;
+		Task__StateRequest any; /* id, and more */
+		Task__StartRequest start;
+		Task__UpdateTaskRequest update;
+		Task__ResizePtyRequest resize;
+	} r;
+	static Ttrpc__Any value = TTRPC__ANY__INIT;
+	const struct ask *ask = asks;
+
+	while (ask->agent && (!agent || strcmp(ask->agent, agent) != 0))
+		ask++;
+	assert_true(!agent == !ask->agent);
+	protobuf_c_message_init(ask->type, &r);
+	r.any.id = pb_str(ask->type == &task__delete_request__descriptor
+				  ? SECOND_ID
+				  : LIAR_ID);
+	if (ask->type == &task__start_request__descriptor)
+		r.start.exec_id = pb_str("e");
+	value.value.data = (uint8_t *)resources;
+	value.value.len = strlen(resources);
+	if (ask->type == &task__update_task_request__descriptor)
+		r.update.resources = &value;
+	*which = ask;
+	return &r.base;
+}
+
+int client_do(int fd, const char *method)
+{
+	const struct ask *ask;
+	const ProtobufCMessage *request = request_for(method, &ask);
+
+	return call(fd, ask->method, request);
+}
+
+void client_ask_for(int fd, const char *method)
+{
+	const struct ask *ask;
+	const ProtobufCMessage *request = request_for(method, &ask);
+
+	client_send(fd, ask->method, request);
+}
+
+int client_state(void)
+{
+	int fd = client_new();
+	int code = client_do(fd, NULL);
+
+	close(fd);
+	return code;
 }
 
 static void send_request(int fd, const char *service, const char *method,
