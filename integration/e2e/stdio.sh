@@ -21,6 +21,13 @@ there_and_back()
 	is "$1: standard error is apart" "$(cat "$work/err")" 'the end'
 }
 
+# Whether that many calls to guests are under way: one by each sandbox, which
+# has its agent, and those that carry a standard stream each.
+has_calls()
+{
+	[ "$(grep -cE ' 03 +[0-9]+ .*/vsock/vsock.sock$' /proc/net/unix)" = "$1" ]
+}
+
 pipes()
 {
 	head -c 1M /dev/urandom >"$work/in"
@@ -30,6 +37,8 @@ pipes()
 	bundle io
 	head -c ${mib}M /dev/urandom >"$work/io/rootfs/stream"
 	up io
+	# Its input was at its end.
+	happens 'output and error have connections of their own' has_calls 3
 	[ "$kernel" = stock ] ||
 		guest_is 'the kernel sends the pages of a pipe' io \
 			'cat /sys/module/vmw_vsock_*/parameters/sendpage' Y
@@ -141,6 +150,10 @@ by_requests()
 
 	jq '.use_passfd_io = false' "$work/configuration.json" >"$config"
 	there_and_back 'by requests'
+	bundle asked
+	up asked
+	happens 'by requests: no stream has a connection' has_calls 1
+	succeeds 'delete --force' nacre delete --force "$tag-asked"
 }
 
 # shellcheck disable=SC2016
