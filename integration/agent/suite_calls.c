@@ -59,6 +59,7 @@ static const struct request {
 	REQUEST("GetVolumeStats", volume_stats),
 	REQUEST("ResizeVolume", resize_volume),
 	{"RemoveStaleVirtiofsShareMounts", &agent__empty__descriptor},
+	REQUEST("ReplayEvents", replay_events),
 	{"GetMetrics", &agent__empty__descriptor},
 	REQUEST("SetPolicy", set_policy),
 	REQUEST("GetDiagnosticData", get_diagnostic_data),
