@@ -442,7 +442,7 @@ $(B)/$(VHOST_USER)/shell.img: $(VHOST_USER)/shell $(SHELL_BINS)
 # source for the x86-64 one: make images KERNEL_FLAGS='--source ~/linux'.
 KERNEL_FLAGS :=
 IMAGES := $(B)/initramfs $(B)/vmlinux $(B)/vmlinux-uml
-STOCK_IMAGES := $(B)/vmlinuz-stock $(B)/initramfs-stock
+STOCK_IMAGES := $(foreach k,stock backports,$(B)/vmlinuz-$k $(B)/initramfs-$k)
 
 .PHONY: images
 images: $(IMAGES)
@@ -460,15 +460,19 @@ $(B)/vmlinux $(B)/vmlinux-uml: FORCE
 		{ cmp -s "$$kernel" $@ || \
 		{ cp "$$kernel" $@.new && mv $@.new $@; }; }
 
-# Debian's own, with the modules that it needs.
-$(B)/vmlinuz-stock:
+# Debian's own, with the modules that they need.
+$(B)/vmlinuz-backports $(B)/initramfs-backports: \
+	STOCK_FLAGS := --suite bookworm-backports
+$(B)/vmlinuz-stock $(B)/vmlinuz-backports:
 	$(call say,STOCK,$@)
-	$(Q)kernel=$$(guest/image/stock-kernel | head -n 1) && \
+	$(Q)kernel=$$(guest/image/stock-kernel $(STOCK_FLAGS) | head -n 1) && \
 		cp "$$kernel" $@.new && mv $@.new $@
-$(B)/initramfs-stock: $(B)/nacre-agent guest/image/build
+$(B)/initramfs-stock $(B)/initramfs-backports: $(B)/nacre-agent \
+		guest/image/build
 	$(call say,IMAGE,$@)
-	$(Q)set -- $$(guest/image/stock-kernel) && guest/image/build \
-		--agent $< --modules "$$2" --kernel-release "$$3" $@
+	$(Q)set -- $$(guest/image/stock-kernel $(STOCK_FLAGS)) && \
+		guest/image/build --agent $< --modules "$$2" \
+		--kernel-release "$$3" $@
 
 # --- programs of integration/compare ----------------------------------------
 COMPARE_BINS := $(addprefix $(B)/integration/compare/,probe agentrun)

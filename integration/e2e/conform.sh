@@ -12,19 +12,26 @@ conform=$release/integration/virtiofs/conform
 # Of all cases.
 least=4000
 # In the lab a case takes 0.04 s, so it is one in three on each, and only with
-# NACRE_NIGHTLY in the environment all of them. A prime number, so that no
+# NACRE_NIGHTLY in the environment all of them; with a kernel of Debian's, one in
+# eleven, for what newer ones ask the server. A prime number, so that no
 # parameter of the cases has one value in all of a part.
 step=1 last=0
 [ -z "$small" ] || step=3
+[ "$kernel" = tuned ] || step=11
 [ -z "${NACRE_NIGHTLY-}" ] || last=$((step - 1))
 
 # What differs, as an extended regular expression for "VOLUME: CASE", and why.
 declare -A known=(
 	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
-	['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
-		supplementary groups before Linux 6.3'
-	['[^:]*: lease']='our guest kernel refuses them, of FUSE'
 )
+if [ "$kernel" = tuned ]; then
+	known['[^:]*: lease']='our guest kernel refuses them, of FUSE'
+	known['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
+		supplementary groups before Linux 6.3'
+else
+	known['[^:]*: acl']="without a patch of ours, FUSE forgets them where a
+		mount begins"
+fi
 declare -A met
 
 # agree VOLUME: in all but what is known.
@@ -78,7 +85,7 @@ done
 echo "# cases: $((SECONDS - start)) s"
 agree ext4
 agree tmpfs
-is 'no lease is granted in the container' \
+[ "$kernel" != tuned ] || is 'no lease is granted in the container' \
 	"$(cat "$work/c/rootfs"/*.guest | grep -ac '^lease.*[^a-z]set: 0;')" 0
 [ $last -lt $((step - 1)) ] || for pattern in "${!known[@]}"; do
 	[ -n "${met[$pattern]-}" ] ||

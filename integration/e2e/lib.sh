@@ -6,7 +6,7 @@
 # leaves behind is seen exactly, and goes with the suite. What decides a run:
 #
 #	NACRE_MACHINE	kvm or uml
-#	NACRE_KERNEL	tuned or stock (kvm)
+#	NACRE_KERNEL	tuned, stock or backports (kvm)
 #	NACRE_VCPUS, NACRE_MEMORY (MiB)
 #	NACRE_SMALL	set: shorter streams, fewer repetitions
 #	NACRE_LIMIT	seconds that any wait may take
@@ -255,8 +255,9 @@ configure()
 {
 	local vmlinux=$release/vmlinux initrd=$release/initramfs
 
-	if [ "$kernel" = stock ]; then
-		vmlinux=$release/vmlinuz-stock initrd=$release/initramfs-stock
+	if [ "$kernel" != tuned ]; then
+		vmlinux=$release/vmlinuz-$kernel
+		initrd=$release/initramfs-$kernel
 	fi
 	jq -n --arg machine "$machine" --arg kernel "$vmlinux" \
 		--arg initrd "$initrd" --arg uml "$release/vmlinux-uml" \
