@@ -108,14 +108,16 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
 	delegate command container container_exec container_root container_state \
-	copy_file copy_up debug_console devices file_events guest_devices \
-	guest_hooks hooks hotplug huge_pages ids iptables limits listen log_port \
+	copy_file copy_up debug_console devices file_events fs_group \
+	guest_devices \
+	guest_hooks hooks hotplug huge_pages ids init_signal iptables limits listen log_port \
 	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
 	metrics modules mount_options mounts namespaces net netlink parked \
 	pci_path pending policy pressure process read_ahead reaper replay \
 	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
 	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
-	stdio stdio_port stdio_stream storage submounts sysctl unmounts user \
+	stdio stdio_port stdio_stream storage storage_options submounts \
+	sysctl unmounts user \
 	user_names volume_calls volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
@@ -154,7 +156,8 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_event_batch
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
-	file_events stats unmounts boot)
+	file_events stats unmounts boot kata_requests \
+	init_signal)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar liar_calls races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent-proto/agent.pb-c.h"
+#include "guest/agent/init_signal.h"
 #include "guest/agent/rpc.h"
 
 void rpc_exec_process(struct ttrpc_request *req,
@@ -32,6 +33,13 @@ static int kill_all(struct container *c)
 	return c->init.exited ? -ESRCH : 0;
 }
 
+static int signal_one(struct process *p, int sig)
+{
+	if (p == &p->container->init && p->pid > 0)
+		sig = init_signal(p->pid, sig);
+	return process_signal(p, sig);
+}
+
 void rpc_signal_process(struct ttrpc_request *req,
 			const ProtobufCMessage *message, void *arg)
 {
@@ -50,7 +58,7 @@ void rpc_signal_process(struct ttrpc_request *req,
 	if (!msg->exec_id[0] && msg->signal == SIGKILL)
 		ret = kill_all(p->container);
 	else
-		ret = process_signal(p, (int)msg->signal);
+		ret = signal_one(p, (int)msg->signal);
 	if (ret == -ESRCH)
 		ttrpc_fail(req, TTRPC_NOT_FOUND, "no such process");
 	else if (ret < 0)

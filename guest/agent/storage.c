@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/agent/storage.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <ftw.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +14,24 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "guest/agent/block.h"
+#include "guest/agent/fs_group.h"
 #include "guest/agent/huge_pages.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/mount_options.h"
 #include "guest/agent/read_ahead.h"
+#include "guest/agent/storage_options.h"
 #include "guest/agent/watchable.h"
 
 const char *const storage_drivers[] = {
 	"virtio-fs", "ephemeral", "local",	    "blk", "mmioblk",
 	"nvdimm",    "overlayfs", "watchable-bind", NULL,
 };
+
+/* Kata's way to have a device's node where its file system would be. */
+static bool is_bind(const char *fstype)
+{
+	return strcmp(fstype, "bind") == 0;
+}
 
 static int mount_fs(const Agent__Storage *s, const char *source,
 		    const char *fstype, struct err *err)
@@ -36,6 +43,8 @@ static int mount_fs(const Agent__Storage *s, const char *source,
 		return ret;
 	if (o.rec_set || o.rec_clear || o.idmap || (o.flags & MS_REMOUNT))
 		return err_set(err, EINVAL, "options: not for a new mount");
+	if (is_bind(fstype))
+		o.flags |= MS_BIND;
 	if (mount(source, s->mount_point, fstype, o.flags, o.data) < 0)
 		return err_sys(err, "mount %.32s %.64s", fstype, source);
 	for (unsigned i = 0; i < o.n_propagation; i++) {
@@ -90,38 +99,12 @@ static int mount_virtiofs(const Agent__Storage *s, struct storage_mount *m,
 	return ret;
 }
 
-/* The value of the option `name`, or NULL. */
-static const char *option(const Agent__Storage *s, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = 0; i < s->n_options; i++) {
-		if (strncmp(s->options[i], name, len) == 0 &&
-		    s->options[i][len] == '=')
-			return s->options[i] + len + 1;
-	}
-	return NULL;
-}
-
-/* Sizes as the kernel's memparse reads them. 0: none. */
-static uint64_t size_of(const char *text)
-{
-	static const char units[] = "KMG";
-	char *end = NULL;
-	uint64_t n = text ? strtoull(text, &end, 10) : 0;
-	const char *unit =
-		end && *end ? strchr(units, toupper((uint8_t)*end)) : NULL;
-	unsigned shift = unit ? ((unsigned)(unit - units) + 1) * 10 : 0;
-
-	return n << shift >> shift == n ? n << shift : 0;
-}
-
 /* Adds the pages of a volume to the pool. */
 static int reserve_pages(const Agent__Storage *s, struct storage_mount *m,
 			 struct err *err)
 {
-	uint64_t page = size_of(option(s, "pagesize"));
-	uint64_t size = size_of(option(s, "size"));
+	uint64_t page = storage_size(storage_option(s, "pagesize"));
+	uint64_t size = storage_size(storage_option(s, "size"));
 
 	if (!page || !size || size % page || size > INT64_MAX)
 		return err_set(err, EINVAL,
@@ -170,7 +153,7 @@ static int mount_overlay(const Agent__Storage *s, struct storage_mount *m,
 	static const char *const made[] = {"upperdir", "workdir"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(made); i++) {
-		const char *dir = option(s, made[i]);
+		const char *dir = storage_option(s, made[i]);
 		int ret;
 
 		if (!dir)
@@ -181,7 +164,7 @@ static int mount_overlay(const Agent__Storage *s, struct storage_mount *m,
 		if (ret < 0)
 			return err_ret(err, ret, "%s", made[i]);
 	}
-	if (!option(s, "lowerdir"))
+	if (!storage_option(s, "lowerdir"))
 		return err_set(err, EINVAL, "lowerdir: missing");
 	return mount_fs(s, "overlay", "overlay", err);
 }
@@ -210,38 +193,6 @@ static int mount_watchable(const Agent__Storage *s, struct storage_mount *m,
 			   struct err *err)
 {
 	return watchable_mount(s, err);
-}
-
-static gid_t walk_group; /* nftw hands nothing on */
-
-static int set_group(const char *path, const struct stat *st, int type,
-		     struct FTW *ftw)
-{
-	mode_t mode = st->st_mode & 07777;
-
-	if (lchown(path, (uid_t)-1, walk_group) < 0)
-		return -1;
-	if (type == FTW_SL)
-		return 0;
-	mode |= type == FTW_D ? S_ISGID | 0070 : 0060;
-	return chmod(path, mode);
-}
-
-static int apply_group(const Agent__Storage *s, struct err *err)
-{
-	struct stat st;
-
-	if (!s->fs_group)
-		return 0;
-	if (stat(s->mount_point, &st) < 0)
-		return err_sys(err, "fs_group: stat");
-	if (s->fs_group->group_change_policy == 1 &&
-	    st.st_gid == s->fs_group->group_id)
-		return 0;
-	walk_group = s->fs_group->group_id;
-	if (nftw(s->mount_point, set_group, 16, FTW_PHYS | FTW_MOUNT) != 0)
-		return err_sys(err, "fs_group");
-	return 0;
 }
 
 static const struct driver {
@@ -279,19 +230,32 @@ static const struct driver *driver_of(const Agent__Storage *s)
 	return NULL;
 }
 
-static int apply(const Agent__Storage *s, struct storage_mount *m,
-		 struct err *err)
+/* A node is bound on a file, all else is mounted on a directory. */
+static int make_place(const Agent__Storage *s, const struct driver *driver,
+		      struct err *err)
 {
-	const struct driver *driver = driver_of(s);
-	int ret = 0;
+	bool file = driver && driver->block && is_bind(s->fstype);
+	AUTO_FREE char *parent = strdup(s->mount_point);
+	AUTO_FD int fd = -1;
+	int ret;
 
-	if (driver && driver->prepare)
-		ret = driver->prepare(s, err);
-	if (ret < 0)
-		return ret;
-	ret = mkdir_all(s->mount_point, 0755);
+	if (!parent)
+		return err_set(err, ENOMEM, "out of memory");
+	if (file)
+		*strrchr(parent, '/') = '\0';
+	ret = *parent ? mkdir_all(parent, 0755) : 0;
 	if (ret < 0)
 		return err_ret(err, ret, "mkdir");
+	if (!file)
+		return 0;
+	fd = open(s->mount_point, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		  0644);
+	return fd < 0 ? err_sys(err, "making a file") : 0;
+}
+
+static int check(const Agent__Storage *s, const struct driver *driver,
+		 struct err *err)
+{
 	if (s->n_driver_options)
 		return err_set(err, ENOTSUP,
 			       "driver option %.64s: not "
@@ -302,11 +266,52 @@ static int apply(const Agent__Storage *s, struct storage_mount *m,
 			       s->driver);
 	if (s->fs_group && driver->mount == mount_virtiofs)
 		return err_set(err, ENOTSUP, "fs_group: the host's to set");
-	ret = driver->mount(s, m, err);
+	return 0;
+}
+
+/* s: with the options of o. */
+static int apply_plain(const Agent__Storage *s, const struct storage_options *o,
+		       struct storage_mount *m, struct err *err)
+{
+	const struct driver *driver = driver_of(s);
+	int ret = check(s, driver, err);
+
+	if (!ret && driver->prepare)
+		ret = driver->prepare(s, err);
+	if (!ret)
+		ret = make_place(s, driver, err);
+	if (!ret)
+		ret = driver->mount(s, m, err);
 	if (ret < 0)
 		return ret;
 	m->mounted = !driver->directory;
-	return apply_group(s, err);
+	if (o->has_group)
+		ret = fs_group_of_directory(s->mount_point, o->group, err);
+	return ret < 0 ? ret : fs_group_apply(s->mount_point, s->fs_group, err);
+}
+
+/* Those that Kata's runtimes give a group by an option. */
+static bool knows_group(const Agent__Storage *s)
+{
+	const struct driver *driver = driver_of(s);
+
+	return driver && (driver->directory || driver->memory);
+}
+
+static int apply(const Agent__Storage *s, struct storage_mount *m,
+		 struct err *err)
+{
+	Agent__Storage plain = *s;
+	struct storage_options o;
+	int ret = storage_options_parse(s, knows_group(s), &o, err);
+
+	if (ret < 0)
+		return ret;
+	plain.options = o.list;
+	plain.n_options = o.n;
+	ret = apply_plain(&plain, &o, m, err);
+	storage_options_release(&o);
+	return ret;
 }
 
 /* Not one that is being unmounted. */
@@ -500,19 +505,16 @@ int storages_ready(const struct storages *all, Agent__Storage *const *storages,
 	return 0;
 }
 
-static int remount(const struct storages *all, const Agent__Storage *s,
-		   struct err *err)
+/* Its group is as it was given when it was mounted. */
+static int change_options(const Agent__Storage *s,
+			  const struct storage_options *own, struct err *err)
 {
-	const struct storage_mount *m = find(all, s->mount_point);
 	struct mount_options o;
 	int ret;
 
-	if (strcmp(s->driver, "ephemeral") != 0 ||
-	    strcmp(s->fstype, "tmpfs") != 0)
-		return err_set(err, ENOTSUP, "not an ephemeral tmpfs");
-	if (!m || !m->mounted)
-		return err_set(err, ENOENT, "not mounted");
-	ret = mount_options_parse(s->options, s->n_options, &o, err);
+	if (!own->n) /* all flags would be cleared */
+		return 0;
+	ret = mount_options_parse(own->list, own->n, &o, err);
 	if (ret < 0)
 		return ret;
 	if (o.rec_set || o.rec_clear || o.n_propagation)
@@ -521,6 +523,26 @@ static int remount(const struct storages *all, const Agent__Storage *s,
 		  o.data) < 0)
 		return err_sys(err, "remount");
 	return 0;
+}
+
+static int remount(const struct storages *all, const Agent__Storage *s,
+		   struct err *err)
+{
+	const struct storage_mount *m = find(all, s->mount_point);
+	struct storage_options o;
+	int ret;
+
+	if (strcmp(s->driver, "ephemeral") != 0 ||
+	    strcmp(s->fstype, "tmpfs") != 0)
+		return err_set(err, ENOTSUP, "not an ephemeral tmpfs");
+	if (!m || !m->mounted)
+		return err_set(err, ENOENT, "not mounted");
+	ret = storage_options_parse(s, true, &o, err);
+	if (ret < 0)
+		return ret;
+	ret = change_options(s, &o, err);
+	storage_options_release(&o);
+	return ret;
 }
 
 int storage_remount(const struct storages *all, const Agent__Storage *s,
