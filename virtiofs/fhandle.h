@@ -8,7 +8,8 @@
  * handle is made from a descriptor that was found as every other, by one name
  * below a directory; the guest never sees it. It opens that file or none.
  *
- * Opening takes CAP_DAC_READ_SEARCH, and a descriptor on each mount.
+ * Opening takes CAP_DAC_READ_SEARCH, and a descriptor on each mount of which
+ * there is a handle.
  */
 
 #include <stdbool.h>
@@ -22,10 +23,12 @@ void fs_fhandles_release(struct virtiofs *fs);
 
 /*
  * The handle of fd (O_PATH) with attributes stx. 0, and *out is NULL where fd
- * has to do; or -errno. Free it with free(3).
+ * has to do; or -errno.
  */
 int fs_fhandle_make(struct virtiofs *fs, int fd, const struct statx *stx,
 		    struct fs_fhandle **out) MUST_CHECK;
+/* handle may be NULL. */
+void fs_fhandle_free(struct virtiofs *fs, struct fs_fhandle *handle);
 /* An O_PATH descriptor, or -errno: -ESTALE, the file is gone. */
 int fs_fhandle_open(const struct fs_fhandle *handle) MUST_CHECK;
 /* Both may be NULL. */

@@ -59,7 +59,7 @@ static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 	if (inode->fd >= 0)
 		close(inode->fd);
 	inode->fd = -1;
-	free(inode->fhandle);
+	fs_fhandle_free(fs, inode->fhandle);
 	inode->fhandle = NULL;
 	fs_slots_free(slots, slot);
 }
@@ -263,7 +263,7 @@ int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
 	if (found || !inode) {
 		if (fd >= 0)
 			close(fd);
-		free(fhandle);
+		fs_fhandle_free(fs, fhandle);
 	}
 	return inode ? 0 : -ENFILE;
 }

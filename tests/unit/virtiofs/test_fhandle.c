@@ -4,6 +4,8 @@
 #include "tests/unit/virtiofs/client.h"
 
 #include <linux/capability.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -42,7 +44,7 @@ static void nodes_cost_no_descriptors(void **state)
 		skip();
 	c = handle_client();
 	client_host_file(c, "first", "x");
-	client_lookup(c, 1, "first"); /* takes one for the mount */
+	client_lookup(c, 1, "first");
 	before = descriptors();
 	for (unsigned i = 0; i < ARRAY_SIZE(nodes); i++) {
 		snprintf(name, sizeof(name), "f%u", i);
@@ -102,8 +104,8 @@ static void an_open_file_outlives_its_name(void **state)
 	struct fuse_getattr_in in = {0};
 	struct fuse_attr_out *out;
 	struct client *c;
-	uint64_t node;
-	uint64_t fh;
+	uint64_t node = 0;
+	uint64_t fh = 0;
 
 	if (!possible())
 		skip();
@@ -118,6 +120,37 @@ static void an_open_file_outlives_its_name(void **state)
 	assert_int_equal(out->attr.nlink, 0);
 	assert_int_equal(client_read(c, node, fh, 0, 10), 3);
 	assert_int_equal(client_release(c, FUSE_RELEASE, node, fh), 0);
+	client_free(c);
+}
+
+/* A mount is held while a file of it is known, and its place used again: there
+ * are more of them, one after the other, than there are places. */
+static void mounts_come_and_go(void **state)
+{
+	struct client *c;
+	char path[96];
+	unsigned before;
+
+	if (!possible() || !(privilege_permitted() & CAP_MASK(CAP_SYS_ADMIN)))
+		skip();
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	c = handle_client();
+	before = descriptors();
+	assert_int_equal(mkdirat(c->dir, "m", 0755), 0);
+	snprintf(path, sizeof(path), "%s/m", c->path);
+	for (unsigned i = 0; i < 300; i++) {
+		uint64_t node;
+
+		assert_int_equal(mount("t", path, "tmpfs", 0, NULL), 0);
+		node = client_lookup(c, 1, "m");
+		assert_int_equal(descriptors(), before + 1);
+		/* Busy, as long as the guest knows the file. */
+		assert_int_equal(umount(path), -1);
+		fs_inode_forget(c->fs, node, 1);
+		assert_int_equal(descriptors(), before);
+		assert_int_equal(umount(path), 0);
+	}
 	client_free(c);
 }
 
@@ -168,6 +201,7 @@ int main(void)
 		cmocka_unit_test(a_number_may_come_again),
 		cmocka_unit_test(an_open_file_outlives_its_name),
 		cmocka_unit_test(without_capability_there_are_none),
+		cmocka_unit_test(mounts_come_and_go), /* in its own namespace */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
