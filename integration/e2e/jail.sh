@@ -6,10 +6,10 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# What virtio-fs needs: CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID MKNOD
-# SETFCAP, as a mask.
+# What virtio-fs needs: CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID SETFCAP,
+# as a mask.
 file_caps=$(printf '%016x' $((1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | \
-	1 << 7 | 1 << 27 | 1 << 31)))
+	1 << 7 | 1 << 31)))
 
 # field FILE NAME: a line of /proc/PID/status.
 field()

@@ -53,7 +53,7 @@ const char daemon_options_usage[] =
 	"  --gid-map MAP\n"
 	"  --seccomp ACTION          none, kill, log or trap; default kill\n"
 	"  --modcaps CAPLIST         capabilities kept, as in "
-	"+sys_admin:-mknod\n"
+	"+sys_admin:-setfcap\n"
 	"  --log-level LEVEL         error, warn, info, debug or off; default "
 	"info\n"
 	"  --syslog                  log to the system's log\n"
@@ -265,7 +265,7 @@ static int set_xattrmap(struct daemon_options *o, const char *value)
 	return fs_xattrmap_parse(&o->xattrmap, value);
 }
 
-/* One of "+sys_admin:-mknod". */
+/* One of "+sys_admin:-setfcap". */
 static int take_cap(struct daemon_options *o, const char *name, size_t len)
 {
 	char copy[32];

@@ -120,7 +120,7 @@ static void maps_and_capabilities(void **state)
 {
 	assert_int_equal(PARSE("--uid-map=:0:100000:65536:", "--gid-map",
 			       "/0/1000/1/", "--uid-map",
-			       ":65536:7:1:", "--modcaps=+sys_admin:-mknod"),
+			       ":65536:7:1:", "--modcaps=+sys_admin:-setfcap"),
 			 0);
 	assert_int_equal(o.uid_map.n, 2);
 	assert_int_equal(o.uid_map.lines[0].outside, 100000);
@@ -129,7 +129,7 @@ static void maps_and_capabilities(void **state)
 	assert_int_equal(o.gid_map.n, 1);
 	assert_int_equal(o.gid_map.lines[0].outside, 1000);
 	assert_true(o.add_caps == CAP_MASK(CAP_SYS_ADMIN));
-	assert_true(o.drop_caps == CAP_MASK(CAP_MKNOD));
+	assert_true(o.drop_caps == CAP_MASK(CAP_SETFCAP));
 	assert_int_equal(PARSE("--translate-uid", "map:0:1000:10",
 			       "--translate-gid=squash-guest:0:5:4294967295"),
 			 0);
