@@ -28,6 +28,8 @@ enum kind {
 static const char *const machines[] = {"auto", "kvm", "uml", NULL};
 static const char *const caches[] = {"never", "auto", "metadata", "always",
 				     NULL};
+static const char *const file_handle_kinds[] = {"never", "prefer", "mandatory",
+						NULL};
 static const char *const file_event_kinds[] = {"none", "kubernetes", "all",
 					       NULL};
 static const char *const networks[] = {"tcfilter", "none", NULL};
@@ -63,6 +65,10 @@ static const struct key {
 	KEY(virtio_fs_cache, "hypervisor", KIND_CHOICE, .choices = caches),
 	KEY(virtio_fs_workers, NULL, KIND_UINT, .max = 16),
 	KEY(virtio_fs_on_vcpus, NULL, KIND_BOOL, .max = 1),
+	KEY(virtio_fs_request_queues, NULL, KIND_UINT, .min = 1, .max = 4),
+	KEY(virtio_fs_writeback, "hypervisor", KIND_BOOL, .max = 1),
+	KEY(virtio_fs_inode_file_handles, NULL, KIND_CHOICE,
+	    .choices = file_handle_kinds),
 	KEY(virtio_fs_cache_size, "hypervisor", KIND_UINT, .max = 32u << 10),
 	KEY(file_events, "runtime", KIND_CHOICE, .choices = file_event_kinds),
 	KEY(file_events_limit, NULL, KIND_UINT, .min = 1, .max = 16384),
@@ -95,6 +101,8 @@ static struct config *config_default(void)
 	c->virtio_fs_cache = strdup("auto");
 	c->virtio_fs_workers = 1;
 	c->virtio_fs_on_vcpus = true;
+	c->virtio_fs_request_queues = 1;
+	c->virtio_fs_inode_file_handles = strdup("never");
 	c->file_events = strdup("kubernetes");
 	c->file_events_limit = 1024;
 	c->internetworking_model = strdup("tcfilter");
@@ -102,7 +110,8 @@ static struct config *config_default(void)
 	c->dial_timeout = 30;
 	c->create_container_timeout = 30;
 	if (!c->machine || !c->kernel || !c->initrd || !c->uml_kernel ||
-	    !c->kernel_params || !c->virtio_fs_cache || !c->file_events ||
+	    !c->kernel_params || !c->virtio_fs_cache ||
+	    !c->virtio_fs_inode_file_handles || !c->file_events ||
 	    !c->internetworking_model) {
 		config_free(c);
 		return NULL;

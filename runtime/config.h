@@ -32,7 +32,10 @@ struct config {
 	char *virtio_fs_cache; /* never, auto, metadata, always */
 	uint32_t virtio_fs_workers;
 	bool virtio_fs_on_vcpus;
-	uint32_t virtio_fs_cache_size; /* MiB of the DAX window; 0: none */
+	uint32_t virtio_fs_request_queues;
+	bool virtio_fs_writeback;
+	char *virtio_fs_inode_file_handles; /* never, prefer, mandatory */
+	uint32_t virtio_fs_cache_size;	    /* MiB of the DAX window; 0: none */
 
 	char *file_events;	    /* none, kubernetes, all */
 	uint32_t file_events_limit; /* directories of a sandbox */

@@ -466,3 +466,11 @@ struct virtio_device *virtiofs_device_new(const struct virtiofs_config *config,
 	err_wrap(err, "virtio-fs");
 	return NULL;
 }
+
+bool virtiofs_device_has_handles(const struct virtio_device *dev)
+{
+	const struct virtiofs_device *fsdev =
+		container_of(dev, const struct virtiofs_device, dev);
+
+	return fsdev->fs->config.file_handles != VIRTIOFS_HANDLES_NEVER;
+}

@@ -82,3 +82,10 @@ static const struct syscall_rule rules[] = {
 };
 
 const struct syscall_list virtiofs_syscalls = SYSCALL_LIST(rules);
+
+static const struct syscall_rule handle_rules[] = {
+	SYSCALL_RULE(name_to_handle_at),
+	SYSCALL_RULE(open_by_handle_at),
+};
+
+const struct syscall_list virtiofs_handle_syscalls = SYSCALL_LIST(handle_rules);

@@ -20,7 +20,16 @@
 	 CAP_MASK(CAP_FOWNER) | CAP_MASK(CAP_FSETID) | CAP_MASK(CAP_SETGID) | \
 	 CAP_MASK(CAP_SETUID) | CAP_MASK(CAP_SETFCAP))
 
+/*
+ * With file handles as well: to open them. Who has it and the system call opens
+ * any file of a file system of which he has a descriptor, below the shared tree
+ * or not.
+ */
+#define VIRTIOFS_HANDLE_CAPS CAP_MASK(CAP_DAC_READ_SEARCH)
+
 /* Beside syscalls_common. */
 extern const struct syscall_list virtiofs_syscalls;
+/* With file handles as well. */
+extern const struct syscall_list virtiofs_handle_syscalls;
 
 #endif

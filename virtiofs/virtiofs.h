@@ -125,4 +125,8 @@ struct virtio_device;
 struct virtio_device *virtiofs_device_new(const struct virtiofs_config *config,
 					  struct err *err);
 
+/* Whether it opens file handles, which those who preferred them may not know:
+ * it then needs what needs.h says of that. */
+bool virtiofs_device_has_handles(const struct virtio_device *dev);
+
 #endif

@@ -7,9 +7,10 @@
 . "$(dirname "$0")/lib.sh"
 
 # What virtio-fs needs: CHOWN DAC_OVERRIDE FOWNER FSETID SETGID SETUID SETFCAP,
-# as a mask.
+# as a mask; with file handles, DAC_READ_SEARCH as well.
 file_caps=$(printf '%016x' $((1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | \
 	1 << 7 | 1 << 31)))
+handle_caps=$(printf '%016x' $((0x$file_caps | 1 << 2)))
 
 # field FILE NAME: a line of /proc/PID/status.
 field()
@@ -17,10 +18,10 @@ field()
 	awk -v name="$2:" '$1 == name { print $2 }' "$1"
 }
 
-# threads SANDBOX CAPABILITIES: what its threads may do; vCPUs' have those.
+# threads SANDBOX CAPABILITIES VCPUS-CAPABILITIES: what its threads may do.
 threads()
 {
-	local task comm sandbox=$1 vcpu_caps=$2
+	local task comm sandbox=$1 caps=$2 vcpu_caps=$3
 
 	for task in /proc/"$sandbox"/task/*; do
 		comm=$(cat "$task/comm")
@@ -34,7 +35,7 @@ threads()
 		vcpu*) is "$comm: capabilities" \
 			"$(field "$task/status" CapPrm)" "$vcpu_caps" ;;
 		*) is "$comm: capabilities of file ownership alone" \
-			"$(field "$task/status" CapPrm)" "$file_caps" ;;
+			"$(field "$task/status" CapPrm)" "$caps" ;;
 		esac
 	done
 }
@@ -102,16 +103,17 @@ bundle j
 up j
 sandbox=$(sandbox_of j)
 like 'the sandbox process' "$(cat "/proc/$sandbox/comm")" nacre-sandbox
-threads "$sandbox" "$file_caps"
+threads "$sandbox" "$file_caps" "$file_caps"
 namespaces "$sandbox"
 root "$sandbox"
 descriptors "$sandbox"
 refused "$sandbox"
 if [ "$machine" = kvm ]; then
-	configure '.virtio_fs_on_vcpus = false'
+	configure '.virtio_fs_on_vcpus = false |
+		.virtio_fs_inode_file_handles = "prefer"'
 	bundle j
 	up j
-	threads "$(sandbox_of j)" 0000000000000000
+	threads "$(sandbox_of j)" "$handle_caps" 0000000000000000
 	succeeds 'delete by force' nacre delete --force "$tag-j"
 fi
 clean 'nothing is left'

@@ -117,9 +117,10 @@ int jail_enter(struct jail *jail, struct err *err)
 	return 0;
 }
 
-int jail_drop_privileges(struct err *err)
+int jail_drop_privileges(bool file_handles, struct err *err)
 {
-	int ret = privilege_reduce(VIRTIOFS_CAPS, err);
+	uint64_t more = file_handles ? VIRTIOFS_HANDLE_CAPS : 0;
+	int ret = privilege_reduce(VIRTIOFS_CAPS | more, err);
 
 	return ret < 0 ? err_wrap(err, "jail") : 0;
 }

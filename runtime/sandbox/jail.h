@@ -11,9 +11,12 @@
  *	/vsock		sockets for the guest's calls (working directory)
  *
  * no supplementary groups, no_new_privs, the capabilities that file
- * ownership needs on the threads that serve files, none on vCPU threads, and
- * a seccomp filter a kind of thread (seccomp.h).
+ * ownership (and file handles, where these are wanted) needs on the threads
+ * that serve files, none on vCPU threads, and a seccomp filter a kind of
+ * thread (seccomp.h).
  */
+
+#include <stdbool.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -29,8 +32,9 @@ struct jail {
 int jail_build(struct jail *jail, const char *dir, struct err *err) MUST_CHECK;
 /* Enters it. No path of the host is reachable afterwards. */
 int jail_enter(struct jail *jail, struct err *err) MUST_CHECK;
-/* Keeps the capabilities of file ownership; sets no_new_privs. */
-int jail_drop_privileges(struct err *err) MUST_CHECK;
+/* Keeps the capabilities of file ownership, and what opens file handles where
+ * there are some; sets no_new_privs. */
+int jail_drop_privileges(bool file_handles, struct err *err) MUST_CHECK;
 /* On a thread that serves no files: no capability at all. 0 or -errno. */
 int jail_drop_thread(void) MUST_CHECK;
 

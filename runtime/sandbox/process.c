@@ -36,6 +36,7 @@ struct running {
 	int control;
 	struct evsource control_src;
 	struct file_watch files;
+	bool file_handles; /* are opened */
 };
 
 static void report(struct running *r, enum control_type type, const char *text)
@@ -160,7 +161,17 @@ static int make_vm(struct running *r, struct err *err)
 	return r->vm ? 0 : -err->code;
 }
 
-static enum virtiofs_cache cache_of(const char *name)
+/* Which of names, of key, word is; the configuration has been checked. */
+static unsigned word_of(const char *key, const char *word,
+			const char *const *names, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(names[i], word))
+			return i;
+	BUG("%s \"%s\"", key, word);
+}
+
+static enum virtiofs_cache cache_of(const struct config *config)
 {
 	static const char *const names[] = {
 		[VIRTIOFS_CACHE_NEVER] = "never",
@@ -169,10 +180,22 @@ static enum virtiofs_cache cache_of(const char *name)
 		[VIRTIOFS_CACHE_ALWAYS] = "always",
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(names[i], name))
-			return (enum virtiofs_cache)i;
-	BUG("virtio_fs_cache \"%s\"", name);
+	return (enum virtiofs_cache)word_of("virtio_fs_cache",
+					    config->virtio_fs_cache, names,
+					    ARRAY_SIZE(names));
+}
+
+static enum virtiofs_file_handles handles_of(const struct config *config)
+{
+	static const char *const names[] = {
+		[VIRTIOFS_HANDLES_NEVER] = "never",
+		[VIRTIOFS_HANDLES_PREFER] = "prefer",
+		[VIRTIOFS_HANDLES_MANDATORY] = "mandatory",
+	};
+
+	return (enum virtiofs_file_handles)word_of(
+		"virtio_fs_inode_file_handles",
+		config->virtio_fs_inode_file_handles, names, ARRAY_SIZE(names));
 }
 
 /* Without it, the guest has its files all the same. */
@@ -197,14 +220,16 @@ static int add_share(struct running *r, struct err *err)
 		.root_fd = -1,
 		.proc_fd = steal_fd(&r->jail.proc_fd),
 		.tag = SANDBOX_SHARE_TAG,
-		.cache = cache_of(r->params->config->virtio_fs_cache),
+		.cache = cache_of(config),
 		.xattr = true,
 		.posix_acl = true,
 		.announce_submounts = true,
-		.workers = r->params->config->virtio_fs_workers,
+		.writeback = config->virtio_fs_writeback,
+		.file_handles = handles_of(config),
+		.workers = config->virtio_fs_workers,
+		.request_queues = config->virtio_fs_request_queues,
 		.vcpus = serves_files(r),
-		.dax_size = (uint64_t)r->params->config->virtio_fs_cache_size
-			    << 20,
+		.dax_size = (uint64_t)config->virtio_fs_cache_size << 20,
 		.replay = events,
 		.other_fds = events ? config->file_events_limit : 0,
 		.thread_started = on_thread,
@@ -215,12 +240,21 @@ static int add_share(struct running *r, struct err *err)
 	if (events)
 		watch_files(r);
 	fs.root_fd = steal_fd(&r->jail.shared_fd);
+	if (fs.writeback && (fs.cache == VIRTIOFS_CACHE_NEVER ||
+			     fs.cache == VIRTIOFS_CACHE_METADATA))
+		return err_set(err, EINVAL,
+			       "virtio_fs_writeback: does not go with "
+			       "virtio_fs_cache \"%s\", which caches no data",
+			       config->virtio_fs_cache);
 	if (fs.dax_size && !strcmp(r->params->machine, "uml"))
 		return err_set(err, ENOTSUP,
 			       "virtio_fs_cache_size: the uml machine has no "
 			       "DAX");
 	dev = virtiofs_device_new(&fs, err);
-	return dev ? vm_add_device(r->vm, dev, err) : -err->code;
+	if (!dev)
+		return -err->code;
+	r->file_handles = virtiofs_device_has_handles(dev);
+	return vm_add_device(r->vm, dev, err);
 }
 
 static int add_devices(struct running *r, struct err *err)
@@ -245,21 +279,30 @@ static int add_devices(struct running *r, struct err *err)
 	return ret;
 }
 
-static int lock_down(struct running *r, struct err *err)
+static int confine_paths(const struct running *r, struct err *err)
 {
 	AUTO_FD int shared = -1;
+
+	/* Landlock asks for the path to a file, which one that was opened by
+	 * its handle need not have. */
+	if (r->file_handles)
+		return 0;
+	shared = open("/shared", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return shared < 0 ? err_sys(err, "jail: /shared")
+			  : landlock_confine(shared, err);
+}
+
+static int lock_down(struct running *r, struct err *err)
+{
 	int ret = jail_enter(&r->jail, err);
 
 	if (!ret)
-		ret = jail_drop_privileges(err);
-	if (ret < 0)
-		return ret;
-	shared = open("/shared", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	ret = shared < 0 ? err_sys(err, "jail: /shared")
-			 : landlock_confine(shared, err);
+		ret = jail_drop_privileges(r->file_handles, err);
+	if (!ret)
+		ret = confine_paths(r, err);
 	if (ret < 0 || r->params->config->disable_seccomp)
 		return ret;
-	ret = seccomp_prepare(err);
+	ret = seccomp_prepare(r->file_handles, err);
 	if (ret < 0)
 		return ret;
 	seccomp_report_to(r->control);

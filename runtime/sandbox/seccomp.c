@@ -95,11 +95,11 @@ static const struct syscall_rule vcpu_rules[] = {
 };
 
 enum {
-	LISTS_MAX = 3
+	LISTS_MAX = 4
 };
 
 /* The loop serves files as well: virtio-fs without workers, and forgets. */
-static void lists_of(enum seccomp_kind kind,
+static void lists_of(enum seccomp_kind kind, bool file_handles,
 		     struct syscall_list lists[LISTS_MAX])
 {
 	static const struct syscall_list none;
@@ -111,18 +111,21 @@ static void lists_of(enum seccomp_kind kind,
 	lists[2] = kind == SECCOMP_LOOP	   ? loop
 		   : kind == SECCOMP_FILES ? none
 					   : vcpu;
+	lists[3] = file_handles && kind != SECCOMP_VCPU
+			   ? virtiofs_handle_syscalls
+			   : none;
 }
 
 static struct syscall_filter filters[SECCOMP_FILES + 1];
 static int report_fd = -1;
 
-int seccomp_prepare(struct err *err)
+int seccomp_prepare(bool file_handles, struct err *err)
 {
 	struct syscall_list lists[LISTS_MAX];
 	int ret = 0;
 
 	for (size_t kind = 0; !ret && kind < ARRAY_SIZE(filters); kind++) {
-		lists_of((enum seccomp_kind)kind, lists);
+		lists_of((enum seccomp_kind)kind, file_handles, lists);
 		ret = syscall_filter_make(&filters[kind], SYSCALL_REFUSE_TRAP,
 					  lists, LISTS_MAX, err);
 	}

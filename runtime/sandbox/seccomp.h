@@ -9,6 +9,8 @@
  * other. A call of another architecture's table kills at once.
  */
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 #include "base/err.h"
 
@@ -19,8 +21,9 @@ enum seccomp_kind {
 	SECCOMP_FILES,	    /* workers of virtio-fs and virtio-blk */
 };
 
-/* Compiles the filters (allocates; call before the first install). */
-int seccomp_prepare(struct err *err) MUST_CHECK;
+/* Compiles the filters (allocates; call before the first install).
+ * file_handles: who serves files may open those. */
+int seccomp_prepare(bool file_handles, struct err *err) MUST_CHECK;
 /* On the calling thread. 0 or -errno. */
 int seccomp_install(enum seccomp_kind kind) MUST_CHECK;
 /* The SIGSYS handler writes to fd (a control socket). */

@@ -187,12 +187,6 @@ static const struct syscall_rule loop_rules[] = {
 	{SCMP_SYS(clone), SYSCALL_MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 };
 
-/* With --inode-file-handles. */
-static const struct syscall_rule handle_rules[] = {
-	SYSCALL_RULE(name_to_handle_at),
-	SYSCALL_RULE(open_by_handle_at),
-};
-
 static bool uses_handles(const struct daemon_options *o)
 {
 	return o->fs.file_handles != VIRTIOFS_HANDLES_NEVER;
@@ -229,11 +223,12 @@ static int filter(const struct daemon_options *o, struct err *err)
 		.sa_sigaction = on_sigsys,
 		.sa_flags = SA_SIGINFO,
 	};
+	static const struct syscall_list none;
 	const struct syscall_list lists[] = {
 		syscalls_common,
 		virtiofs_syscalls,
 		SYSCALL_LIST(loop_rules),
-		{handle_rules, uses_handles(o) ? ARRAY_SIZE(handle_rules) : 0},
+		uses_handles(o) ? virtiofs_handle_syscalls : none,
 	};
 	struct syscall_filter filter;
 	int ret;
@@ -270,7 +265,7 @@ int confine_lock(const struct daemon_options *o, int root_fd, struct err *err)
 			       "--modcaps: a capability that the process does "
 			       "not have");
 	if (uses_handles(o))
-		caps |= CAP_MASK(CAP_DAC_READ_SEARCH) & ~o->drop_caps;
+		caps |= VIRTIOFS_HANDLE_CAPS & ~o->drop_caps;
 	ret = privilege_reduce(caps, err);
 	/* Landlock asks for the path to a file, which one that was opened by
 	 * its handle need not have. */

@@ -57,6 +57,10 @@ static void test_values(void **state)
 				"\"machine\": \"uml\", // another\n"
 				"\"kernel\": \"/k\", \"default_vcpus\": 4,\n"
 				"\"disable_seccomp\": true,\n"
+				"\"virtio_fs_request_queues\": 4,\n"
+				"\"virtio_fs_writeback\": true,\n"
+				"\"virtio_fs_inode_file_handles\": "
+				"\"prefer\",\n"
 				"\"enable_annotations\": [\"default_vcpus\"]}",
 				&err);
 
@@ -67,6 +71,9 @@ static void test_values(void **state)
 	assert_int_equal(4, c->default_vcpus);
 	assert_int_equal(256, c->default_memory);
 	assert_true(c->disable_seccomp);
+	assert_int_equal(4, c->virtio_fs_request_queues);
+	assert_true(c->virtio_fs_writeback);
+	assert_string_equal("prefer", c->virtio_fs_inode_file_handles);
 	assert_string_equal(path, c->path);
 	config_free(c);
 }
@@ -82,6 +89,15 @@ static void test_refused(void **state)
 	refused("{\"machine\": \"xen\"}", "expected one of auto, kvm, uml");
 	refused("{\"kernel\": \"vmlinux\"}", "absolute path");
 	refused("{\"disable_seccomp\": 1}", "expected true or false");
+	refused("{\"virtio_fs_request_queues\": 0}",
+		"is not in the range from 1 to 4");
+	refused("{\"virtio_fs_request_queues\": 5}",
+		"is not in the range from 1 to 4");
+	refused("{\"virtio_fs_writeback\": \"yes\"}",
+		"virtio_fs_writeback: expected true or false");
+	refused("{\"virtio_fs_inode_file_handles\": \"always\"}",
+		"virtio_fs_inode_file_handles: \"always\": expected one of "
+		"never, prefer, mandatory");
 	refused("{\"enable_annotations\": \"x\"}", "array of strings");
 	refused("[]", "expected an object");
 	refused("{", path);
@@ -103,6 +119,8 @@ static void test_default_file(void **state)
 	assert_string_equal(built_in->uml_kernel, file->uml_kernel);
 	assert_string_equal(built_in->kernel_params, file->kernel_params);
 	assert_string_equal(built_in->virtio_fs_cache, file->virtio_fs_cache);
+	assert_string_equal(built_in->virtio_fs_inode_file_handles,
+			    file->virtio_fs_inode_file_handles);
 	assert_string_equal(built_in->file_events, file->file_events);
 	assert_string_equal(built_in->internetworking_model,
 			    file->internetworking_model);
@@ -113,6 +131,8 @@ static void test_default_file(void **state)
 	SAME(overhead_memory);
 	SAME(virtio_fs_workers);
 	SAME(virtio_fs_on_vcpus);
+	SAME(virtio_fs_request_queues);
+	SAME(virtio_fs_writeback);
 	SAME(virtio_fs_cache_size);
 	SAME(file_events_limit);
 	SAME(disable_seccomp);
@@ -148,7 +168,9 @@ static void test_annotations(void **state)
 	struct err err = {0, ""};
 	struct config *c = load("{\"enable_annotations\":"
 				"[\"default_vcpus\", \"disable_seccomp\","
-				"\"kernel\", \"uml_kernel\"]}",
+				"\"kernel\", \"uml_kernel\","
+				"\"virtio_fs_writeback\","
+				"\"virtio_fs_inode_file_handles\"]}",
 				&err);
 
 	assert_non_null(c);
@@ -172,6 +194,12 @@ static void test_annotations(void **state)
 	/* What the host executes, and how it is confined, no pod chooses. */
 	assert_int_equal(-EINVAL, annotate(c, HYPERVISOR "disable_seccomp",
 					   "true", &err));
+	assert_int_equal(-EINVAL,
+			 annotate(c, HYPERVISOR "virtio_fs_inode_file_handles",
+				  "prefer", &err));
+	assert_int_equal(
+		0, annotate(c, HYPERVISOR "virtio_fs_writeback", "true", &err));
+	assert_true(c->virtio_fs_writeback);
 	assert_int_equal(-EINVAL,
 			 annotate(c, HYPERVISOR "uml_kernel", "/x", &err));
 	assert_int_equal(-EINVAL,

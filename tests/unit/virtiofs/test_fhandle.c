@@ -12,6 +12,7 @@
 #include "base/privilege.h"
 #include "tests/unit/descriptors.h"
 #include "virtiofs/inode.h"
+#include "vmm/virtio/device.h"
 
 /* Inodes that are file handles. Takes root, and a /tmp that has handles. */
 
@@ -154,6 +155,35 @@ static void mounts_come_and_go(void **state)
 	client_free(c);
 }
 
+static bool device_has_handles(enum virtiofs_file_handles handles)
+{
+	struct virtiofs_config config = {
+		.tag = "test",
+		.proc_fd = -1,
+		.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC),
+		.file_handles = handles,
+	};
+	struct virtio_device *dev;
+	struct err err;
+	bool has;
+
+	dev = virtiofs_device_new(&config, &err);
+	if (!dev)
+		fail_msg("%s", err.text);
+	has = virtiofs_device_has_handles(dev);
+	virtio_device_free(dev);
+	return has;
+}
+
+static void a_device_says_what_it_has(void **state)
+{
+	if (!possible())
+		skip();
+	assert_false(device_has_handles(VIRTIOFS_HANDLES_NEVER));
+	assert_true(device_has_handles(VIRTIOFS_HANDLES_PREFER));
+	assert_true(device_has_handles(VIRTIOFS_HANDLES_MANDATORY));
+}
+
 /* In a process of its own, whose capability does not come back. */
 static int without_capability(void)
 {
@@ -178,7 +208,7 @@ static int without_capability(void)
 		return 3;
 	never = fs->config.file_handles == VIRTIOFS_HANDLES_NEVER;
 	virtiofs_free(fs);
-	return never ? 0 : 4;
+	return never && !device_has_handles(VIRTIOFS_HANDLES_PREFER) ? 0 : 4;
 }
 
 static void without_capability_there_are_none(void **state)
@@ -200,6 +230,7 @@ int main(void)
 		cmocka_unit_test(nodes_cost_no_descriptors),
 		cmocka_unit_test(a_number_may_come_again),
 		cmocka_unit_test(an_open_file_outlives_its_name),
+		cmocka_unit_test(a_device_says_what_it_has),
 		cmocka_unit_test(without_capability_there_are_none),
 		cmocka_unit_test(mounts_come_and_go), /* in its own namespace */
 	};
