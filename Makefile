@@ -324,7 +324,7 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
 	conform_acl conform_locks conform_leases
-HOSTILE := $(addprefix hostile,_main _link _tree _shape _requests _layout \
+HOSTILE := $(addprefix hostile,_main _link _device _tree _shape _requests _layout \
 	_files _limits _queues _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
 	hostile lease guest.img)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ring.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fdpass.h"
+#include "integration/virtiofs/hostile_device.h"
 #include "virtiofs/server.h"
 #include "vmm/virtio/vhost_user_msg.h"
 
@@ -48,11 +50,36 @@ static struct virtiofs *fs;
 static struct fs_thread *thread;
 static struct virtq_chain *chain;
 static struct done done[LINK_QUEUES];
+static bool plugged; /* a device of this process */
+static struct device_ring where[LINK_QUEUES];
 
 void link_die(const char *what)
 {
 	fprintf(stderr, "hostile: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+/* Rings. ------------------------------------------------------------------- */
+
+static void ring_clear(unsigned q)
+{
+	struct ring *ring = &rings[q];
+
+	memset(link_memory + LINK_MEMORY + q * RING_ROOM, 0, RING_ROOM);
+	vring_init(&ring->vring, LINK_RING,
+		   link_memory + LINK_MEMORY + q * RING_ROOM, 4096);
+	ring->avail = ring->used = 0;
+}
+
+static void ring_open(unsigned q)
+{
+	struct ring *ring = &rings[q];
+
+	ring->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ring->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ring->err = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->kick < 0 || ring->call < 0 || ring->err < 0)
+		link_die("eventfd");
 }
 
 /* Over vhost-user. --------------------------------------------------------- */
@@ -102,15 +129,8 @@ static void ring_start(unsigned q)
 	struct ring *ring = &rings[q];
 	struct vu_vring_addr addr = {.index = q};
 
-	memset(link_memory + LINK_MEMORY + q * RING_ROOM, 0, RING_ROOM);
-	vring_init(&ring->vring, LINK_RING,
-		   link_memory + LINK_MEMORY + q * RING_ROOM, 4096);
-	ring->avail = ring->used = 0;
-	ring->kick = eventfd(0, EFD_CLOEXEC);
-	ring->call = eventfd(0, EFD_CLOEXEC);
-	ring->err = eventfd(0, EFD_CLOEXEC);
-	if (ring->kick < 0 || ring->call < 0 || ring->err < 0)
-		link_die("eventfd");
+	ring_clear(q);
+	ring_open(q);
 	addr.desc = (uintptr_t)ring->vring.desc;
 	addr.avail = (uintptr_t)ring->vring.avail;
 	addr.used = (uintptr_t)ring->vring.used;
@@ -189,8 +209,21 @@ void link_push(unsigned queue, uint16_t head, uint16_t advance)
 	ring->avail = (uint16_t)(ring->avail + advance);
 	__atomic_store_n(&ring->vring.avail->idx, ring->avail,
 			 __ATOMIC_RELEASE);
+	if (plugged) {
+		device_kick(queue);
+		return;
+	}
 	if (write(ring->kick, &one, sizeof(one)) != sizeof(one))
 		link_die("kick");
+}
+
+/* Asks for the next interrupt (virtio 1.2, 2.7.7.2), and looks once more. */
+static bool ring_empty(struct ring *ring)
+{
+	__atomic_exchange_n(&vring_used_event(&ring->vring), ring->used,
+			    __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&ring->vring.used->idx, __ATOMIC_SEQ_CST) ==
+	       ring->used;
 }
 
 static bool ring_next(struct ring *ring, unsigned *slot, uint32_t *len)
@@ -203,8 +236,7 @@ static bool ring_next(struct ring *ring, unsigned *slot, uint32_t *len)
 	const struct vring_used_elem *elem;
 	uint64_t count;
 
-	while (__atomic_load_n(&ring->vring.used->idx, __ATOMIC_ACQUIRE) ==
-	       ring->used) {
+	while (ring_empty(ring)) {
 		if (poll(fds, 3, ANSWER_MS) <= 0)
 			link_die("the server does not answer");
 		if (fds[2].revents)
@@ -271,7 +303,45 @@ static void local_run(unsigned queue, unsigned slot,
 	d->lens[d->n++] = len;
 }
 
-/* Both. -------------------------------------------------------------------- */
+/* A device in process. ----------------------------------------------------- */
+
+static void device_boot(void)
+{
+	eventfd_t count;
+
+	device_reset();
+	for (unsigned q = 0; q < LINK_QUEUES; q++) {
+		ring_clear(q);
+		(void)!eventfd_read(rings[q].err, &count);
+	}
+	device_start();
+}
+
+void link_plug(const struct virtiofs_config *config)
+{
+	memory_make();
+	for (unsigned q = 0; q < LINK_QUEUES; q++) {
+		struct ring *ring = &rings[q];
+		struct vring *vring = &ring->vring;
+		const uint8_t *base = link_memory;
+
+		ring_clear(q);
+		ring_open(q);
+		where[q] = (struct device_ring){
+			.desc = (uint64_t)((uint8_t *)vring->desc - base),
+			.avail = (uint64_t)((uint8_t *)vring->avail - base),
+			.used = (uint64_t)((uint8_t *)vring->used - base),
+			.kick = ring->kick,
+			.call = ring->call,
+			.err = ring->err,
+		};
+	}
+	plugged = true;
+	device_make(config, link_memory, ALL, where);
+	device_boot();
+}
+
+/* All. --------------------------------------------------------------------- */
 
 bool link_is_local(void)
 {
@@ -283,6 +353,10 @@ void link_again(void)
 	memset(done, 0, sizeof(done));
 	if (fs) {
 		virtiofs_reset(fs);
+		return;
+	}
+	if (plugged) {
+		device_boot();
 		return;
 	}
 	for (unsigned q = 0; q < LINK_QUEUES; q++) {

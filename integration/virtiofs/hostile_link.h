@@ -4,11 +4,11 @@
 
 /*
  * A guest's memory and rings, without manners: any descriptor, in any order.
- * The server is another process, over vhost-user, or in this one. What the
+ * The server is another process, over vhost-user, or in this one: a device with
+ * all its threads, or the server alone, without rings. What the
  * server does wrong, not to answer among it, is the end of the program.
  */
 
-#include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +27,8 @@
 #define LINK_MEMORY (8u << 20)
 #define LINK_RINGS (1u << 20)
 
+struct vring_desc;
+
 struct link_seg {
 	uint64_t at;
 	uint32_t len;
@@ -37,10 +39,13 @@ struct link_seg {
 void link_die(const char *what) __attribute__((noreturn));
 
 void link_connect(const char *path);
-/* A server of this process. */
+/* A server of this process, without rings. */
 void link_serve(const struct virtiofs_config *config);
+/* A device of this process. */
+void link_plug(const struct virtiofs_config *config);
 /* Rings and connection anew, as a guest that boots again. */
 void link_again(void);
+/* There are no rings. */
 bool link_is_local(void);
 
 extern uint8_t *link_memory;
@@ -52,7 +57,7 @@ void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
  * device faulted, and takes nothing more until link_again(). */
 bool link_next(unsigned queue, unsigned *slot, uint32_t *len);
 
-/* Not in process: descriptors as they are, and heads as they are. */
+/* Not without rings: descriptors as they are, and heads as they are. */
 struct vring_desc *link_desc(unsigned queue);
 void link_push(unsigned queue, uint16_t head, uint16_t advance);
 

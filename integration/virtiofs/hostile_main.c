@@ -4,9 +4,10 @@
  * usage: hostile [OPTION]... SHARE OUTSIDE
  *
  *	-S SOCKET -p PID	a server over vhost-user, and its process
- *				(without: one in this process)
+ *				(without: one in this process, without rings)
+ *	-d			a device in this process, with threads and vCPUs
  *	-r -H -D -L		it is read-only; has file handles in place of
- *				descriptors; a DAX window (in process only);
+ *				descriptors; a DAX window (not with -S);
  *				a limit for the size of files of 128 MiB
  *	-t SECONDS -x SEED	of the random groups
  *	-n NAME -g GROUP	what the lines say; one group alone
@@ -56,6 +57,7 @@ static const char *title = "hostile";
 static const char *only;
 static const char *pid = "self";
 static unsigned fds;
+static bool plug;
 
 static unsigned descriptors(void)
 {
@@ -156,12 +158,21 @@ static void serve_here(void)
 		.max_handles = 300,
 	};
 
+	if (plug) {
+		config.tag = "hostile";
+		config.workers = 2;
+		config.request_queues = LINK_REQUEST_QUEUES;
+		config.vcpus = true;
+	}
 	config.root_fd = open(hostile.share, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (hostile.size_limit && setrlimit(RLIMIT_FSIZE, &limit))
 		link_die("RLIMIT_FSIZE");
 	log_open(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_TEXT, LOG_INFO,
 		 "fs");
-	link_serve(&config);
+	if (plug)
+		link_plug(&config);
+	else
+		link_serve(&config);
 }
 
 static void options(int argc, char **argv)
@@ -170,11 +181,13 @@ static void options(int argc, char **argv)
 
 	hostile.seconds = 1;
 	hostile.seed = monotonic_ns();
-	while ((opt = getopt(argc, argv, "S:p:rHDLt:x:n:g:")) >= 0) {
+	while ((opt = getopt(argc, argv, "S:p:drHDLt:x:n:g:")) >= 0) {
 		if (opt == 'S')
 			socket_path = optarg;
 		else if (opt == 'p')
 			pid = optarg;
+		else if (opt == 'd')
+			plug = true;
 		else if (opt == 'r')
 			hostile.readonly = true;
 		else if (opt == 'H')
@@ -195,7 +208,7 @@ static void options(int argc, char **argv)
 			exit(2);
 	}
 	if (argc - optind != 2) {
-		fprintf(stderr, "usage: hostile [-S SOCKET -p PID] [-rHDL] "
+		fprintf(stderr, "usage: hostile [-S SOCKET -p PID] [-drHDL] "
 				"[-t SECONDS] [-x SEED] [-n NAME] [-g GROUP] "
 				"SHARE OUTSIDE\n");
 		exit(2);
@@ -218,9 +231,6 @@ int main(int argc, char **argv)
 	hostile_want("INIT", hostile_init(), 0);
 	if (hostile.readonly)
 		tree_share_note();
-	/* A server with file handles keeps a descriptor of each mount. */
-	hostile_lookup(FUSE_ROOT_ID, "mnt");
-	hostile_lookup(FUSE_ROOT_ID, "proc");
 	settle("begin");
 	bad = run_all();
 	if (bad || hostile.wrong)
