@@ -11,6 +11,8 @@ volume='.mounts += [{destination: "/data", type: "bind",
 # Of the window, and of the file that both guests map.
 window=256
 mib=200
+# Of the layer that two root file systems have.
+layer_mib=24
 
 # large FILE MIB: the same piece again and again, each marked; random bytes are
 # dear in the lab.
@@ -152,6 +154,59 @@ if [ "$machine" != kvm ]; then
 	exit
 fi
 
+# overlay NAME: a bundle whose root file system is an overlayfs of its own on a
+# layer that it shares.
+overlay()
+{
+	local options=lowerdir=$work/layer,upperdir=$work/$1/upper
+
+	bundle "$1"
+	mv "$work/$1/rootfs" "$work/$1/upper"
+	mkdir "$work/$1"/{work,rootfs}
+	cp "$release/integration/e2e/dax" "$work/$1/upper/bin/dax"
+	mount -t overlay overlay -o "$options,workdir=$work/$1/work" \
+		"$work/$1/rootfs" || bail
+}
+
+# Two sandboxes on one layer of an image.
+layer()
+{
+	local size=$((layer_mib * 1024)) name sum
+
+	mkdir "$work/layer"
+	large layered $layer_mib
+	mv "$work/data/layered" "$work/layer"
+	sum=$("$release/integration/e2e/dax" sum "$work/layer/layered")
+	for name in three four; do
+		overlay $name
+		up $name
+		guest_is "guest $name maps a file of the layer" $name \
+			'/bin/dax sum /layered' "$sum"
+	done
+	within 'together they have one copy of the layer' \
+		$(($(kilobytes three Pss layered) + \
+			$(kilobytes four Pss layered))) \
+		$((size - 64)) $((size + 64))
+	guest_ok 'one of them writes to the file' three \
+		'/bin/dax change /layered; cp /layered /mine'
+	guest_is 'it reads what it wrote' three \
+		'[ "$(/bin/dax sum /layered)" = "$(/bin/dax sum /mine)" ] &&
+			echo same' same
+	is 'which is not what the layer has' "$([ "$sum" = "$(
+		"$release/integration/e2e/dax" sum "$work/three/rootfs/layered"
+	)" ] && echo same)" ''
+	guest_is 'the other one reads what the layer has' four \
+		'/bin/dax sum /layered' "$sum"
+	is 'and the layer is as it was' \
+		"$("$release/integration/e2e/dax" sum \
+			"$work/layer/layered")" "$sum"
+	for name in three four; do
+		succeeds "delete $name by force" nacre delete --force \
+			"$tag-$name"
+		umount "$work/$name/rootfs"
+	done
+}
+
 configure ".virtio_fs_cache_size = $window"
 for name in one two; do
 	bundle $name "$volume"
@@ -164,3 +219,4 @@ one_copy
 small_window
 changes
 cut_short
+layer
