@@ -87,7 +87,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 	session server pool ring spin device needs idmap dax fhandle \
-	xattrmap replay watch watch_tree wait vcpu
+	fileattr xattrmap replay watch watch_tree wait vcpu
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
@@ -144,7 +144,8 @@ TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
 	virtiofs/test_slots virtiofs/test_spin virtiofs/test_device \
 	virtiofs/test_kicks virtiofs/test_race
-TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fhandle virtiofs/test_xattrmap \
+TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fileattr \
+	virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
 	virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus
@@ -323,9 +324,9 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
-	conform_acl conform_locks conform_leases
-HOSTILE := $(addprefix hostile,_main _link _device _tree _shape _requests _layout \
-	_files _limits _queues _random) hostile
+	conform_acl conform_locks conform_leases conform_flags
+HOSTILE := $(addprefix hostile,_main _link _device _tree _shape _requests \
+	_layout _files _limits _queues _random) hostile
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
 	hostile lease guest.img)
 

@@ -2,6 +2,7 @@
 #include "virtiofs/needs.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -79,6 +80,9 @@ static const struct syscall_rule rules[] = {
 	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_SETFL},
 	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_GETFD},
 	{SCMP_SYS(fcntl), SYSCALL_EQUAL, 1, F_DUPFD_CLOEXEC},
+	{SCMP_SYS(ioctl), SYSCALL_EQUAL, 1, FS_IOC_GETFLAGS},
+	{SCMP_SYS(ioctl), SYSCALL_EQUAL, 1, FS_IOC_SETFLAGS},
+	{SCMP_SYS(ioctl), SYSCALL_EQUAL, 1, FS_IOC_FSGETXATTR},
 };
 
 const struct syscall_list virtiofs_syscalls = SYSCALL_LIST(rules);

@@ -14,6 +14,7 @@
 #include "virtiofs/cred.h"
 #include "virtiofs/dax.h"
 #include "virtiofs/dir.h"
+#include "virtiofs/fileattr.h"
 #include "virtiofs/idmap.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
@@ -39,11 +40,6 @@ struct op {
 	unsigned min; /* bytes after the header */
 	unsigned flags;
 };
-
-static int fs_ioctl(struct fs_req *req)
-{
-	return -ENOTTY;
-}
 
 /* What is not here is ENOSYS, which the guest's kernel remembers. */
 static const struct op ops[] = {

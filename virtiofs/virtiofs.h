@@ -23,12 +23,13 @@
  *
  * System calls after activation, besides those of the event loop, by the loop
  * and the workers alike: openat, openat2, open_tree, close, fcntl
- * (F_DUPFD_CLOEXEC), fchdir, statx, newfstatat, fstatfs, readlinkat, fchmodat,
- * fchownat, utimensat, ftruncate, mmap, preadv, preadv2, pwritev2, lseek,
- * fsync, fdatasync, syncfs, fallocate, copy_file_range, getdents64, mkdirat,
- * mknodat, symlinkat, linkat, unlinkat, renameat2, getxattr, setxattr,
- * listxattr, removexattr, capget, capset, setresuid, setresgid, setgroups,
- * write (eventfd), epoll_wait or epoll_pwait, futex, clock_gettime, getrusage.
+ * (F_DUPFD_CLOEXEC), ioctl (the flags of inodes), fchdir, statx, newfstatat,
+ * fstatfs, readlinkat, fchmodat, fchownat, utimensat, ftruncate, mmap, preadv,
+ * preadv2, pwritev2, lseek, fsync, fdatasync, syncfs, fallocate,
+ * copy_file_range, getdents64, mkdirat, mknodat, symlinkat, linkat, unlinkat,
+ * renameat2, getxattr, setxattr, listxattr, removexattr, capget, capset,
+ * setresuid, setresgid, setgroups, write (eventfd), epoll_wait or epoll_pwait,
+ * futex, clock_gettime, getrusage.
  * To start a worker: clone3 or clone, mmap, mprotect, rt_sigprocmask,
  * set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap, exit when it
  * ends.

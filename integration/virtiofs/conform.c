@@ -37,7 +37,7 @@
 static const struct case_group *const tables[] = {
 	conform_open_groups,   conform_names_groups, conform_data_groups,
 	conform_ids_groups,    conform_acl_groups,   conform_locks_groups,
-	conform_leases_groups,
+	conform_leases_groups, conform_flags_groups,
 };
 
 void label(struct trial *t, const char *fmt, ...)

@@ -80,5 +80,6 @@ extern const struct case_group conform_ids_groups[];
 extern const struct case_group conform_acl_groups[];
 extern const struct case_group conform_locks_groups[];
 extern const struct case_group conform_leases_groups[];
+extern const struct case_group conform_flags_groups[];
 
 #endif
