@@ -3,7 +3,8 @@
 #	make            build everything that ships
 #	make run        build, then run a container in a sandbox
 #	make check      all tests
-#	make nightly    those of the file system with random numbers, for hours
+#	make nightly    those of the file system with random numbers and all cases
+#	                of its suite in the lab, for hours
 #	make lint       format, static analysis, layers
 #	make bench      benchmarks, with ratios
 #	make install    DESTDIR and PREFIX as usual
@@ -576,7 +577,7 @@ fuzz:
 check:
 	$(Q)tests/check
 nightly:
-	$(Q)NACRE_NIGHTLY=1 tests/check packages build virtiofs
+	$(Q)NACRE_NIGHTLY=1 tests/check packages build virtiofs conform
 
 # --- lint ------------------------------------------------------------------
 tracked = $(wildcard $(shell git ls-files -- $(1) 2>/dev/null))
