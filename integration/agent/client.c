@@ -14,6 +14,7 @@
 
 #define TIMEOUT_MS 20000
 #define OUTPUT_PORT 1027
+#define STREAM_PORT 1028 /* here; the agent's is 1027 */
 #define HYBRID "hybrid:"
 #define VSOCK_TRIES 1000 /* 10 ms apart */
 
@@ -74,36 +75,78 @@ static int open_vsock(unsigned port)
 	exit(1);
 }
 
-static int open_unix(const char *file, const char *suffix)
+/* from: of our own socket, as the agent sees it; 0: none. */
+static int open_unix(const char *file, const char *suffix, uint32_t from)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX}, own = addr;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s", file,
 		       suffix);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+	(void)snprintf(own.sun_path, sizeof(own.sun_path), "%s_%u", file, from);
+	if (fd < 0 ||
+	    (from && bind(fd, (struct sockaddr *)&own, sizeof(own)) < 0) ||
+	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		perror(file);
+		exit(1);
+	}
+	if (from)
+		(void)unlink(own.sun_path);
+	return fd;
+}
+
+/* A line with a number behind `begin`, and nothing beyond it; 0: another one.
+ */
+static uint32_t read_number(int fd, const char *begin)
+{
+	char line[32] = "";
+	size_t len = 0, skip = strlen(begin);
+
+	while (len < sizeof(line) - 1 && !strchr(line, '\n') &&
+	       read(fd, line + len, 1) == 1)
+		len++;
+	return strncmp(line, begin, skip) != 0
+		       ? 0
+		       : (uint32_t)strtoul(line + skip, NULL, 10);
+}
+
+/* The agent listens already: its host side refuses only what nobody takes. */
+static int open_hybrid(const char *file, unsigned port, uint32_t *from)
+{
+	int fd = open_unix(file, "", 0);
+
+	dprintf(fd, "CONNECT %u\n", port);
+	*from = read_number(fd, "OK ");
+	if (!*from) {
+		(void)fprintf(stderr, "%s: port %u: refused\n", file, port);
 		exit(1);
 	}
 	return fd;
 }
 
-/* The agent listens already: its host side refuses only what nobody takes. */
-static int open_hybrid(const char *file, unsigned port)
+/* Who passes on our calls first tells us the port that they come from. */
+static int open_stream_vsock(uint32_t *port)
 {
-	int fd = open_unix(file, "");
-	char line[32] = "";
-	size_t len = 0;
+	int fd = open_vsock(STREAM_PORT);
 
-	dprintf(fd, "CONNECT %u\n", port);
-	while (len < sizeof(line) - 1 && !strchr(line, '\n') &&
-	       read(fd, line + len, 1) == 1)
-		len++;
-	if (strncmp(line, "OK ", 3) != 0) {
-		(void)fprintf(stderr, "%s: port %u: refused\n", file, port);
+	*port = read_number(fd, "");
+	if (!*port) {
+		(void)fprintf(stderr, "streams: refused\n");
 		exit(1);
 	}
 	return fd;
+}
+
+int client_open_stream(uint32_t *port)
+{
+	static uint32_t next = 7000;
+
+	if (strcmp(path, "vsock") == 0)
+		return open_stream_vsock(port);
+	if (strncmp(path, HYBRID, strlen(HYBRID)) == 0)
+		return open_hybrid(path + strlen(HYBRID), 1027, port);
+	*port = ++next;
+	return open_unix(path, ".stdio", *port);
 }
 
 int client_open_beside(const char *suffix)
@@ -113,8 +156,8 @@ int client_open_beside(const char *suffix)
 	if (strcmp(path, "vsock") == 0)
 		return open_vsock(port);
 	if (strncmp(path, HYBRID, strlen(HYBRID)) == 0)
-		return open_hybrid(path + strlen(HYBRID), port);
-	return open_unix(path, suffix);
+		return open_hybrid(path + strlen(HYBRID), port, &(uint32_t){0});
+	return open_unix(path, suffix, 0);
 }
 
 int client_open(void)

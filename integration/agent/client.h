@@ -50,6 +50,9 @@ void client_connect(const char *address);
 int client_open(void);
 /* The log (".log") or the console (".console"), which the caller closes. */
 int client_open_beside(const char *suffix);
+/* A standard stream's, which the caller closes; *port: by which a request
+ * names it. */
+int client_open_stream(uint32_t *port);
 /* The code; text has the message of a refusal, *reply (may be NULL) is freed
  * by the caller. */
 enum ttrpc_code call_on(int fd, const char *method, const ProtobufCMessage *req,

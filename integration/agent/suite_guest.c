@@ -131,6 +131,27 @@ static void test_neighbors(void)
 	      "AddARPNeighbors: by no interface");
 }
 
+static bool announces(const Agent__AgentDetails *details, const char *feature)
+{
+	for (size_t i = 0; i < details->n_extra_features; i++)
+		if (strcmp(details->extra_features[i], feature) == 0)
+			return true;
+	return false;
+}
+
+/* A host that does not find them does without, and says nothing. */
+static void check_features(const Agent__AgentDetails *details)
+{
+	static const char *const features[] = {
+		"exit_timestamps", "oom_killed",  "cgroup_unified",
+		"spec_extensions", "file_events", "stdio_ports",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
+		check(announces(details, features[i]), "it announces %s",
+		      features[i]);
+}
+
 static void test_details(const char *rootfs)
 {
 	Agent__GuestDetailsRequest req = AGENT__GUEST_DETAILS_REQUEST__INIT;
@@ -146,6 +167,8 @@ static void test_details(const char *rootfs)
 		      reply->agent_details->supports_seccomp &&
 		      reply->agent_details->n_storage_handlers == 8,
 	      "GetGuestDetails");
+	if (reply && reply->agent_details)
+		check_features(reply->agent_details);
 	check(call("Frobnicate", &req.base, &agent__empty__descriptor, NULL) ==
 		      TTRPC_UNIMPLEMENTED,
 	      "a method that is not there");
