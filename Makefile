@@ -296,7 +296,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
 		suite_ports suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio) $(LINK_proto)
+		suite_idmap suite_stats suite_stdio suite_frames) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -308,7 +308,7 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
 		suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio) $(LINK_proto)
+		suite_idmap suite_stats suite_stdio suite_frames) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

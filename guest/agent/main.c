@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +182,8 @@ int main(int argc, char **argv)
 		puts("nacre-agent " NACRE_VERSION);
 		return 0;
 	}
+	/* Or, once a long message came, what is as long is kept for ever. */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "nacre-agent");
 	log_port_init();
 	/* In a pid namespace of a test PID 1 is no machine's. */

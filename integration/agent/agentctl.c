@@ -249,6 +249,7 @@ int main(int argc, char **argv)
 	test_resources_suite(rootfs);
 	test_ports_suite();
 	test_stdio_suite(rootfs);
+	test_frames_suite();
 	test_names_suite(rootfs);
 	test_memory_suite(rootfs);
 	test_stats_suite(rootfs);

@@ -7,6 +7,7 @@ void test_resources_suite(const char *rootfs);
 void test_idmap_suite(const char *rootfs);
 void test_ports_suite(void);
 void test_stdio_suite(const char *rootfs);
+void test_frames_suite(void);
 void test_calls_suite(const char *rootfs);
 void test_names_suite(const char *rootfs);
 void test_memory_suite(const char *rootfs);
