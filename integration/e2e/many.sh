@@ -86,6 +86,18 @@ same()
 	fi
 }
 
+# light FILE: the agent was, of whatever it has to know.
+light()
+{
+	local kib
+
+	kib=$(awk '$1 == "agent" { print $2 }' "$1")
+	echo "# the agent: $kib KiB"
+	[ "${kib:-0}" -gt 0 ] && [ "$kib" -le 2048 ] &&
+		pass 'and takes at most 2 MiB' ||
+		fail 'and takes at most 2 MiB' "$kib KiB"
+}
+
 # no_heavier DESCRIPTION FILE KIB: nothing is by more than that over what it
 # was.
 no_heavier()
@@ -198,6 +210,8 @@ done
 nothing_failed 'a process in each'
 count >"$work/full"
 weigh >"$work/loaded"
+is 'their agent has one thread' "$(metric kata_agent_threads)" 1
+light "$work/loaded"
 one_by_one
 nothing_failed "$execs processes, one after another"
 no_heavier 'their memory comes back' "$work/loaded" 512
