@@ -137,11 +137,8 @@ static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return fs_ring_finish(ring, worker->chain->head, len);
 }
 
-/*
- * Whether to look for the next request. Where vCPUs serve their own, it is
- * worth its while when they say so, and not for large ones, whose data is in
- * the cache of the processor that moves it.
- */
+/* Whether to look for the next request: where vCPUs serve their own, it is
+ * worth its while when they say so. */
 static void expect_more(struct virtiofs_device *fsdev, struct fs_worker *worker)
 {
 	if (!fsdev->dev.direct)
@@ -172,6 +169,8 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		fs_ring_leave(ring);
 		return false;
 	}
+	/* The next large one is for the vCPU: its data is in the cache of the
+	 * processor that moves it. */
 	if (fsdev->dev.direct && fs_chain_is_large(worker->chain))
 		fs_spin_stop(&worker->spin);
 	if (!virtiofs_try(worker->fs, FS_NOWAIT, &len))

@@ -11,10 +11,10 @@
 /* What a guest may change. Of the rest, some change how the host finds names
  * (casefold) or whom it counts files for (projects). Immutable and append-only
  * are up to the host, which wants a capability for them. */
-#define FLAGS_GUEST                                                        \
-	(FS_SECRM_FL | FS_UNRM_FL | FS_COMPR_FL | FS_SYNC_FL |             \
-	 FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL |   \
-	 FS_NOCOMP_FL | FS_NOTAIL_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL |      \
+#define FLAGS_GUEST                                                      \
+	(FS_SECRM_FL | FS_UNRM_FL | FS_COMPR_FL | FS_SYNC_FL |           \
+	 FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL | \
+	 FS_NOCOMP_FL | FS_NOTAIL_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL |    \
 	 FS_NOCOW_FL)
 
 /* Flags have four bytes, whatever their ioctl's number says. */

@@ -135,11 +135,8 @@ static void test_bad(void **state)
 	static const struct ioctl_args bad[] = {
 		{.cmd = (uint32_t)FS_IOC_GETFLAGS},
 		{.cmd = (uint32_t)FS_IOC_GETFLAGS, .out_size = 8},
-		{.cmd = (uint32_t)FS_IOC_GETFLAGS,
-		 .out_size = UINT32_MAX - 15},
-		{.cmd = (uint32_t)FS_IOC_GETFLAGS,
-		 .in_size = 4,
-		 .out_size = 4},
+		{.cmd = (uint32_t)FS_IOC_GETFLAGS, .out_size = UINT32_MAX - 15},
+		{.cmd = (uint32_t)FS_IOC_GETFLAGS, .in_size = 4, .out_size = 4},
 		{.cmd = (uint32_t)FS_IOC_SETFLAGS},
 		{.cmd = (uint32_t)FS_IOC_SETFLAGS, .in_size = 8},
 		{.cmd = (uint32_t)FS_IOC_FSGETXATTR, .out_size = 4},
@@ -158,9 +155,9 @@ static void test_bad(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(call(c, node, in.fh, bad[i], data), -EINVAL);
 	/* Less than it says. */
-	assert_int_equal(client_call(c, FUSE_IOCTL, node, &in, sizeof(in),
-				     data, 3),
-			 -EINVAL);
+	assert_int_equal(
+		client_call(c, FUSE_IOCTL, node, &in, sizeof(in), data, 3),
+		-EINVAL);
 	/* Not of this inode, not open. */
 	assert_int_equal(set(c, 1, in.fh, 0), -EBADF);
 	assert_int_equal(set(c, node, 99, 0), -EBADF);
