@@ -151,7 +151,8 @@ TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fileattr \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
 	virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
-	runtime/test_state runtime/cli/test_args runtime/sandbox/test_control \
+	runtime/test_state runtime/cli/test_args runtime/cli/test_stats_json \
+	runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
 	runtime/sandbox/test_liar runtime/sandbox/test_liar_calls \
 	runtime/sandbox/test_races \

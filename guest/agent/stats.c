@@ -79,6 +79,8 @@ static void read_cpu(struct stats *s, const struct cgroup *cg)
 	s->throttling.throttled_periods = word(cg, "cpu.stat", "nr_throttled");
 	s->throttling.throttled_time =
 		word(cg, "cpu.stat", "throttled_usec") * 1000;
+	s->throttling.bursts = word(cg, "cpu.stat", "nr_bursts");
+	s->throttling.burst_time = word(cg, "cpu.stat", "burst_usec") * 1000;
 	s->cpu.psi = read_psi(&s->cpu_psi, cg->dir, "cpu.pressure");
 }
 
@@ -111,6 +113,43 @@ static void read_memory_stat(struct stats *s, int dir)
 	s->memory.stats = s->entry_list;
 }
 
+static void read_memory_events(struct stats *s, const struct cgroup *cg)
+{
+	Agent__MemoryEvents *e = &s->memory_events;
+
+	agent__memory_events__init(e);
+	s->memory.events = e;
+	e->low = word(cg, "memory.events", "low");
+	e->high = word(cg, "memory.events", "high");
+	e->max = word(cg, "memory.events", "max");
+	e->oom = word(cg, "memory.events", "oom");
+	e->oom_kill = word(cg, "memory.events", "oom_kill");
+	e->oom_group_kill = word(cg, "memory.events", "oom_group_kill");
+}
+
+static void read_swap(struct stats *s, const struct cgroup *cg)
+{
+	Agent__SwapEvents *e = &s->swap_events;
+
+	agent__memory_data__init(&s->swap_only);
+	agent__swap_events__init(e);
+	s->memory.swap_only_usage = &s->swap_only;
+	s->memory.swap_events = e;
+	s->swap_only.usage = number(cg->dir, "memory.swap.current");
+	s->swap_only.max_usage = number(cg->dir, "memory.swap.peak");
+	s->swap_only.limit = number(cg->dir, "memory.swap.max");
+	e->high = word(cg, "memory.swap.events", "high");
+	e->max = word(cg, "memory.swap.events", "max");
+	e->fail = word(cg, "memory.swap.events", "fail");
+	s->swap_only.failcnt = e->max;
+	/* Version 1 counts memory and swap together. */
+	s->swap.usage = s->usage.usage + s->swap_only.usage;
+	if (s->swap_only.limit != UINT64_MAX && s->usage.limit != UINT64_MAX)
+		s->swap.limit = s->usage.limit + s->swap_only.limit;
+	else
+		s->swap.limit = UINT64_MAX;
+}
+
 static void read_memory(struct stats *s, const struct cgroup *cg)
 {
 	agent__memory_stats__init(&s->memory);
@@ -126,13 +165,8 @@ static void read_memory(struct stats *s, const struct cgroup *cg)
 	s->usage.max_usage = number(cg->dir, "memory.peak");
 	s->usage.limit = number(cg->dir, "memory.max");
 	s->usage.failcnt = word(cg, "memory.events", "max");
-	/* Version 1 counts memory and swap together. */
-	s->swap.usage = s->usage.usage + number(cg->dir, "memory.swap.current");
-	s->swap.limit = number(cg->dir, "memory.swap.max");
-	if (s->swap.limit != UINT64_MAX && s->usage.limit != UINT64_MAX)
-		s->swap.limit += s->usage.limit;
-	else
-		s->swap.limit = UINT64_MAX;
+	read_swap(s, cg);
+	read_memory_events(s, cg);
 	read_memory_stat(s, cg->dir);
 	s->memory.psi = read_psi(&s->memory_psi, cg->dir, "memory.pressure");
 }
@@ -145,6 +179,8 @@ static void read_pids(struct stats *s, const struct cgroup *cg)
 	s->cgroup.pids_stats = &s->pids;
 	s->pids.current = number(cg->dir, "pids.current");
 	s->pids.limit = limit == UINT64_MAX ? 0 : limit; /* 0: none */
+	s->pids.peak = number(cg->dir, "pids.peak");
+	s->pids.failcnt = word(cg, "pids.events", "max");
 }
 
 static void set_block(Agent__BlkioStatsEntry *entry,
@@ -256,6 +292,48 @@ static void read_hugetlb(struct stats *s, const struct cgroup *cg)
 	s->cgroup.hugetlb_stats = s->huge_list;
 }
 
+static uint32_t rdma_number(const char *text)
+{
+	if (strncmp(text, "max", 3) == 0)
+		return UINT32_MAX;
+	return (uint32_t)strtoul(text, NULL, 10);
+}
+
+/* "mlx5_0 hca_handle=2 hca_object=max" a line. */
+static size_t read_rdma(struct stats_rdma *r, int dir, const char *file)
+{
+	char *save = NULL;
+	size_t n = 0;
+
+	if (file_read(dir, file, FILE_MAX, &r->text, NULL) < 0)
+		return 0;
+	for (char *line = strtok_r(r->text, "\n", &save);
+	     line && n < STATS_RDMA_MAX; line = strtok_r(NULL, "\n", &save)) {
+		const char *handles = strstr(line, " hca_handle=");
+		const char *objects = strstr(line, " hca_object=");
+		Agent__RdmaEntry *e = &r->entries[n];
+
+		if (!handles || !objects)
+			continue;
+		agent__rdma_entry__init(e);
+		e->hca_handles = rdma_number(handles + 12);
+		e->hca_objects = rdma_number(objects + 12);
+		line[strcspn(line, " ")] = '\0';
+		e->device = line;
+		r->list[n++] = e;
+	}
+	return n;
+}
+
+static void read_rdma_files(struct stats *s, int dir)
+{
+	s->cgroup.n_rdma_current =
+		read_rdma(&s->rdma_current, dir, "rdma.current");
+	s->cgroup.rdma_current = s->rdma_current.list;
+	s->cgroup.n_rdma_max = read_rdma(&s->rdma_max, dir, "rdma.max");
+	s->cgroup.rdma_max = s->rdma_max.list;
+}
+
 static void read_net(struct stats *s, pid_t pid)
 {
 	char path[48];
@@ -305,6 +383,7 @@ struct stats *stats_read(const struct cgroup *cg, pid_t pid)
 	read_pids(s, cg);
 	read_block(s, cg);
 	read_hugetlb(s, cg);
+	read_rdma_files(s, cg->dir);
 	read_net(s, pid);
 	return s;
 }
@@ -313,5 +392,7 @@ void stats_free(struct stats *s)
 {
 	free(s->memory_text);
 	free(s->net_text);
+	free(s->rdma_current.text);
+	free(s->rdma_max.text);
 	free(s);
 }

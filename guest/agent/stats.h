@@ -12,11 +12,19 @@
 #define STATS_BLOCK_MAX 96 /* three of a device */
 #define STATS_HUGETLB_MAX 8
 #define STATS_HUGETLB_NAME_MAX 16
+#define STATS_RDMA_MAX 8
 
 /* A file of pressure stall information, with all it points to. */
 struct stats_pressure {
 	Agent__PsiStats psi;
 	Agent__PsiData some, full;
+};
+
+/* A file of the rdma controller; the names lie in the text. */
+struct stats_rdma {
+	Agent__RdmaEntry entries[STATS_RDMA_MAX];
+	Agent__RdmaEntry *list[STATS_RDMA_MAX];
+	char *text;
 };
 
 /* The reply, with room for all it points to. */
@@ -27,7 +35,9 @@ struct stats {
 	Agent__CpuUsage cpu_usage;
 	Agent__ThrottlingData throttling;
 	Agent__MemoryStats memory;
-	Agent__MemoryData usage, swap, kernel;
+	Agent__MemoryData usage, swap, kernel, swap_only;
+	Agent__MemoryEvents memory_events;
+	Agent__SwapEvents swap_events;
 	Agent__PidsStats pids;
 	Agent__BlkioStats blkio;
 	struct stats_pressure cpu_psi, memory_psi, block_psi;
@@ -40,6 +50,7 @@ struct stats {
 	Agent__HugetlbEntry huge_entries[STATS_HUGETLB_MAX];
 	Agent__HugetlbEntry *huge_list[STATS_HUGETLB_MAX];
 	char huge_names[STATS_HUGETLB_MAX][STATS_HUGETLB_NAME_MAX];
+	struct stats_rdma rdma_current, rdma_max;
 	Agent__NetworkStats nets[STATS_INTERFACES_MAX];
 	Agent__NetworkStats *net_list[STATS_INTERFACES_MAX];
 	char *memory_text, *net_text; /* keys and names lie here */

@@ -55,6 +55,8 @@ static void write_cpu(struct jsonw *w, const Agent__CpuStats *cpu)
 		jsonw_ku64(w, "periods", t->periods);
 		jsonw_ku64(w, "throttledPeriods", t->throttled_periods);
 		jsonw_ku64(w, "throttledTime", t->throttled_time);
+		jsonw_ku64(w, "bursts", t->bursts);
+		jsonw_ku64(w, "burstTime", t->burst_time);
 	}
 	jsonw_end_object(w);
 	write_psi(w, cpu->psi);
@@ -75,6 +77,33 @@ static void write_memory_data(struct jsonw *w, const char *key,
 	jsonw_end_object(w);
 }
 
+static void write_memory_events(struct jsonw *w, const Agent__MemoryEvents *e)
+{
+	if (!e)
+		return;
+	jsonw_key(w, "events");
+	jsonw_object(w);
+	jsonw_ku64(w, "low", e->low);
+	jsonw_ku64(w, "high", e->high);
+	jsonw_ku64(w, "max", e->max);
+	jsonw_ku64(w, "oom", e->oom);
+	jsonw_ku64(w, "oomKill", e->oom_kill);
+	jsonw_ku64(w, "oomGroupKill", e->oom_group_kill);
+	jsonw_end_object(w);
+}
+
+static void write_swap_events(struct jsonw *w, const Agent__SwapEvents *e)
+{
+	if (!e)
+		return;
+	jsonw_key(w, "swapEvents");
+	jsonw_object(w);
+	jsonw_ku64(w, "high", e->high);
+	jsonw_ku64(w, "max", e->max);
+	jsonw_ku64(w, "fail", e->fail);
+	jsonw_end_object(w);
+}
+
 static void write_memory(struct jsonw *w, const Agent__MemoryStats *memory)
 {
 	jsonw_key(w, "memory");
@@ -88,6 +117,9 @@ static void write_memory(struct jsonw *w, const Agent__MemoryStats *memory)
 	for (size_t i = 0; i < memory->n_stats; i++)
 		jsonw_ku64(w, memory->stats[i]->key, memory->stats[i]->value);
 	jsonw_end_object(w);
+	write_memory_data(w, "swapOnly", memory->swap_only_usage);
+	write_memory_events(w, memory->events);
+	write_swap_events(w, memory->swap_events);
 	write_psi(w, memory->psi);
 	jsonw_end_object(w);
 }
@@ -126,19 +158,49 @@ static void write_hugetlb(struct jsonw *w, size_t n,
 	jsonw_end_object(w);
 }
 
+static void write_pids(struct jsonw *w, const Agent__PidsStats *pids)
+{
+	jsonw_key(w, "pids");
+	jsonw_object(w);
+	jsonw_ku64(w, "current", pids->current);
+	jsonw_ku64(w, "limit", pids->limit);
+	jsonw_ku64(w, "peak", pids->peak);
+	jsonw_ku64(w, "failcnt", pids->failcnt);
+	jsonw_end_object(w);
+}
+
+static void write_rdma_list(struct jsonw *w, const char *key, size_t n,
+			    Agent__RdmaEntry *const *list)
+{
+	jsonw_key(w, key);
+	jsonw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		jsonw_object(w);
+		jsonw_kstr(w, "device", list[i]->device);
+		jsonw_ku64(w, "hcaHandles", list[i]->hca_handles);
+		jsonw_ku64(w, "hcaObjects", list[i]->hca_objects);
+		jsonw_end_object(w);
+	}
+	jsonw_end_array(w);
+}
+
+static void write_rdma(struct jsonw *w, const Agent__CgroupStats *s)
+{
+	jsonw_key(w, "rdma");
+	jsonw_object(w);
+	write_rdma_list(w, "current", s->n_rdma_current, s->rdma_current);
+	write_rdma_list(w, "limit", s->n_rdma_max, s->rdma_max);
+	jsonw_end_object(w);
+}
+
 static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
 {
 	if (s->cpu_stats)
 		write_cpu(w, s->cpu_stats);
 	if (s->memory_stats)
 		write_memory(w, s->memory_stats);
-	if (s->pids_stats) {
-		jsonw_key(w, "pids");
-		jsonw_object(w);
-		jsonw_ku64(w, "current", s->pids_stats->current);
-		jsonw_ku64(w, "limit", s->pids_stats->limit);
-		jsonw_end_object(w);
-	}
+	if (s->pids_stats)
+		write_pids(w, s->pids_stats);
 	if (s->blkio_stats) {
 		const Agent__BlkioStats *b = s->blkio_stats;
 
@@ -155,6 +217,8 @@ static void write_cgroup(struct jsonw *w, const Agent__CgroupStats *s)
 	}
 	if (s->n_hugetlb_stats)
 		write_hugetlb(w, s->n_hugetlb_stats, s->hugetlb_stats);
+	if (s->n_rdma_current || s->n_rdma_max)
+		write_rdma(w, s);
 }
 
 static void write_network(struct jsonw *w, size_t n,

@@ -100,7 +100,8 @@ static void of_processors(void **state)
 	struct stats *s;
 
 	put("cpu.stat", "usage_usec 300\nuser_usec 200\nsystem_usec 100\n"
-			"nr_periods 7\nnr_throttled 5\nthrottled_usec 3\n");
+			"nr_periods 7\nnr_throttled 5\nthrottled_usec 3\n"
+			"nr_bursts 2\nburst_usec 9\n");
 	put("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=12\n"
 			    "full avg10=0.00 avg60=0.00 avg300=0.25 total=3\n");
 	s = stats_read(&group, 0);
@@ -111,6 +112,8 @@ static void of_processors(void **state)
 	assert_int_equal(s->throttling.periods, 7);
 	assert_int_equal(s->throttling.throttled_periods, 5);
 	assert_int_equal(s->throttling.throttled_time, 3000);
+	assert_int_equal(s->throttling.bursts, 2);
+	assert_int_equal(s->throttling.burst_time, 9000);
 	assert_non_null(s->cpu.psi);
 	assert_int_equal(s->cpu.psi->some->total, 12);
 	assert_int_equal(s->cpu.psi->full->total, 3);
@@ -127,7 +130,10 @@ static void of_memory(void **state)
 	put("memory.max", "16384\n");
 	put("memory.swap.current", "100\n");
 	put("memory.swap.max", "1000\n");
-	put("memory.events", "low 0\nhigh 0\nmax 6\noom 1\n");
+	put("memory.swap.peak", "200\n");
+	put("memory.swap.events", "high 11\nmax 12\nfail 13\n");
+	put("memory.events", "low 4\nhigh 5\nmax 6\noom 7\noom_kill 8\n"
+			     "oom_group_kill 9\n");
 	put("memory.stat", "anon 1\nfile 2\nkernel 3\n");
 	s = stats_read(&group, 0);
 	assert_non_null(s);
@@ -138,6 +144,19 @@ static void of_memory(void **state)
 	assert_int_equal(m->usage->failcnt, 6);
 	assert_int_equal(m->swap_usage->usage, 4196);
 	assert_int_equal(m->swap_usage->limit, 17384);
+	assert_int_equal(m->events->low, 4);
+	assert_int_equal(m->events->high, 5);
+	assert_int_equal(m->events->max, 6);
+	assert_int_equal(m->events->oom, 7);
+	assert_int_equal(m->events->oom_kill, 8);
+	assert_int_equal(m->events->oom_group_kill, 9);
+	assert_int_equal(m->swap_only_usage->usage, 100);
+	assert_int_equal(m->swap_only_usage->max_usage, 200);
+	assert_int_equal(m->swap_only_usage->limit, 1000);
+	assert_int_equal(m->swap_only_usage->failcnt, 12);
+	assert_int_equal(m->swap_events->high, 11);
+	assert_int_equal(m->swap_events->max, 12);
+	assert_int_equal(m->swap_events->fail, 13);
 	assert_int_equal(m->cache, 2);
 	assert_int_equal(m->kernel_usage->usage, 3);
 	assert_int_equal(m->n_stats, 3);
@@ -164,9 +183,13 @@ static void of_processes(void **state)
 	assert_int_equal(s->pids.limit, 0);
 	stats_free(s);
 	put("pids.max", "9\n");
+	put("pids.peak", "8\n");
+	put("pids.events", "max 5\n");
 	s = stats_read(&group, 0);
 	assert_non_null(s);
 	assert_int_equal(s->pids.limit, 9);
+	assert_int_equal(s->pids.peak, 8);
+	assert_int_equal(s->pids.failcnt, 5);
 	stats_free(s);
 }
 
@@ -183,6 +206,39 @@ static void of_huge_pages(void **state)
 	assert_string_equal(s->huge_entries[0].key, "2MB");
 	assert_int_equal(s->huge[0].usage, 2097152);
 	assert_int_equal(s->huge[0].failcnt, 4);
+	stats_free(s);
+}
+
+/* As a host reads them: over the wire, but for lines that are none. */
+static void of_rdma(void **state)
+{
+	static const char current[] = "mlx5_0 hca_handle=2 hca_object=2000\n"
+				      "nonsense\n"
+				      "ocrdma1 hca_handle=1 hca_object=23\n";
+	Agent__StatsContainerResponse *r;
+	uint8_t bytes[8192];
+	struct stats *s;
+	size_t len;
+
+	put("rdma.current", current);
+	put("rdma.max", "mlx5_0 hca_handle=max hca_object=3000\n");
+	s = stats_read(&group, 0);
+	assert_non_null(s);
+	len = protobuf_c_message_get_packed_size(&s->reply.base);
+	assert_in_range(len, 1, sizeof(bytes));
+	protobuf_c_message_pack(&s->reply.base, bytes);
+	r = agent__stats_container_response__unpack(NULL, len, bytes);
+	assert_non_null(r);
+	assert_int_equal(r->cgroup_stats->n_rdma_current, 2);
+	assert_string_equal(r->cgroup_stats->rdma_current[0]->device, "mlx5_0");
+	assert_int_equal(r->cgroup_stats->rdma_current[0]->hca_handles, 2);
+	assert_int_equal(r->cgroup_stats->rdma_current[0]->hca_objects, 2000);
+	assert_string_equal(r->cgroup_stats->rdma_current[1]->device,
+			    "ocrdma1");
+	assert_int_equal(r->cgroup_stats->n_rdma_max, 1);
+	assert_true(r->cgroup_stats->rdma_max[0]->hca_handles == UINT32_MAX);
+	assert_int_equal(r->cgroup_stats->rdma_max[0]->hca_objects, 3000);
+	agent__stats_container_response__free_unpacked(r, NULL);
 	stats_free(s);
 }
 
@@ -210,6 +266,7 @@ int main(void)
 		cmocka_unit_test(of_memory),
 		cmocka_unit_test(of_processes),
 		cmocka_unit_test(of_huge_pages),
+		cmocka_unit_test(of_rdma),
 		cmocka_unit_test(of_network),
 	};
 
