@@ -160,7 +160,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
 	file_events stats unmounts boot kata_requests \
-	init_signal)
+	init_signal resources)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar liar_calls races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \

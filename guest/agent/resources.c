@@ -5,9 +5,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "guest/agent/cgroup_bpf.h"
@@ -47,20 +49,44 @@ static int put_limit(int dir, const char *what, struct err *err,
 	return put(dir, what, err, file, "%" PRId64, value);
 }
 
+/* What is in use would be reclaimed, or killed for. */
+static int check_usage(int dir, const Oci__LinuxMemory *m, struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	uint64_t usage;
+	int ret;
+
+	if (!m->check_before_update || m->limit <= 0)
+		return 0;
+	ret = file_read(dir, "memory.current", 32, &text, NULL);
+	if (ret < 0)
+		return err_ret(err, ret, "memory checkBeforeUpdate");
+	usage = strtoull(text, NULL, 10);
+	if ((uint64_t)m->limit < usage)
+		return err_set(err, EBUSY,
+			       "memory limit: %" PRId64 " is less than the "
+			       "%" PRIu64 " in use (checkBeforeUpdate)",
+			       m->limit, usage);
+	return 0;
+}
+
 static int set_memory(int dir, const Oci__LinuxMemory *m, struct err *err)
 {
-	int ret = 0;
+	int ret;
 
 	if (m->swappiness || m->disable_oom_killer)
 		return err_set(
 			err, ENOTSUP, "memory %s: not in cgroup version 2",
 			m->swappiness ? "swappiness" : "disableOOMKiller");
 	if (m->kernel > 0 || m->kernel_tcp > 0)
-		log_warn("kernel memory limits: not in cgroup version 2");
+		return err_set(err, ENOTSUP,
+			       "memory %s: not in cgroup version 2",
+			       m->kernel > 0 ? "kernel" : "kernelTCP");
 	if (m->swap > 0 && m->limit > 0 && m->swap < m->limit)
 		return err_set(err, EINVAL,
 			       "memory swap: less than the memory limit");
-	if (m->limit)
+	ret = check_usage(dir, m, err);
+	if (!ret && m->limit)
 		ret = put_limit(dir, "memory limit", err, "memory.max",
 				m->limit);
 	if (!ret && m->reservation)
@@ -89,6 +115,20 @@ uint64_t cpu_weight(uint64_t shares)
 	return 1 + (shares - 2) * 9999 / 262142;
 }
 
+static int set_idle(int dir, const Oci__LinuxCPU *c, struct err *err)
+{
+	return put(dir, "cpu idle", err, "cpu.idle", "%" PRId64, c->idle);
+}
+
+static int set_burst(int dir, const Oci__LinuxCPU *c, struct err *err)
+{
+	return put(dir, "cpu burst", err, "cpu.max.burst", "%" PRIu64,
+		   c->burst);
+}
+
+/* Hosts that do not say whether they give them mean another number than 0.
+ * The kernel takes no weight of an idle group, and no quota less than the
+ * burst: 0 comes first, all else last. */
 static int set_cpu(int dir, const Oci__LinuxCPU *c, struct err *err)
 {
 	int ret = 0;
@@ -96,7 +136,11 @@ static int set_cpu(int dir, const Oci__LinuxCPU *c, struct err *err)
 	if (c->realtime_runtime || c->realtime_period)
 		return err_set(err, ENOTSUP,
 			       "cpu realtime: not in cgroup version 2");
-	if (c->shares)
+	if (c->has_idle && !c->idle)
+		ret = set_idle(dir, c, err);
+	if (!ret && c->has_burst && !c->burst)
+		ret = set_burst(dir, c, err);
+	if (!ret && c->shares)
 		ret = put(dir, "cpu shares", err, "cpu.weight", "%" PRIu64,
 			  cpu_weight(c->shares));
 	if (!ret && (c->quota || c->period)) {
@@ -109,11 +153,9 @@ static int set_cpu(int dir, const Oci__LinuxCPU *c, struct err *err)
 				    "max %" PRIu64, period);
 	}
 	if (!ret && c->burst)
-		ret = put(dir, "cpu burst", err, "cpu.max.burst", "%" PRIu64,
-			  c->burst);
+		ret = set_burst(dir, c, err);
 	if (!ret && c->idle)
-		ret = put(dir, "cpu idle", err, "cpu.idle", "%" PRId64,
-			  c->idle);
+		ret = set_idle(dir, c, err);
 	if (!ret && c->cpus[0])
 		ret = put(dir, "cpuset cpus", err, "cpuset.cpus", "%s",
 			  c->cpus);
@@ -161,7 +203,8 @@ static int set_io_weights(int dir, const Oci__LinuxBlockIO *b, struct err *err)
 	int ret = 0;
 
 	if (b->leaf_weight)
-		log_warn("blockIO leafWeight: not in cgroup version 2");
+		return err_set(err, ENOTSUP,
+			       "blockIO leafWeight: not in cgroup version 2");
 	if (b->weight)
 		ret = put_io_weight(dir, err, "", b->weight);
 	for (size_t i = 0; !ret && i < b->n_weight_device; i++) {
@@ -170,6 +213,10 @@ static int set_io_weights(int dir, const Oci__LinuxBlockIO *b, struct err *err)
 
 		(void)snprintf(device, sizeof(device),
 			       "%" PRId64 ":%" PRId64 " ", d->major, d->minor);
+		if (d->leaf_weight)
+			return err_set(err, ENOTSUP,
+				       "blockIO weightDevice leafWeight: not "
+				       "in cgroup version 2");
 		if (d->weight)
 			ret = put_io_weight(dir, err, device, d->weight);
 	}

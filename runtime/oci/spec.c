@@ -85,6 +85,28 @@ static int fix_device_rules(const struct json *resources,
 	return 0;
 }
 
+static bool given(const struct json *obj, const char *key)
+{
+	const struct json *node = json_get(obj, key);
+
+	return node && json_type(node) != JSON_NULL;
+}
+
+static int fix_resources(const struct json *obj, Oci__LinuxResources *out,
+			 struct err *err)
+{
+	const struct json *cpu = json_get(obj, "cpu");
+
+	if (json_count(json_get(obj, "rdma")))
+		return json_fail(json_get(obj, "rdma"), err,
+				 "the guest has no RDMA devices");
+	if (out->cpu) {
+		out->cpu->has_idle = given(cpu, "idle");
+		out->cpu->has_burst = given(cpu, "burst");
+	}
+	return fix_device_rules(obj, out, err);
+}
+
 static int fix_seccomp(const struct json *obj, Oci__LinuxSeccomp *seccomp,
 		       struct err *err)
 {
@@ -159,9 +181,12 @@ static int fix_linux(const struct json *obj, Oci__Linux *out, struct err *err)
 	const struct json *offsets = json_get(obj, "timeOffsets");
 	int ret = check_namespaces(json_get(obj, "namespaces"), out, err);
 
+	if (!ret && json_count(json_get(obj, "intelRdt")))
+		ret = json_fail(json_get(obj, "intelRdt"), err,
+				"the guest has no resctrl");
 	if (!ret && out->resources)
-		ret = fix_device_rules(json_get(obj, "resources"),
-				       out->resources, err);
+		ret = fix_resources(json_get(obj, "resources"), out->resources,
+				    err);
 	if (!ret && out->seccomp)
 		ret = fix_seccomp(json_get(obj, "seccomp"), out->seccomp, err);
 	if (!ret && offsets && json_type(offsets) == JSON_OBJECT)
@@ -262,7 +287,7 @@ Oci__LinuxResources *oci_resources_from_json(const struct json *obj,
 	Oci__LinuxResources *out = (void *)json_to_message(
 		obj, &oci__linux_resources__descriptor, err);
 
-	if (out && fix_device_rules(obj, out, err) < 0) {
+	if (out && fix_resources(obj, out, err) < 0) {
 		oci__linux_resources__free_unpacked(out, NULL);
 		return NULL;
 	}

@@ -15,6 +15,7 @@
 
 #include "agent-proto/idmap.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "runtime/sandbox/sandbox.h"
 #include "runtime/sandbox/share.h"
 
@@ -172,11 +173,16 @@ static int bind_volume(struct container *c, Oci__Mount *m, size_t index,
 	return replace(&m->source, guest);
 }
 
-/* cgroup v1 limits of kernel memory are history; the host binds CPUs. */
-static void edit_resources(Oci__LinuxResources *r)
+/* Processors and nodes are the host's: host_cgroup.c has those of the first
+ * container for the sandbox. The kubelet may send them for each. */
+static void edit_resources(const struct container *c, Oci__LinuxResources *r)
 {
 	if (!r || !r->cpu)
 		return;
+	if (c->pod_container && (r->cpu->cpus[0] || r->cpu->mems[0]))
+		log_warn("container %s: linux.resources.cpu.cpus and mems: "
+			 "those of the pod's first container hold",
+			 c->id);
 	(void)!replace(&r->cpu->cpus, "");
 	(void)!replace(&r->cpu->mems, "");
 }
@@ -244,6 +250,16 @@ static void edit_hooks(Oci__Hooks *h)
 	drop_hooks(&h->poststop, &h->n_poststop);
 }
 
+/* Engines on hosts with AppArmor send one always. */
+static void edit_process(const struct container *c, Oci__Process *process)
+{
+	if (process->apparmor_profile[0])
+		log_debug("container %s: process.apparmorProfile: the guest "
+			  "has no AppArmor",
+			  c->id);
+	(void)!replace(&process->apparmor_profile, "");
+}
+
 static int edit(struct container *c, Oci__Spec *spec, struct err *err)
 {
 	Oci__Linux *l = spec->linux_config;
@@ -260,11 +276,11 @@ static int edit(struct container *c, Oci__Spec *spec, struct err *err)
 		if (mount_is_bind(spec->mounts[i]))
 			ret = bind_volume(c, spec->mounts[i], i, err);
 	edit_hooks(spec->hooks);
-	(void)!replace(&spec->process->apparmor_profile, "");
+	edit_process(c, spec->process);
 	if (ret < 0 || !l)
 		return ret;
 	ret = edit_namespaces(c, l, err);
-	edit_resources(l->resources);
+	edit_resources(c, l->resources);
 	(void)!replace(&l->cgroups_path, cgroup);
 	if (c->sandbox->args->config->disable_guest_seccomp && l->seccomp) {
 		oci__linux_seccomp__free_unpacked(l->seccomp, NULL);

@@ -66,6 +66,40 @@ static void test_snake_case(void **state)
 	assert_true(snake_case("aVeryLongName", out, 6) < 0);
 }
 
+#define RESOURCES(text) HEAD PROCESS ",\"linux\":{\"resources\":{" text "}}}"
+
+/* 0 differs from what is not given. */
+static void test_presence(void **state)
+{
+	Oci__Spec *spec = good(RESOURCES("\"cpu\":{\"idle\":0,\"burst\":0}"));
+	const Oci__LinuxCPU *cpu = spec->linux_config->resources->cpu;
+
+	assert_true(cpu->has_idle && cpu->has_burst);
+	oci__spec__free_unpacked(spec, NULL);
+	spec = good(RESOURCES("\"cpu\":{\"idle\":1,\"burst\":9,\"shares\":2},"
+			      "\"memory\":{\"checkBeforeUpdate\":true}"));
+	cpu = spec->linux_config->resources->cpu;
+	assert_true(cpu->has_idle && cpu->has_burst);
+	assert_int_equal(cpu->idle, 1);
+	assert_int_equal(cpu->burst, 9);
+	assert_true(spec->linux_config->resources->memory->check_before_update);
+	oci__spec__free_unpacked(spec, NULL);
+	spec = good(RESOURCES("\"cpu\":{\"idle\":null},\"rdma\":{}"));
+	cpu = spec->linux_config->resources->cpu;
+	assert_false(cpu->has_idle || cpu->has_burst);
+	oci__spec__free_unpacked(spec, NULL);
+}
+
+static void test_not_there(void **state)
+{
+	bad(RESOURCES("\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3}}"),
+	    "rdma: the guest has no RDMA devices");
+	bad(HEAD PROCESS ",\"linux\":{\"intelRdt\":{\"closID\":\"a\"}}}",
+	    "intelRdt: the guest has no resctrl");
+	oci__spec__free_unpacked(
+		good(HEAD PROCESS ",\"linux\":{\"intelRdt\":{}}}"), NULL);
+}
+
 static void test_minimal(void **state)
 {
 	Oci__Spec *spec = good(HEAD PROCESS "}");
@@ -246,6 +280,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snake_case),
 		cmocka_unit_test(test_minimal),
+		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_not_there),
 		cmocka_unit_test(test_linux),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_spelling),
