@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/privilege.h"
@@ -15,6 +16,8 @@
 #include "vmm/virtio/device.h"
 
 /* Inodes that are file handles. Takes root, and a /tmp that has handles. */
+
+#define MANY 100000u
 
 static bool possible(void)
 {
@@ -59,6 +62,50 @@ static void nodes_cost_no_descriptors(void **state)
 		fs_inode_forget(c->fs, nodes[i], 2);
 	assert_null(fs_inode_get(c->fs, nodes[0]));
 	client_free(c);
+}
+
+/* In a process of its own, whose limit does not come back. */
+static void with_few_descriptors(void)
+{
+	const struct rlimit few = {2000, 2000};
+	struct fuse_getattr_in in = {0};
+	struct client *c;
+	uint64_t first = 0;
+	char name[16];
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	c = handle_client();
+	for (unsigned i = 0; i < MANY; i++) {
+		uint64_t node;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		assert_int_equal(mknodat(c->dir, name, S_IFREG | 0644, 0), 0);
+		node = client_lookup(c, 1, name);
+		assert_true(node != first);
+		first = i ? first : node;
+	}
+	assert_true(descriptors() < 100);
+	assert_true(client_call(c, FUSE_GETATTR, first, &in, sizeof(in), NULL,
+				0) > 0);
+	client_free(c);
+}
+
+static void many_nodes_need_few_descriptors(void **state)
+{
+	pid_t pid;
+	int status;
+
+	if (!possible())
+		skip();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		with_few_descriptors();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* What has the number of another one that is gone is not that one. */
@@ -228,6 +275,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nodes_cost_no_descriptors),
+		cmocka_unit_test(many_nodes_need_few_descriptors),
 		cmocka_unit_test(a_number_may_come_again),
 		cmocka_unit_test(an_open_file_outlives_its_name),
 		cmocka_unit_test(a_device_says_what_it_has),
