@@ -27,6 +27,7 @@ declare -A known=(
 	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
 )
 if [ "$kernel" = tuned ]; then
+	known['[^:]*: birth time']='FUSE has no statx before Linux 6.6'
 	known['[^:]*: lease']='our guest kernel refuses them, of FUSE'
 	known['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
 		supplementary groups before Linux 6.3'

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint32_t rng;
@@ -175,6 +176,47 @@ static void seek_run(struct trial *t, unsigned i)
 	close(fd);
 }
 
+/* Real holes: in front, between and behind two pieces of data, and one that was
+ * punched into a third file. Closed before, so that all of it is written. */
+static void holes_make(struct trial *t, bool punched)
+{
+	int fd = open("f", O_RDWR | O_CREAT, 0644);
+	const off_t at[] = {1 << 20, 3 << 20};
+
+	for (unsigned n = 0; n < 2 && !punched; n++)
+		ret(t, "pwrite", pwrite(fd, data, sizeof(data), at[n]));
+	if (!punched)
+		ret(t, "truncate", ftruncate(fd, 4 << 20));
+	for (unsigned n = 0; n < 16 && punched; n++)
+		if (pwrite(fd, data, sizeof(data), (off_t)n << 16) < 0)
+			ret(t, "pwrite", -1);
+	if (punched)
+		ret(t, "punch",
+		    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      4 << 16, 4 << 16));
+	close(fd);
+}
+
+static void holes_run(struct trial *t, unsigned i)
+{
+	static const int whence[] = {SEEK_DATA, SEEK_HOLE};
+	static const off_t offs[] = {
+		0, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (17 << 16) - 1,
+		17 << 16, 2 << 20, 3 << 20, 49 << 16, (4 << 20) - 1, 4 << 20,
+		/* Of the one with the punched hole. */
+		0, (4 << 16) - 1, 4 << 16, 5 << 16, 8 << 16, (16 << 16) - 1};
+	bool punched = i / 2 > 10;
+	int fd;
+
+	label(t, "%s %ld%s", i % 2 ? "hole" : "data", (long)offs[i / 2],
+	      punched ? ", punched" : "");
+	holes_make(t, punched);
+	fd = open("f", O_RDONLY);
+	ret(t, "seek", lseek(fd, offs[i / 2], whence[i % 2]));
+	ret(t, "tell", lseek(fd, 0, SEEK_CUR));
+	close(fd);
+}
+
 static void copy_run(struct trial *t, unsigned i)
 {
 	off_t in = (off_t)(i % 3) * 2;
@@ -317,6 +359,34 @@ static void touched_run(struct trial *t, unsigned i)
 	note(t, "directory: mtime %d", st.st_mtim.tv_sec == 1000);
 }
 
+/* Of statx(2) alone: when the file was made, whatever happened to it since. */
+static void birth_run(struct trial *t, unsigned i)
+{
+	static const char *const kinds[] = {"file", "directory", "link"};
+	struct timespec before;
+	struct statx stx = {0};
+
+	label(t, "of a %s", kinds[i]);
+	clock_gettime(CLOCK_REALTIME, &before);
+	if (i == 0)
+		put(t, "f", "x", 0644);
+	else if (i == 1)
+		mkdir("f", 0755);
+	else
+		ret(t, "symlink", symlink("x", "f"));
+	utimensat(AT_FDCWD, "f",
+		  (struct timespec[2]){{.tv_sec = 1000}, {.tv_sec = 1000}},
+		  AT_SYMLINK_NOFOLLOW);
+	ret(t, "statx",
+	    statx(AT_FDCWD, "f", AT_SYMLINK_NOFOLLOW, STATX_BTIME | STATX_MTIME,
+		  &stx));
+	note(t, "known %d, just now %d, mtime %lld",
+	     (stx.stx_mask & STATX_BTIME) != 0,
+	     stx.stx_btime.tv_sec >= before.tv_sec - 600 &&
+		     stx.stx_btime.tv_sec <= before.tv_sec + 600,
+	     (long long)stx.stx_mtime.tv_sec);
+}
+
 static void misc_run(struct trial *t, unsigned i)
 {
 	int fd;
@@ -350,11 +420,13 @@ const struct case_group conform_data_groups[] = {
 	{"mmap", 16, mmap_run},
 	{"fallocate", 32, fallocate_run},
 	{"seek", 14, seek_run},
+	{"holes", 34, holes_run},
 	{"copy", 18, copy_run},
 	{"truncate", 8 * KINDS, truncate_run},
 	{"xattr", 96, xattr_run},
 	{"times", 72, times_run},
 	{"touched", 8, touched_run},
+	{"birth time", 3, birth_run},
 	{"misc", 6, misc_run},
 	{NULL, 0, NULL},
 };

@@ -139,14 +139,16 @@ static void big_file(void)
 
 static void run_conform(void)
 {
-	/* Before Linux 6.3, FUSE does not tell supplementary groups; our
-	 * kernel refuses leases of its files. */
+	/* Before Linux 6.3, FUSE does not tell supplementary groups, before
+	 * 6.6 nothing of statx; our kernel refuses leases of its files. */
 	static const char *const conform[] = {
 		"/mnt/bin/conform",
 		"-s",
 		"set-group-ID directory: group 50",
 		"-s",
 		"lease",
+		"-s",
+		"birth time",
 		"/mnt/work",
 		"/other",
 		NULL};
