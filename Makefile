@@ -514,7 +514,8 @@ $(E2E_STATIC): %: %.o
 
 .PHONY: run e2e e2e-parts
 e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS) \
-		$(B)/agentctl-static $(B)/pid1 $(B)/integration/virtiofs/conform
+		$(B)/agentctl-static $(B)/pid1 \
+		$(addprefix $(B)/integration/virtiofs/,conform fsx)
 e2e:
 	$(Q)integration/e2e/run
 # What the rest of this file asks pkg-config for may have to be installed first.
