@@ -140,18 +140,23 @@ static void big_file(void)
 static void run_conform(void)
 {
 	/* Before Linux 6.3, FUSE does not tell supplementary groups, before
-	 * 6.6 nothing of statx; our kernel refuses leases of its files. */
-	static const char *const conform[] = {
-		"/mnt/bin/conform",
-		"-s",
-		"set-group-ID directory: group 50",
-		"-s",
-		"lease",
-		"-s",
-		"birth time",
-		"/mnt/work",
-		"/other",
-		NULL};
+	 * 6.6 nothing of statx, nor is anything shared mapped that is not
+	 * cached; our kernel refuses leases of its files. */
+	const char *const uncached = getenv("uncached")
+					     ? "mmap: shared mapping, writable"
+					     : "birth time";
+	const char *const conform[] = {"/mnt/bin/conform",
+				       "-s",
+				       "set-group-ID directory: group 50",
+				       "-s",
+				       "lease",
+				       "-s",
+				       "birth time",
+				       "-s",
+				       uncached,
+				       "/mnt/work",
+				       "/other",
+				       NULL};
 
 	if (access(conform[0], X_OK) == 0)
 		finish(start(conform, NULL), "conform");

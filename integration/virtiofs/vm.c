@@ -123,11 +123,15 @@ int main(int argc, char **argv)
 	struct test_machine *t;
 	struct virtio_device *dev;
 	struct err err = {0};
+	bool uncached;
 	char cmdline[128];
 
 	parse(&o, argc, argv);
-	snprintf(cmdline, sizeof(cmdline), "quiet fsx=%s%s%s", o.operations,
-		 o.load ? " load=" : "", o.load ? o.load : "");
+	uncached = o.fs.cache == VIRTIOFS_CACHE_NEVER ||
+		   o.fs.cache == VIRTIOFS_CACHE_METADATA;
+	snprintf(cmdline, sizeof(cmdline), "quiet fsx=%s%s%s%s", o.operations,
+		 o.load ? " load=" : "", o.load ? o.load : "",
+		 uncached ? " uncached=1" : "");
 	test_kernel = o.paths[0];
 	if (o.load)
 		test_memory = LOAD_MEMORY;
