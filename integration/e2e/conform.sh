@@ -22,6 +22,14 @@ step=1 last=0
 [ "$kernel" = tuned ] || step=11
 [ -z "${NACRE_NIGHTLY-}" ] || last=$((step - 1))
 
+# What the guest may cache, and whether writes wait there, decides which requests
+# there are: a part of the cases with each that is not the default.
+# For one kernel; those without a cache, which differ in one thing more, at last.
+policies='always writeback never metadata'
+few=10
+[ -z "$small" ] || few=60
+[ "$kernel" = tuned ] || policies=
+
 # What differs, as an extended regular expression for "VOLUME: CASE", and why.
 declare -A known=(
 	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
@@ -37,10 +45,10 @@ else
 fi
 declare -A met
 
-# agree VOLUME: in all but what is known.
+# agree VOLUME LEAST [WITH]: in all but what is known, and that many cases.
 agree()
 {
-	local cases pattern hits expected=0
+	local cases pattern hits expected=0 what=$1${3:+, $3}
 
 	cases=$(wc -l <"$work/$1.host")
 	diff -a "$work/c/rootfs/$1.guest" "$work/$1.host" |
@@ -51,12 +59,79 @@ agree()
 		expected=$((expected + hits))
 		sed -i -E "/^[<>] $pattern/d" "$work/odd"
 	done
-	if [ ! -s "$work/odd" ] &&
-		[ "$cases" -ge $((least * (last + 1) / step)) ]; then
-		pass "$1: both agree in $((cases - expected)) of $cases cases"
+	if [ ! -s "$work/odd" ] && [ "$cases" -ge "$2" ]; then
+		pass "$what: both agree in $((cases - expected)) of $cases cases"
 	else
-		fail "$1: they differ ($cases cases)" "$(cat "$work/odd")"
+		fail "$what: they differ ($cases cases)" "$(cat "$work/odd")"
 	fi
+}
+
+# both FIRST STEP FIRST: a part of the cases, in the container and on the host, on
+# the ext4 and another part on the tmpfs.
+both()
+{
+	guest_ok 'cases on both in the container, at the same time' c "
+		/bin/conform -t -p $1/$2 /ext4 >>/ext4.guest &
+		/bin/conform -t -p $3/$2 /tmpfs >>/tmpfs.guest && wait \$!"
+	succeeds 'and on the host' sh -c "cd '$work' &&
+		'$conform' -t -p $1/$2 ext4 >>ext4.host &&
+		'$conform' -t -p $3/$2 tmpfs >>tmpfs.host"
+}
+
+# begin: the container, anew. It may do all that root may do with files.
+begin()
+{
+	rm -f "$work"/{ext4,tmpfs}.host
+	bundle c '.mounts += [["ext4", "tmpfs"][] | {destination: ("/" + .),
+			type: "bind", source: ($work + "/" + .),
+			options: ["bind"]}] |
+		.process.capabilities |= map_values(. + ["CAP_CHOWN",
+			"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
+			"CAP_SETUID", "CAP_SETGID", "CAP_MKNOD", "CAP_SETFCAP",
+			"CAP_SYS_ADMIN", "CAP_LEASE"] | unique) |
+		.linux.resources.devices = [{allow: true, access: "rwm"}]'
+	cp "$conform" "$work/c/rootfs/bin"
+	up c
+}
+
+all_cases()
+{
+	local part other start=$SECONDS
+
+	begin
+	for ((part = 0; part <= last; part++)); do
+		# Of the tmpfs others, while that is a choice.
+		other=$(((part + step / 2) % step))
+		both $part $step $other
+	done
+	echo "# cases: $((SECONDS - start)) s"
+	agree ext4 $((least * (last + 1) / step))
+	agree tmpfs $((least * (last + 1) / step))
+	[ "$kernel" != tuned ] || is 'no lease is granted in the container' \
+		"$(cat "$work/c/rootfs"/*.guest |
+			grep -ac '^lease.*[^a-z]set: 0;')" 0
+	succeeds 'delete by force' nacre delete --force "$tag-c"
+}
+
+# with_policy POLICY NUMBER: a part of its own.
+with_policy()
+{
+	local first=$((2 * $2))
+
+	case $1 in
+	writeback) configure '.virtio_fs_writeback = true' ;;
+	*) configure ".virtio_fs_cache = \"$1\"" ;;
+	esac
+	case $1 in
+	never | metadata)
+		known['[^:]*: mmap: shared mapping, writable']='FUSE shares no
+			mapping of what is not cached before Linux 6.6' ;;
+	esac
+	begin
+	both $first $few $((first + 1))
+	agree ext4 $((least / few)) "$1"
+	agree tmpfs $((least / few)) "$1"
+	succeeds 'delete by force' nacre delete --force "$tag-c"
 }
 
 mkdir "$work/ext4" "$work/tmpfs"
@@ -64,33 +139,13 @@ mount -t tmpfs tmpfs "$work/tmpfs" || bail
 quietly dd if=/dev/zero of="$work/tmpfs/direct" bs=4096 count=1 oflag=direct ||
 	known['tmpfs: open direct: ']='FUSE takes O_DIRECT for a file system
 		that does not, as a tmpfs before Linux 6.6'
-# All that root may do with files.
-bundle c '.mounts += [["ext4", "tmpfs"][] | {destination: ("/" + .),
-		type: "bind", source: ($work + "/" + .), options: ["bind"]}] |
-	.process.capabilities |= map_values(. + ["CAP_CHOWN",
-		"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETUID",
-		"CAP_SETGID", "CAP_MKNOD", "CAP_SETFCAP", "CAP_SYS_ADMIN",
-		"CAP_LEASE"] | unique) |
-	.linux.resources.devices = [{allow: true, access: "rwm"}]'
-cp "$conform" "$work/c/rootfs/bin"
-up c
-start=$SECONDS
-for ((part = 0; part <= last; part++)); do
-	# Of the tmpfs others, while that is a choice.
-	other=$(((part + step / 2) % step))
-	guest_ok 'cases on both in the container, at the same time' c "
-		/bin/conform -t -p $part/$step /ext4 >>/ext4.guest &
-		/bin/conform -t -p $other/$step /tmpfs >>/tmpfs.guest && wait \$!"
-	succeeds 'and on the host' sh -c "cd '$work' &&
-		'$conform' -t -p $part/$step ext4 >>ext4.host &&
-		'$conform' -t -p $other/$step tmpfs >>tmpfs.host"
-done
-echo "# cases: $((SECONDS - start)) s"
-agree ext4
-agree tmpfs
-[ "$kernel" != tuned ] || is 'no lease is granted in the container' \
-	"$(cat "$work/c/rootfs"/*.guest | grep -ac '^lease.*[^a-z]set: 0;')" 0
+all_cases
 [ $last -lt $((step - 1)) ] || for pattern in "${!known[@]}"; do
 	[ -n "${met[$pattern]-}" ] ||
 		fail 'what differs by the list does not' "$pattern"
+done
+part=0
+for policy in $policies; do
+	with_policy "$policy" $part
+	part=$((part + 1))
 done
