@@ -121,6 +121,8 @@ struct ttrpc_client *ttrpc_client_new(struct evloop *loop, int fd,
 				      void (*lost)(void *arg), void *arg,
 				      struct err *err);
 void ttrpc_client_free(struct ttrpc_client *client);
+/* Whether its connection ended, of which lost() tells behind the calls. */
+bool ttrpc_client_lost(const struct ttrpc_client *client);
 /* timeout_ms 0: no limit. reply NULL: the payload is ignored. fds are
  * borrowed, at most TTRPC_FDS_MAX. Failures come by done(), later. */
 void ttrpc_call_start(struct ttrpc_client *client, struct ttrpc_call *call,

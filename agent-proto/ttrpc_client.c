@@ -197,6 +197,11 @@ struct ttrpc_client *ttrpc_client_new(struct evloop *loop, int fd,
 	return client;
 }
 
+bool ttrpc_client_lost(const struct ttrpc_client *client)
+{
+	return client->lost;
+}
+
 void ttrpc_client_free(struct ttrpc_client *client)
 {
 	if (!client || client->doomed)

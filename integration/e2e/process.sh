@@ -126,6 +126,46 @@ guest_out_of_memory()
 	clean 'nothing is left of it'
 }
 
+# What a shell of the guest's own does, by the agent's debug console.
+console_script='import socket, sys
+call = socket.socket(socket.AF_UNIX)
+call.connect(sys.argv[1])
+call.sendall(b"CONNECT 1026\n")
+answer = call.recv(3)
+while answer[:3] == b"OK " and answer[-1:] != b"\n":
+    answer += call.recv(1)
+call.sendall(sys.argv[2].encode() + b"\n")
+while call.recv(4096):
+    pass'
+
+# The agent is its guest's first process.
+agent_crashes()
+{
+	local why='nacre-agent: ended by signal 11 \(SEGV\) .*: switching off'
+	local config=$work/console.json
+
+	mkdir -p "$work/more/bin"
+	cp "$(command -v busybox)" "$work/more/bin/sh"
+	cp "$(jq -r .initrd "$work/configuration.json")" "$work/initrd"
+	(cd "$work/more" && find . | cpio -o -H newc --quiet -R 0:0) \
+		>>"$work/initrd"
+	jq --arg initrd "$work/initrd" '.initrd = $initrd |
+		.kernel_params = "agent.debug_console"' \
+		"$work/configuration.json" >"$config"
+	bundle a
+	up a
+	timeout "$limit" "$python" -c "$console_script" \
+		"$state/$tag-a/vsock/vsock.sock" 'kill -SEGV 1' \
+		>"$work/out" 2>&1 </dev/null
+	happens 'a guest whose agent crashes ends, and the container with it' \
+		has_status a stopped
+	like 'state: says why' "$(nacre state "$tag-a" | jq -r .reason)" "$why\$"
+	succeeds 'the log says why' grep -qE "sandbox $tag-a: .*$why" "$log"
+	succeeds 'delete' nacre delete "$tag-a"
+	rm -r "$work/more" "$work/initrd"
+	clean 'nothing is left of it'
+}
+
 starts()
 {
 	bundle no . nowhere
@@ -186,4 +226,5 @@ commands
 succeeds 'delete --force' nacre delete --force "$tag-p"
 out_of_memory
 guest_out_of_memory
+agent_crashes
 starts

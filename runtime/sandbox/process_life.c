@@ -164,9 +164,13 @@ static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
 		      const char *text, const ProtobufCMessage *reply)
 {
 	struct process *p = container_of(call, struct process, wait_call);
+	const struct ttrpc_client *agent = p->container->sandbox->agent;
 	const Agent__WaitProcessResponse *r = (const void *)reply;
 
 	if (code == TTRPC_CANCELLED || p->state == PROCESS_STOPPED)
+		return;
+	/* The sandbox ends it at once, and then there is a reason. */
+	if (code != TTRPC_OK && agent && ttrpc_client_lost(agent))
 		return;
 	p->exited = true;
 	p->exit_status = STATUS_VM_GONE;

@@ -110,10 +110,18 @@ static void on_vmm_exit(struct evsource *src, uint32_t revents)
 	sandbox_died(s, reason);
 }
 
-static void on_message(struct sandbox *s, const struct control_message *m)
+/* With what the guest said of its end. */
+static void guest_died(struct sandbox *s, const char *why)
 {
 	char reason[ERR_TEXT_MAX];
 
+	snprintf(reason, sizeof(reason), "%.200s%s%.200s", why,
+		 s->console.panic[0] ? ": " : "", s->console.panic);
+	sandbox_died(s, reason);
+}
+
+static void on_message(struct sandbox *s, const struct control_message *m)
+{
 	switch (m->type) {
 	case CONTROL_READY:
 		if (log_allowed(&s->limit, 10))
@@ -123,9 +131,7 @@ static void on_message(struct sandbox *s, const struct control_message *m)
 		sandbox_died(s, m->text);
 		break;
 	case CONTROL_EXITED:
-		snprintf(reason, sizeof(reason), "%.200s%s%.200s", m->text,
-			 s->console.panic[0] ? ": " : "", s->console.panic);
-		sandbox_died(s, reason);
+		guest_died(s, m->text);
 		break;
 	case CONTROL_CONSOLE:
 		console_feed(&s->console, m->text, m->len);
@@ -165,6 +171,14 @@ static void on_control(struct evsource *src, uint32_t revents)
 		}
 		on_message(s, &m);
 	}
+}
+
+void sandbox_agent_lost(struct sandbox *s)
+{
+	/* The last of the console, and why it is over, may wait to be read. */
+	if (s->control_src.loop)
+		on_control(&s->control_src, EPOLLIN);
+	guest_died(s, "the agent closed its connection");
 }
 
 /* The VM starts. --------------------------------------------------------- */

@@ -150,6 +150,8 @@ int sandbox_boot(struct sandbox *s, struct container *first,
 		 struct err *err) MUST_CHECK;
 /* The VM is over: every process of it has ended. */
 void sandbox_died(struct sandbox *s, const char *reason);
+/* So it is for the supervisor when the agent's connection is. */
+void sandbox_agent_lost(struct sandbox *s);
 /* Ends the VM and removes what the sandbox has on the host. */
 void sandbox_destroy(struct sandbox *s);
 /* A listening Unix socket of that name below its directory, whose path may be

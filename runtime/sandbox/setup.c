@@ -236,9 +236,7 @@ static int queue_calls(struct sandbox *s, const struct container *first)
 
 static void agent_lost(void *arg)
 {
-	struct sandbox *s = arg;
-
-	sandbox_died(s, "the agent closed its connection");
+	sandbox_agent_lost(arg);
 }
 
 static void hang_up(struct sandbox *s)

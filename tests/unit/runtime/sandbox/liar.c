@@ -146,6 +146,8 @@ static void run_out(struct ttrpc_request *req)
 /* True: it is answered, or never will be. */
 static bool tell_lie(struct ttrpc_request *req)
 {
+	static const char last_words[] =
+		"nacre-agent: ended by signal 11 (SEGV): switching off\n";
 	static const uint32_t odd[] = {99, 0};
 	static uint8_t data[300 << 10];
 	Agent__ReadStreamResponse read = AGENT__READ_STREAM_RESPONSE__INIT;
@@ -158,6 +160,11 @@ static bool tell_lie(struct ttrpc_request *req)
 	case IS_SLOW:
 		usleep(300000);
 		return false;
+	case SAYS_WHY:
+		(void)!control_send(liar.control, CONTROL_CONSOLE, last_words,
+				    sizeof(last_words) - 1);
+		shutdown(liar.fd, SHUT_RDWR);
+		return true;
 	case CLOSES:
 		shutdown(liar.fd, SHUT_RDWR);
 		return true;

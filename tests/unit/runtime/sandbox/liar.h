@@ -40,6 +40,7 @@ enum lie {
 	LAST_QUICK_LIE = FLOODS_CONSOLE,
 	RUNS_OUT_OF_MEMORY, /* whenever it is asked */
 	OTHERS_RUN_OUT_TOO, /* of which there are none; then it closes */
+	SAYS_WHY,	    /* on its console, and closes */
 	IS_SILENT,
 	IS_SLOW, /* 0.3 s */
 	/* When it is dialed. */
@@ -104,6 +105,8 @@ int client_kill_second(int fd);
 int client_do(int fd, const char *method);
 /* By a connection of its own. */
 int client_state(void);
+/* Why it is over; static storage. */
+const char *client_reason(void);
 /* Of the last refusal that one of these got. */
 extern char client_text[512];
 

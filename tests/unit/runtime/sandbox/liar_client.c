@@ -361,6 +361,26 @@ void client_ask_for(int fd, const char *method)
 	client_send(fd, ask->method, request);
 }
 
+const char *client_reason(void)
+{
+	static char text[512];
+	Task__StateRequest r = TASK__STATE_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err;
+	int fd = client_new();
+
+	r.id = pb_str(LIAR_ID);
+	assert_int_equal(0,
+			 ttrpc_call_wait(fd, TASK_SERVICE, "State", &r.base,
+					 &task__state_response__descriptor,
+					 &reply, HANG_MS, NULL, 0, NULL, &err));
+	snprintf(text, sizeof(text), "%s",
+		 ((const Task__StateResponse *)reply)->reason);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	close(fd);
+	return text;
+}
+
 int client_state(void)
 {
 	int fd = client_new();

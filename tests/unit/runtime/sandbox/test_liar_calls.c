@@ -178,6 +178,17 @@ static void test_foreign_ids(void **state)
 	end(fd);
 }
 
+/* What it says last is why it is over. */
+static void test_reason(void **state)
+{
+	int fd = begin(SAYS_WHY, "StatsContainer");
+
+	assert_int_not_equal(TTRPC_OK, client_do(fd, "StatsContainer"));
+	assert_non_null(strstr(client_reason(), "nacre-agent: ended by signal "
+						"11 (SEGV): switching off"));
+	end(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_details),
 		cmocka_unit_test(test_foreign_ids),
+		cmocka_unit_test(test_reason),
 	};
 
 	return cmocka_run_group_tests(tests, liar_set_up, liar_tear_down);
