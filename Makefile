@@ -172,7 +172,7 @@ TESTS_threaded += virtiofs/test_slots virtiofs/test_device virtiofs/test_kicks \
 TESTS_threaded += vmm/hw/test_serial vmm/machine/test_kvm
 TESTS_threaded += vmm/virtio/test_device vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user
-FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc
+FUZZERS := fuzz_json fuzz_spec fuzz_ttrpc fuzz_stats
 FUZZERS += fuzz_vsock fuzz_net
 FUZZERS += fuzz_fuse
 FUZZERS += fuzz_message fuzz_task fuzz_policy

@@ -68,6 +68,7 @@ static void run_client(struct evloop *loop, const uint8_t *data, size_t size)
 		&agent__wait_process_response__descriptor,
 		&agent__stats_container_response__descriptor,
 		&agent__oomevent__descriptor,
+		&agent__guest_details_response__descriptor,
 		NULL,
 	};
 	Agent__ReadStreamRequest request = AGENT__READ_STREAM_REQUEST__INIT;
