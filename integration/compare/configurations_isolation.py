@@ -53,7 +53,7 @@ def user_namespace_and_idmapped_binds(config, process, linux):
     map_last_mount(config, 100000)
 
 
-@configuration(guestless="user-mode Linux has none")
+@configuration()
 def time_namespace(config, process, linux):
     """crun 1.8.1 fails with both a pid and a time namespace."""
     without(linux, "pid")
