@@ -92,7 +92,8 @@ out_of_memory()
 	returns 'a process that wants too much is killed' 137 \
 		nacre exec "$tag-m" sh -c "exec $eat"
 	happens 'events: the container ran out of memory' seen oom 1
-	is 'events: and it is that' "$(grep -m 1 oom "$work/events")" \
+	is 'events: and it is that' \
+		"$(grep -m 1 '"type":"oom"' "$work/events")" \
 		'{"type":"oom","id":"'"$tag-m"'"}'
 	succeeds 'the next is the first process' nacre exec "$tag-m" \
 		sh -c 'echo >/go'
