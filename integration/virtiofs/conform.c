@@ -10,7 +10,8 @@
  * others, and at last "N passed, N failed, N skipped". 0 if none failed.
  *
  * Skipped: cases whose name starts with what -s says, and "xattr", "acl" and
- * "open direct" where one of the two has none (a tmpfs of a small kernel).
+ * "open direct" where one of the two has none (a tmpfs of a small kernel), and
+ * "inode flags" where a new directory has others.
  *
  * With -t, what all cases do in DIR, a line each: name, tab, trace. Where two
  * kernels have the same file system, these lines are compared.
@@ -23,10 +24,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -347,6 +350,17 @@ static void probe_direct(const char *dir)
 		close(fd);
 }
 
+/* -1: there are none. Those of a file system's own differ. */
+static long flags_of(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	unsigned flags;
+	long ret = ioctl(fd, FS_IOC_GETFLAGS, &flags) ? -1 : (long)flags;
+
+	close(fd);
+	return ret;
+}
+
 static bool verbose;
 static unsigned skipped;
 static unsigned passed;
@@ -438,7 +452,7 @@ int main(int argc, char **argv)
 			choice.group = optarg;
 		else if (opt == 'p' && choose_part(&choice, optarg))
 			continue;
-		else if (opt == 's' && nskips < SKIPS_MAX - 3)
+		else if (opt == 's' && nskips < SKIPS_MAX - 4)
 			skips[nskips++] = optarg;
 		else
 			return 2;
@@ -468,6 +482,8 @@ int main(int argc, char **argv)
 		skips[nskips++] = "acl";
 	if (!have_direct)
 		skips[nskips++] = "open direct";
+	if (flags_of(dirs[0]) != flags_of(dirs[1]))
+		skips[nskips++] = "inode flags";
 	if (run_cases(compare_case, &choice, dirs))
 		return 2;
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
