@@ -297,7 +297,8 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 $(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
 		suite_spec suite_guest suite_resources suite_policy \
 		suite_ports suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio suite_frames) $(LINK_proto)
+		suite_idmap suite_stats suite_stdio suite_frames \
+		suite_disks suite_iptables) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -309,7 +310,8 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 $(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
 		suite_guest suite_resources suite_policy suite_ports \
 		suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio suite_frames) $(LINK_proto)
+		suite_idmap suite_stats suite_stdio suite_frames \
+		suite_disks suite_iptables) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -480,6 +482,18 @@ $(B)/initramfs-stock $(B)/initramfs-backports: $(B)/nacre-agent \
 		guest/image/build --agent $< --modules "$$2" \
 		--kernel-release "$$3" $@
 
+# For the tests of the agent: with iptables, and devices to make.
+AGENT_IMAGES := $(addprefix $(B)/integration/agent/,initramfs initramfs-stock)
+
+$(B)/integration/agent/initramfs: $(B)/nacre-agent guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)guest/image/build --agent $< --iptables $@
+$(B)/integration/agent/initramfs-stock: $(B)/nacre-agent guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)set -- $$(guest/image/stock-kernel) && guest/image/build \
+		--agent $< --iptables --modules "$$2" --kernel-release "$$3" \
+		--module tun --module loop $@
+
 # --- programs of integration/compare ----------------------------------------
 COMPARE_BINS := $(addprefix $(B)/integration/compare/,probe agentrun)
 
@@ -513,7 +527,8 @@ $(E2E_STATIC): %: %.o
 	$(Q)$(CC) -static -o $@ $^
 
 .PHONY: run e2e e2e-parts
-e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(E2E_BINS) $(COMPARE_BINS) \
+e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(AGENT_IMAGES) $(E2E_BINS) \
+		$(COMPARE_BINS) \
 		$(B)/agentctl-static $(B)/pid1 \
 		$(addprefix $(B)/integration/virtiofs/,conform fsx)
 e2e:

@@ -247,7 +247,9 @@ int main(int argc, char **argv)
 	test_spec_suite(rootfs);
 	test_idmap_suite(rootfs);
 	test_resources_suite(rootfs);
+	test_disks_suite(rootfs);
 	test_ports_suite();
+	test_iptables_suite();
 	test_stdio_suite(rootfs);
 	test_frames_suite();
 	test_names_suite(rootfs);

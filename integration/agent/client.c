@@ -16,7 +16,7 @@
 #define OUTPUT_PORT 1027
 #define STREAM_PORT 1028 /* here; the agent's is 1027 */
 #define HYBRID "hybrid:"
-#define VSOCK_TRIES 1000 /* 10 ms apart */
+#define VSOCK_TRIES 6000 /* 10 ms apart */
 
 unsigned passed, failed, skipped;
 char call_text[512];

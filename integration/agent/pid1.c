@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first program of a test guest: starts agentctl beside the agent and
+ * The first program of a test guest: starts /client beside the agent and
  * becomes the agent, so that this is PID 1 of a real machine while its client
- * lives in the same guest. With pid1.crash or pid1.memory on the command line
+ * lives in the same guest. The client's arguments are the agent's address and
+ * a root file system. With pid1.crash or pid1.memory on the command line
  * it is no client but makes an end of the agent, or leaves it no memory.
  */
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -74,9 +76,28 @@ static void take_memory(void)
 	perror("mmap");
 }
 
+/* One that fails before it has asked for the guest's end ends it so. */
+static void run_client(char **args)
+{
+	const struct timespec pause = {.tv_sec = 1};
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execve("/client", args, environ);
+		perror("client");
+		_exit(127);
+	}
+	(void)waitpid(pid, &status, 0);
+	if (status == 0)
+		return;
+	nanosleep(&pause, NULL); /* what it said is on its way */
+	reboot(RB_POWER_OFF);
+}
+
 static void be_client(void)
 {
-	static char *ctl[] = {(char *)"agentctl", (char *)"vsock",
+	static char *ctl[] = {(char *)"client", (char *)"vsock",
 			      (char *)"/testroot", NULL};
 	bool socket, crash, memory;
 
@@ -100,8 +121,7 @@ static void be_client(void)
 		take_memory();
 		return;
 	}
-	execve("/agentctl", ctl, environ);
-	perror("agentctl");
+	run_client(ctl);
 }
 
 int main(void)

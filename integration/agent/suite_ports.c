@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What listens beside the server: the log, the console; and what is asked
- * of the guest's logs and packet filter by the server. */
+ * of the guest's logs by the server. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,63 +121,9 @@ static void test_console(void)
 	(void)rename("/bin/away", "/bin/sh");
 }
 
-static void test_iptables(void)
-{
-	Agent__GetIpTablesRequest get = AGENT__GET_IP_TABLES_REQUEST__INIT;
-	Agent__SetIpTablesRequest set = AGENT__SET_IP_TABLES_REQUEST__INIT;
-	Agent__IpTablesResponse *reply = NULL;
-	enum ttrpc_code code = call("GetIPTables", &get.base,
-				    &agent__ip_tables_response__descriptor,
-				    (ProtobufCMessage **)&reply);
-	static const char rules[] = "*filter\n:INPUT ACCEPT [0:0]\n"
-				    ":FORWARD DROP [0:0]\n"
-				    ":OUTPUT ACCEPT [0:0]\nCOMMIT\n";
-
-	set.data.data = (uint8_t *)strdup(rules);
-	set.data.len = sizeof(rules) - 1;
-	if (access("/usr/sbin/iptables-save", X_OK) < 0 &&
-	    access("/sbin/iptables-save", X_OK) < 0) {
-		check(code == TTRPC_UNIMPLEMENTED &&
-			      strstr(call_text, "no iptables-save"),
-		      "GetIPTables: without the program");
-		check(call("SetIPTables", &set.base,
-			   &agent__ip_tables_response__descriptor,
-			   NULL) == TTRPC_UNIMPLEMENTED &&
-			      strstr(call_text, "no iptables-restore"),
-		      "SetIPTables: without the program");
-		return;
-	}
-	check(code == TTRPC_OK || code == TTRPC_INTERNAL, "GetIPTables");
-	if (code != TTRPC_OK) { /* the kernel has no packet filter */
-		skip("SetIPTables: %s", call_text);
-		return;
-	}
-	code = call("SetIPTables", &set.base,
-		    &agent__ip_tables_response__descriptor, NULL);
-	if (code != TTRPC_OK && strstr(call_text, "unable to initialize")) {
-		skip("SetIPTables: the kernel has no packet filter");
-		return;
-	}
-	check(code == TTRPC_OK &&
-		      call("GetIPTables", &get.base,
-			   &agent__ip_tables_response__descriptor,
-			   (ProtobufCMessage **)&reply) == TTRPC_OK &&
-		      memmem(reply->data.data, reply->data.len, ":FORWARD DROP",
-			     13),
-	      "SetIPTables");
-	set.data.len = 9;
-	memcpy(set.data.data, "nonsense\n", 9);
-	check(call("SetIPTables", &set.base,
-		   &agent__ip_tables_response__descriptor,
-		   NULL) == TTRPC_INTERNAL &&
-		      strstr(call_text, "exit status"),
-	      "SetIPTables: nonsense");
-}
-
 void test_ports_suite(void)
 {
 	test_log();
 	test_diagnostics();
 	test_console();
-	test_iptables();
 }

@@ -5,7 +5,10 @@
 void test_spec_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
 void test_idmap_suite(const char *rootfs);
+/* With disks: /dev/vda (ext4, has /file), /dev/vdb and /dev/vdc (swap). */
+void test_disks_suite(const char *rootfs);
 void test_ports_suite(void);
+void test_iptables_suite(void);
 void test_stdio_suite(const char *rootfs);
 void test_frames_suite(void);
 void test_calls_suite(const char *rootfs);

@@ -8,6 +8,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 release=build/release
+image=$release/integration/agent/initramfs
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
@@ -21,10 +22,10 @@ guest()
 }
 
 if [ "${NACRE_MACHINE:-uml}" = uml ]; then
-	guest uml uml $release/vmlinux-uml
+	guest uml uml $release/vmlinux-uml $image
 else
-	guest tuned kvm $release/vmlinux &
-	guest stock kvm $release/vmlinuz-stock $release/initramfs-stock &
+	guest tuned kvm $release/vmlinux $image &
+	guest stock kvm $release/vmlinuz-stock $image-stock &
 	wait
 fi
 echo "# agent: $SECONDS s"
