@@ -508,6 +508,13 @@ $(B)/integration/compare/agentrun: $(B)/integration/compare/agentrun.o \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Goes after an initramfs with the modules that the kernel needs.
+$(B)/integration/compare/guest.img: integration/compare/image \
+		integration/compare/guest $(wildcard integration/compare/*.py) \
+		$(B)/pid1 $(B)/nacre-agent $(COMPARE_BINS)
+	$(call say,IMAGE,$@)
+	$(Q)integration/compare/image $(B) $@
+
 # --- the whole -------------------------------------------------------------
 E2E_BINS := $(addprefix $(B)/integration/e2e/,console metrics)
 
@@ -528,7 +535,7 @@ $(E2E_STATIC): %: %.o
 
 .PHONY: run e2e e2e-parts
 e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(AGENT_IMAGES) $(E2E_BINS) \
-		$(COMPARE_BINS) \
+		$(COMPARE_BINS) $(B)/integration/compare/guest.img \
 		$(B)/agentctl-static $(B)/pid1 \
 		$(addprefix $(B)/integration/virtiofs/,conform fsx)
 e2e:

@@ -3,7 +3,8 @@
 #
 # What a container finds is what crun makes of the same configuration: all
 # configurations by the agent on this machine, in the kernel that crun has,
-# and those that a guest can have by the whole of nacre.
+# and those that a guest can have by the whole of nacre. In the lab: all, by the
+# agent of a guest and by crun in it, with each kernel.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -39,13 +40,19 @@ own_dev()
 	mount --move "$work/dev" /dev || bail
 }
 
-# The outcome of compare.py becomes that of this suite.
 compare()
+{
+	try "$python" -B "$root/compare.py" --dir "$work" \
+		--probe "$bin/probe" "$@"
+	outcomes
+	[ -z "$err" ] || fail "$via: compare.py" "$err"
+}
+
+# What compare.py says, in $out, becomes the outcome of this suite.
+outcomes()
 {
 	local verdict='' name='' line details=()
 
-	try "$python" -B "$root/compare.py" --dir "$work" \
-		--probe "$bin/probe" "$@"
 	while IFS= read -r line; do
 		case $line in
 		'# '*) details+=("${line#\# }") ;;
@@ -56,7 +63,6 @@ compare()
 		esac
 	done <<<"$out"
 	outcome "$verdict" "$name" "${details[@]}"
-	[ -z "$err" ] || fail "$via: compare.py" "$err"
 }
 
 # outcome VERDICT NAME DETAIL...
@@ -82,6 +88,43 @@ start_agent()
 	must 'the agent runs' await grep -q ready "$agent_log"
 }
 
+# in_guest NAME KERNEL INITRAMFS: by nacre-vmm, all by itself.
+in_guest()
+{
+	local cmdline='console=ttyS0 panic=-1 quiet'
+
+	cmdline+=' agent.server_addr=unix:///run/agent.sock'
+	cat "$3" "$bin/guest.img" >"$work/$1.initrd"
+	truncate -s 256M "$work/$1.disk" && mkfs.ext4 -q "$work/$1.disk"
+	timeout 300 "$release/nacre-vmm" --kernel "$2" --rng --memory \
+		size=768M --initramfs "$work/$1.initrd" --console off \
+		--disk path="$work/$1.disk" \
+		--serial tty --cmdline "$cmdline" \
+		>"$work/$1.log" 2>&1 </dev/null
+	rm "$work/$1.initrd" "$work/$1.disk"
+}
+
+in_guests()
+{
+	local name
+
+	in_guest tuned "$release/vmlinux" "$release/initramfs" &
+	in_guest stock "$release/vmlinuz-stock" "$release/initramfs-stock" &
+	wait
+	for name in tuned stock; do
+		via="crun in a guest, $name kernel"
+		out=$(sed -n 's/\r*$//; s/^@//p' "$work/$name.log")
+		outcomes
+		grep -q '^@# status 0' "$work/$name.log" ||
+			fail "$via: all of it" "$(tail -n 20 "$work/$name.log")"
+	done
+}
+
+# The whole way is slow in the lab, and as that of uml.
+if [ -n "$small" ]; then
+	in_guests
+	exit 0
+fi
 options=()
 if grep -qsw memory /sys/fs/cgroup/cgroup.controllers; then
 	options+=(--controllers)
@@ -102,8 +145,6 @@ kill "$agent"
 wait "$agent" 2>/dev/null
 cleanup=:
 
-# The lab is slow; that of uml is the same path.
-[ -z "$small" ] || exit 0
 via='a machine'
 compare "${options[@]}" --only "$whole" --jobs 1 \
 	--machine "$machine" --nacre "$NACRE" \
