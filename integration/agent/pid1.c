@@ -16,6 +16,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,7 +80,6 @@ static void take_memory(void)
 /* One that fails before it has asked for the guest's end ends it so. */
 static void run_client(char **args)
 {
-	const struct timespec pause = {.tv_sec = 1};
 	int status = 0;
 	pid_t pid = fork();
 
@@ -91,7 +91,7 @@ static void run_client(char **args)
 	(void)waitpid(pid, &status, 0);
 	if (status == 0)
 		return;
-	nanosleep(&pause, NULL); /* what it said is on its way */
+	(void)tcdrain(STDOUT_FILENO); /* what it said is on its way */
 	reboot(RB_POWER_OFF);
 }
 
