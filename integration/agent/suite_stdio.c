@@ -22,11 +22,8 @@ static void call_streams(struct streams *s, unsigned n)
 {
 	const struct timeval limit = {.tv_sec = WAIT_S};
 
-	for (unsigned i = 0; i < 3; i++) {
-		s->fds[i] = -1;
-		s->ports[i] = 0;
-		if (i >= n)
-			continue;
+	*s = (struct streams){.fds = {-1, -1, -1}};
+	for (unsigned i = 0; i < n; i++) {
 		s->fds[i] = client_open_stream(&s->ports[i]);
 		(void)setsockopt(s->fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit,
 				 sizeof(limit));
