@@ -108,17 +108,16 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 
 # --- guest/agent (static, release flags in every variant) ------------------
 AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
-	delegate command container container_exec container_root container_state \
-	copy_file copy_up debug_console devices file_events fs_group \
-	guest_devices \
-	guest_hooks hooks hotplug huge_pages ids init_signal iptables limits listen log_port \
-	lookup lru_gen mapped_mounts mem_agent mem_compact mem_reclaim \
-	metrics modules mount_options mounts namespaces net netlink parked \
-	pci_path pending policy pressure process read_ahead reaper replay \
-	resources rootfs routes rpc rpc_guest rpc_observe rpc_process \
-	rpc_resources sandbox seccomp shared_mounts spec stale_mounts stats \
-	stdio stdio_port stdio_stream storage storage_options submounts \
-	sysctl unmounts user \
+	delegate command container container_exec container_root \
+	container_state copy_file copy_up debug_console devices file_events \
+	fs_group guest_devices guest_hooks hooks hotplug huge_pages ids \
+	init_signal iptables limits listen log_port lookup lru_gen \
+	mapped_mounts mem_agent mem_compact mem_reclaim metrics modules \
+	mount_options mounts namespaces net netlink parked pci_path pending \
+	policy pressure process read_ahead reaper replay resources rootfs \
+	routes rpc rpc_guest rpc_observe rpc_process rpc_resources sandbox \
+	seccomp shared_mounts spec stale_mounts stats stdio stdio_port \
+	stdio_stream storage storage_options submounts sysctl unmounts user \
 	user_names volume_calls volumes watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
@@ -293,12 +292,12 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Drives the agent.
+AGENTCTL := agentctl client calls $(addprefix suite_,spec guest resources policy \
+	ports hooks calls memory idmap stats stdio frames disks iptables)
+
 # For integration/agent/vm, whose guest has no libraries.
-$(B)/agentctl-static: $(call objs,integration/agent,agentctl client \
-		suite_spec suite_guest suite_resources suite_policy \
-		suite_ports suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio suite_frames \
-		suite_disks suite_iptables) $(LINK_proto)
+$(B)/agentctl-static: $(call objs,integration/agent,$(AGENTCTL)) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^ -lprotobuf-c -lyajl_s
 
@@ -306,12 +305,8 @@ $(B)/pid1: $(B)/integration/agent/pid1.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $^
 
-# Drives the agent, for integration/agent/native.
-$(B)/agentctl: $(call objs,integration/agent,agentctl client suite_spec \
-		suite_guest suite_resources suite_policy suite_ports \
-		suite_hooks calls suite_calls suite_memory \
-		suite_idmap suite_stats suite_stdio suite_frames \
-		suite_disks suite_iptables) $(LINK_proto)
+# For integration/agent/native.
+$(B)/agentctl: $(call objs,integration/agent,$(AGENTCTL)) $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "integration/agent/client.h"
@@ -80,30 +78,12 @@ static void test_not_a_file_system(const char *source)
 
 static void test_device(const char *id)
 {
-	Agent__Device device = AGENT__DEVICE__INIT, *devices[] = {&device};
-	Oci__LinuxDevice node = OCI__LINUX_DEVICE__INIT, *nodes[] = {&node};
-	struct stat st = {0};
-	struct test_spec s;
-	char want[64];
+	Agent__Device device = AGENT__DEVICE__INIT;
 
-	device.type = strdup("blk");
 	device.id = strdup(id);
-	device.container_path = strdup("/dev/xvda");
-	node.path = strdup("/dev/xvda");
-	node.type = strdup("b");
-	node.major = 240; /* the host's */
-	node.minor = 7;
-	spec_init(&s, rootfs, "sh", "-c", "stat -c '%t:%T' /dev/xvda", END);
-	s.lin.devices = nodes;
-	s.lin.n_devices = 1;
-	(void)stat("/dev/vda", &st);
-	(void)snprintf(want, sizeof(want), "%x:%x\n", major(st.st_rdev),
-		       minor(st.st_rdev));
-	check(create_with("d1", &s, NULL, 0, devices, 1) == TTRPC_OK &&
-		      start("d1") == TTRPC_OK &&
-		      strcmp(read_all("d1", "", false), want) == 0,
-	      "a disk of the machine's in a container, by its PCI path");
-	check(remove_container("d1") == TTRPC_OK, "remove");
+	check_block_device(rootfs, &device, "/dev/vda",
+			   "a disk of the machine's in a container, by its PCI "
+			   "path");
 }
 
 static enum ttrpc_code add_swap(unsigned slot)

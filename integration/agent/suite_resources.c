@@ -383,32 +383,53 @@ static void test_block_volume(void)
 	      "remove");
 }
 
-static void test_block_device(void)
+/* A process that says the number of /dev/xvda, of which the spec has the
+ * host's. */
+static void spec_xvda(struct test_spec *s, const char *root)
 {
-	Agent__Device device = AGENT__DEVICE__INIT, *devices[] = {&device};
-	Oci__LinuxDevice node = OCI__LINUX_DEVICE__INIT, *nodes[] = {&node};
-	struct test_spec s;
-	struct stat st;
-	char want[64];
+	static Oci__LinuxDevice node, *nodes[] = {&node};
 
-	device.type = strdup("blk");
-	device.vm_path = strdup(loop);
-	device.container_path = strdup("/dev/xvda");
+	oci__linux_device__init(&node);
 	node.path = strdup("/dev/xvda");
 	node.type = strdup("b");
-	node.major = 240; /* the host's */
+	node.major = 240;
 	node.minor = 7;
-	spec_init(&s, rootfs, "sh", "-c", "stat -c '%t:%T' /dev/xvda", END);
-	s.lin.devices = nodes;
-	s.lin.n_devices = 1;
-	(void)stat(loop, &st);
+	spec_init(s, root, "sh", "-c", "stat -c '%t:%T' /dev/xvda", END);
+	s->lin.devices = nodes;
+	s->lin.n_devices = 1;
+}
+
+void check_block_device(const char *root, Agent__Device *device,
+			const char *node, const char *what)
+{
+	Agent__Device *devices[] = {device};
+	struct test_spec s;
+	struct stat st = {0};
+	char want[64];
+
+	device->type = strdup("blk");
+	device->container_path = strdup("/dev/xvda");
+	spec_xvda(&s, root);
+	(void)stat(node, &st);
 	(void)snprintf(want, sizeof(want), "%x:%x\n", major(st.st_rdev),
 		       minor(st.st_rdev));
 	check(create_with("v1", &s, NULL, 0, devices, 1) == TTRPC_OK &&
 		      start("v1") == TTRPC_OK &&
 		      strcmp(read_all("v1", "", false), want) == 0,
-	      "a block device in a container, by the guest's number");
+	      "%s", what);
 	check(remove_container("v1") == TTRPC_OK, "remove");
+}
+
+static void test_block_device(void)
+{
+	Agent__Device device = AGENT__DEVICE__INIT, *devices[] = {&device};
+	struct test_spec s;
+
+	device.vm_path = strdup(loop);
+	check_block_device(rootfs, &device, loop,
+			   "a block device in a container, by the guest's "
+			   "number");
+	spec_xvda(&s, rootfs);
 	device.container_path = strdup("/dev/other");
 	check(create_with("v1", &s, NULL, 0, devices, 1) ==
 			      TTRPC_INVALID_ARGUMENT &&

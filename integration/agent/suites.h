@@ -2,8 +2,14 @@
 #ifndef INTEGRATION_AGENT_SUITES_H
 #define INTEGRATION_AGENT_SUITES_H
 
+#include "agent-proto/agent.pb-c.h"
+
 void test_spec_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
+/* A container whose /dev/xvda has the number of the guest's node. device: what
+ * tells which that is; the rest of it is filled in. */
+void check_block_device(const char *root, Agent__Device *device,
+			const char *node, const char *what);
 void test_idmap_suite(const char *rootfs);
 /* With disks: /dev/vda (ext4, has /file), /dev/vdb and /dev/vdc (swap). */
 void test_disks_suite(const char *rootfs);
