@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -180,6 +181,7 @@ int boot_sync(unsigned limit_ms)
 	int ret;
 
 	if (pid == 0) {
+		(void)tcdrain(STDERR_FILENO); /* a UART is slower than we are */
 		sync();
 		_exit(0);
 	}

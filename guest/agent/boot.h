@@ -14,8 +14,8 @@ int boot_guest(struct err *err) MUST_CHECK;
 /* Faults and abort() of this process end the guest with a line that says
  * so, instead of a kernel panic. */
 void boot_catch_faults(void);
-/* sync(2), which has no end where a file server is silent. 0; -ETIMEDOUT: it
- * goes on. */
+/* Writes all that waits to be written: to the console, and by sync(2), which
+ * has no end where a file server is silent. 0; -ETIMEDOUT: it goes on. */
 int boot_sync(unsigned limit_ms);
 /* Writes everything back and switches the machine off. */
 void boot_power_off(void) NORETURN;
