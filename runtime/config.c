@@ -62,6 +62,7 @@ static const struct key {
 	KEY(default_memory, "hypervisor", KIND_UINT, .min = 64,
 	    .max = 16u << 20),
 	KEY(overhead_memory, "hypervisor", KIND_UINT, .max = 1u << 20),
+	KEY(transparent_hugepages, "hypervisor", KIND_BOOL, .max = 1),
 	KEY(virtio_fs_cache, "hypervisor", KIND_CHOICE, .choices = caches),
 	KEY(virtio_fs_workers, NULL, KIND_UINT, .max = 16),
 	KEY(virtio_fs_on_vcpus, NULL, KIND_BOOL, .max = 1),
@@ -98,6 +99,7 @@ static struct config *config_default(void)
 	c->default_vcpus = 1;
 	c->default_memory = 256;
 	c->overhead_memory = 32;
+	c->transparent_hugepages = true;
 	c->virtio_fs_cache = strdup("auto");
 	c->virtio_fs_workers = 1;
 	c->virtio_fs_on_vcpus = true;

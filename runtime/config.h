@@ -26,8 +26,9 @@ struct config {
 	bool unsafe_stock_uml_kernel;
 
 	uint32_t default_vcpus;
-	uint32_t default_memory;  /* MiB */
-	uint32_t overhead_memory; /* MiB, added to the sum of limits */
+	uint32_t default_memory;    /* MiB */
+	uint32_t overhead_memory;   /* MiB, added to the sum of limits */
+	bool transparent_hugepages; /* for guest memory, on kvm */
 
 	char *virtio_fs_cache; /* never, auto, metadata, always */
 	uint32_t virtio_fs_workers;

@@ -14,7 +14,8 @@ const char vmm_options_usage[] =
 	"  --initramfs PATH\n"
 	"  --cmdline TEXT            kernel parameters\n"
 	"  --cpus boot=N             default 1\n"
-	"  --memory size=SIZE        with K, M or G; default 512M\n"
+	"  --memory size=SIZE[,thp=on|off]      with K, M or G; transparent\n"
+	"                            huge pages; default 512M, on\n"
 	"  --serial tty|off          output of the 16550; default off\n"
 	"  --console tty|off         output of virtio-console; default tty\n"
 	"  --rng [src=/dev/urandom]\n"
@@ -69,6 +70,11 @@ static int take_size(struct vmm_options *o, char *value)
 	return 0;
 }
 
+static int take_thp(struct vmm_options *o, char *value)
+{
+	return take_switch(value, &o->thp);
+}
+
 static int take_cid(struct vmm_options *o, char *value)
 {
 	uint64_t n;
@@ -121,7 +127,8 @@ static int take_mac(struct vmm_options *o, char *value)
 }
 
 static const struct field cpus_fields[] = {{"boot", take_boot}, {0}};
-static const struct field memory_fields[] = {{"size", take_size}, {0}};
+static const struct field memory_fields[] = {
+	{"size", take_size}, {"thp", take_thp}, {0}};
 static const struct field rng_fields[] = {{"src", take_src}, {0}};
 static const struct field vsock_fields[] = {
 	{"cid", take_cid}, {"socket", take_socket}, {0}};
@@ -331,6 +338,7 @@ int vmm_options_parse(struct vmm_options *options, int argc, char **argv,
 		.cmdline = "",
 		.cpus = 1,
 		.memory = 512u << 20,
+		.thp = true,
 		.console = true,
 	};
 	while (i < argc) {

@@ -33,6 +33,7 @@ struct vmm_options {
 	const char *cmdline;
 	unsigned cpus;
 	uint64_t memory;
+	bool thp;
 	bool rng;
 	bool serial;
 	bool console;

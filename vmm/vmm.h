@@ -50,6 +50,7 @@ struct vm_config {
 	const char *machine; /* "kvm" or "uml" */
 	unsigned vcpus;	     /* 1..VM_VCPUS_MAX */
 	uint64_t memory;     /* bytes, multiple of 2 MiB, at least 64 MiB */
+	bool huge_pages;     /* kvm: transparent ones for it, where there are */
 	int kernel_fd;	     /* taken: ELF with a PVH note, bzImage; uml: ELF */
 	int initramfs_fd;    /* taken; -1: none */
 	const char *cmdline; /* the vm adds what its devices need */

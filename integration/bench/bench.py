@@ -209,16 +209,20 @@ def descendants(root):
     return found
 
 
-def pss_kib(pid, guest="/memfd:guest-ram"):
-    """Proportional set size without the mappings of guest memory."""
-    total, counts = 0, True
+def pss_kib(pid, guest=None):
+    """Proportional set size without the mappings of guest memory: of the path
+    that is given, else those that are left out of core dumps."""
+    total = pss = 0
     with open(f"/proc/{pid}/smaps", encoding="latin-1") as smaps:
         for line in smaps:
-            first = line.split(None, 1)[0]
+            first, *words = line.split()
             if first[-1] != ":":
-                counts = guest not in line
-            elif counts and first == "Pss:":
-                total += int(line.split()[1])
+                path = line
+            elif first == "Pss:":
+                pss = int(words[0])
+            elif first == "VmFlags:":
+                total += 0 if (guest in path if guest else "dd" in words) \
+                    else pss
     return total
 
 

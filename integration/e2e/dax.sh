@@ -34,6 +34,9 @@ random()
 	sync "$work/data/$1"
 }
 
+# Of mappings of the guest's memory, which have no path.
+ram=' 00:00 0 *$'
+
 # kilobytes NAME FIELD [PATH]: of the sandbox's mappings, of those of PATH.
 kilobytes()
 {
@@ -62,8 +65,8 @@ one_copy()
 	# Not in memory, but for what the guests have of it.
 	echo 1 >/proc/sys/vm/drop_caches
 	before=$(awk '/^Cached:/ { print $2 }' /proc/meminfo)
-	ram_one=$(kilobytes one Rss guest-ram)
-	ram_two=$(kilobytes two Rss guest-ram)
+	ram_one=$(kilobytes one Rss "$ram")
+	ram_two=$(kilobytes two Rss "$ram")
 	for name in one two; do
 		guest_is "guest $name maps the file" $name \
 			'/bin/dax sum /data/big' "$sum"
@@ -75,8 +78,8 @@ one_copy()
 	echo "# a file of $size KiB: page cache $((cached - before)) KiB more," \
 		"Pss $(kilobytes one Pss data/big) + $(kilobytes two Pss \
 			data/big) KiB, guest RAM" \
-		"$(($(kilobytes one Rss guest-ram) - ram_one)) +" \
-		"$(($(kilobytes two Rss guest-ram) - ram_two)) KiB more"
+		"$(($(kilobytes one Rss "$ram") - ram_one)) +" \
+		"$(($(kilobytes two Rss "$ram") - ram_two)) KiB more"
 	within 'guest one has all of it mapped' \
 		"$(kilobytes one Rss data/big)" "$size" "$size"
 	within 'guest two as well' \
@@ -88,9 +91,9 @@ one_copy()
 	within 'of which the host has no second one' $((cached - before)) \
 		$((size * 9 / 10)) $((size * 3 / 2))
 	within 'nor guest one, in its own memory' \
-		$(($(kilobytes one Rss guest-ram) - ram_one)) 0 $((size / 4))
+		$(($(kilobytes one Rss "$ram") - ram_one)) 0 $((size / 4))
 	within 'nor guest two' \
-		$(($(kilobytes two Rss guest-ram) - ram_two)) 0 $((size / 4))
+		$(($(kilobytes two Rss "$ram") - ram_two)) 0 $((size / 4))
 }
 
 # Together with the one that fills most of the window.

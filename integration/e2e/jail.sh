@@ -89,6 +89,16 @@ descriptors()
 	is 'no descriptor that it does not need' "$odd" ''
 }
 
+# advice FLAG: bytes of the guest's memory that have it, "hg" or "nh": huge pages
+# or none (see proc(5), VmFlags). They are not dumped, "dd".
+advice()
+{
+	awk -v flag=" $1( |$)" '
+		/^Size:/ { size = $2 }
+		/^VmFlags:/ && / dd( |$)/ && $0 ~ flag { sum += size }
+		END { print sum * 1024 }' "/proc/$sandbox/smaps"
+}
+
 # SIGSYS is how a refused system call ends it.
 refused()
 {
@@ -107,13 +117,18 @@ threads "$sandbox" "$file_caps" "$file_caps"
 namespaces "$sandbox"
 root "$sandbox"
 descriptors "$sandbox"
+[ "$machine" != kvm ] || is 'guest memory is in huge pages' "$(advice hg)" \
+	$((memory << 20))
 refused "$sandbox"
 if [ "$machine" = kvm ]; then
 	configure '.virtio_fs_on_vcpus = false |
-		.virtio_fs_inode_file_handles = "prefer"'
+		.virtio_fs_inode_file_handles = "prefer" |
+		.transparent_hugepages = false'
 	bundle j
 	up j
-	threads "$(sandbox_of j)" "$handle_caps" 0000000000000000
+	sandbox=$(sandbox_of j)
+	is 'or in none' "$(advice nh) $(advice hg)" "$((memory << 20)) 0"
+	threads "$sandbox" "$handle_caps" 0000000000000000
 	succeeds 'delete by force' nacre delete --force "$tag-j"
 fi
 clean 'nothing is left'

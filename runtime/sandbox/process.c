@@ -133,6 +133,7 @@ static int make_vm(struct running *r, struct err *err)
 		.machine = r->params->machine,
 		.vcpus = r->params->vcpus,
 		.memory = r->params->memory,
+		.huge_pages = config->transparent_hugepages,
 		.cmdline = cmdline,
 		.device_fd = r->params->device_fd,
 		.loop = r->loop,

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+
+#define HUGE_PAGE (2ull << 20)
 
 void guestmem_init(struct guestmem *mem)
 {
@@ -32,7 +33,7 @@ static bool overlaps(const struct guestmem *mem, uint64_t gpa, uint64_t size)
 }
 
 /* 0, -EINVAL, -EEXIST or -ENOSPC: may this region be added? */
-static int check_region(const struct guestmem *mem, uint64_t gpa, uint64_t size)
+static int try_region(const struct guestmem *mem, uint64_t gpa, uint64_t size)
 {
 	if (size == 0 || size > SIZE_MAX || gpa > UINT64_MAX - size)
 		return -EINVAL;
@@ -41,6 +42,27 @@ static int check_region(const struct guestmem *mem, uint64_t gpa, uint64_t size)
 	if (mem->count == GUESTMEM_REGIONS_MAX)
 		return -ENOSPC;
 	return 0;
+}
+
+static int check_region(const struct guestmem *mem, uint64_t gpa, uint64_t size,
+			struct err *err)
+{
+	int ret = try_region(mem, gpa, size);
+
+	if (ret < 0)
+		return err_ret(
+			err, ret, "guest memory: region 0x%llx, 0x%llx bytes",
+			(unsigned long long)gpa, (unsigned long long)size);
+	return 0;
+}
+
+/* Memory may grow while others look things up in it. */
+static void append(struct guestmem *mem, const struct guestmem_region *region)
+{
+	/* A core dump of this process is no place for a guest's secrets. */
+	(void)madvise(region->host, (size_t)region->size, MADV_DONTDUMP);
+	mem->regions[mem->count] = *region;
+	__atomic_store_n(&mem->count, mem->count + 1, __ATOMIC_RELEASE);
 }
 
 /* The file must hold the whole region: a page beyond its end is a SIGBUS. */
@@ -66,11 +88,9 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 	void *host;
 	int rc;
 
-	rc = check_region(mem, gpa, size);
+	rc = check_region(mem, gpa, size, err);
 	if (rc < 0)
-		return err_ret(
-			err, rc, "guest memory: region 0x%llx, 0x%llx bytes",
-			(unsigned long long)gpa, (unsigned long long)size);
+		return rc;
 	if (size % page || offset % page || offset > INT64_MAX)
 		return err_set(err, EINVAL,
 			       "guest memory: 0x%llx bytes at offset 0x%llx: "
@@ -85,17 +105,13 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 	if (host == MAP_FAILED)
 		return err_sys(err, "guest memory: mmap of 0x%llx bytes",
 			       (unsigned long long)size);
-	/* A core dump of this process is no place for a guest's secrets. */
-	(void)madvise(host, (size_t)size, MADV_DONTDUMP);
-	mem->regions[mem->count] = (struct guestmem_region){
-		.gpa = gpa,
-		.size = size,
-		.host = host,
-		.fd = steal_fd(&owned),
-		.offset = offset,
-	};
-	/* Memory may grow while others look things up in it. */
-	__atomic_store_n(&mem->count, mem->count + 1, __ATOMIC_RELEASE);
+	append(mem, &(struct guestmem_region){
+			    .gpa = gpa,
+			    .size = size,
+			    .host = host,
+			    .fd = steal_fd(&owned),
+			    .offset = offset,
+		    });
 	return 0;
 }
 
@@ -119,10 +135,64 @@ int guestmem_add_new(struct guestmem *mem, uint64_t gpa, uint64_t size,
 	return guestmem_add(mem, gpa, size, steal_fd(&fd), 0, err);
 }
 
+/* A huge page of the guest's must be one of ours: both addresses are the same
+ * distance from a multiple of its size. */
+static uint8_t *map_private(uint64_t gpa, size_t size)
+{
+	size_t whole = size + HUGE_PAGE, before;
+	uint8_t *map;
+
+	if (whole < size) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	map = mmap(NULL, whole, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return map;
+	before = (gpa - (uintptr_t)map) & (HUGE_PAGE - 1);
+	if (before)
+		munmap(map, before);
+	munmap(map + before + size, HUGE_PAGE - before);
+	return map + before;
+}
+
+int guestmem_add_private(struct guestmem *mem, uint64_t gpa, uint64_t size,
+			 bool huge, struct err *err)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *host;
+	int rc;
+
+	rc = check_region(mem, gpa, size, err);
+	if (rc < 0)
+		return rc;
+	if (size % page || gpa % page)
+		return err_set(err, EINVAL,
+			       "guest memory: 0x%llx bytes at 0x%llx: not in "
+			       "whole pages",
+			       (unsigned long long)size,
+			       (unsigned long long)gpa);
+	host = map_private(gpa, (size_t)size);
+	if (host == MAP_FAILED)
+		return err_sys(err, "guest memory: mmap of 0x%llx bytes",
+			       (unsigned long long)size);
+	/* A host without huge pages refuses both. */
+	(void)madvise(host, (size_t)size,
+		      huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	append(mem, &(struct guestmem_region){
+			    .gpa = gpa,
+			    .size = size,
+			    .host = host,
+			    .fd = -1,
+		    });
+	return 0;
+}
+
 int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
 			  uint64_t size)
 {
-	int rc = check_region(mem, gpa, size);
+	int rc = try_region(mem, gpa, size);
 
 	if (rc < 0)
 		return rc;
@@ -131,6 +201,7 @@ int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
 		.size = size,
 		.host = host,
 		.fd = -1,
+		.borrowed = true,
 	};
 	return 0;
 }
@@ -158,10 +229,11 @@ void guestmem_release(struct guestmem *mem)
 	for (i = 0; i < mem->count; i++) {
 		struct guestmem_region *r = &mem->regions[i];
 
-		if (r->fd < 0) /* borrowed */
+		if (r->borrowed)
 			continue;
 		munmap(r->host, (size_t)r->size);
-		close(r->fd);
+		if (r->fd >= 0)
+			close(r->fd);
 	}
 	memset(mem, 0, sizeof(*mem));
 }

@@ -3,16 +3,17 @@
 #define VMM_CORE_GUESTMEM_H
 
 /*
- * Guest physical memory: a few non-overlapping regions, each one mapping of a
- * memfd. One function translates (address, length): it subtracts before it
- * compares, never wraps, and a span never crosses a region. No pointer leaves
- * this file without its length.
+ * Guest physical memory: a few non-overlapping regions, each one mapping, of a
+ * memfd or of memory that is this process's alone. One function translates
+ * (address, length): it subtracts before it compares, never wraps, and a span
+ * never crosses a region. No pointer leaves this file without its length.
  *
  * Beside RAM there may be a window onto files (vmm/core/window.h): buffers may
  * lie there, as Linux gives devices the pages of a program's mapping, but no
  * ring does.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -26,8 +27,9 @@ struct guestmem_region {
 	uint64_t gpa;
 	uint64_t size;
 	uint8_t *host;
-	int fd;		 /* owned; for vhost-user and snapshots */
+	int fd;		 /* owned, for who shares it; -1: nobody can */
 	uint64_t offset; /* of `host` in fd */
+	bool borrowed;	 /* the mapping */
 };
 
 struct guestmem {
@@ -44,6 +46,14 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 /* A new sealed memfd of that size, then guestmem_add. */
 int guestmem_add_new(struct guestmem *mem, uint64_t gpa, uint64_t size,
 		     struct err *err) MUST_CHECK;
+/*
+ * New memory of this process alone, without the file's bookkeeping for each
+ * page. huge: in transparent huge pages where the host has them to give, else
+ * in small ones even if it would give others; a huge page is touched for the
+ * first time, and translated, as one.
+ */
+int guestmem_add_private(struct guestmem *mem, uint64_t gpa, uint64_t size,
+			 bool huge, struct err *err) MUST_CHECK;
 /* Borrows memory that the caller mapped (tests, fuzzers). */
 int guestmem_add_borrowed(struct guestmem *mem, uint64_t gpa, void *host,
 			  uint64_t size) MUST_CHECK;

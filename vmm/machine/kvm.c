@@ -84,7 +84,8 @@ static int add_memory(struct kvm_machine *kvm, uint64_t gpa, uint64_t size,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 	};
-	int ret = guestmem_add_new(mem, gpa, size, err);
+	int ret = guestmem_add_private(mem, gpa, size,
+				       kvm->machine.vm->config.huge_pages, err);
 
 	if (ret < 0)
 		return ret;

@@ -129,6 +129,7 @@ static void test_default_file(void **state)
 	SAME(default_vcpus);
 	SAME(default_memory);
 	SAME(overhead_memory);
+	SAME(transparent_hugepages);
 	SAME(virtio_fs_workers);
 	SAME(virtio_fs_on_vcpus);
 	SAME(virtio_fs_request_queues);

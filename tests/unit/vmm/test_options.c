@@ -37,19 +37,21 @@ static void takes_all(void **state)
 {
 	assert_int_equal(
 		parse("--kernel k --initramfs i --cmdline --x --cpus boot=4 "
-		      "--memory size=5G --serial tty --rng -v"),
+		      "--memory size=5G,thp=off --serial tty --rng -v"),
 		0);
 	assert_string_equal(o.kernel, "k");
 	assert_string_equal(o.initramfs, "i");
 	assert_string_equal(o.cmdline, "--x");
 	assert_int_equal(o.cpus, 4);
 	assert_int_equal(o.memory, 5ull << 30);
+	assert_false(o.thp);
 	assert_true(o.serial && o.rng && o.console && o.verbose);
 	assert_int_equal(parse("--kernel k --console off "
 			       "--vsock cid=5,socket=/v "
 			       "--disk path=a,readonly=on path=b"),
 			 0);
 	assert_false(o.console);
+	assert_true(o.thp);
 	assert_int_equal(o.vsock_cid, 5);
 	assert_int_equal(o.ndisks, 2);
 	assert_true(o.disks[0].readonly);
@@ -81,6 +83,7 @@ static void refuses(void **state)
 		"--kernel k --memory size=1T",
 		"--kernel k --memory size=99999999999G",
 		"--kernel k --memory size=1G,shared=on",
+		"--kernel k --memory size=1G,thp=always",
 		"--kernel k --serial null",
 		"--kernel k --serial file=x",
 		"--kernel k --rng src=/dev/random",

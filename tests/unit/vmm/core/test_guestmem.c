@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -130,6 +133,88 @@ static void new_memory_is_sealed(void **state)
 	assert_int_equal(mem.count, 0);
 }
 
+/* The line "name:" of the mapping that holds an address in /proc/self/smaps. */
+static bool smaps_line(const void *address, const char *name, char *line,
+		       int size)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	uintptr_t at = (uintptr_t)address, from, to;
+	bool here = false, found = false;
+
+	assert_non_null(f);
+	while (!found && fgets(line, size, f)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+			here = from <= at && at < to;
+		else
+			found = here && !strncmp(line, name, strlen(name));
+	}
+	fclose(f);
+	return found;
+}
+
+static void private_memory_is_nobody_elses(void **state)
+{
+	struct guestmem mem;
+	struct err err;
+	char byte = 1, line[512];
+
+	guestmem_init(&mem);
+	assert_int_equal(
+		guestmem_add_private(&mem, 0x3000, 8u << 20, true, &err), 0);
+	assert_int_equal(
+		guestmem_add_private(&mem, 1u << 30, 4u << 20, false, &err), 0);
+	assert_int_equal(mem.regions[0].fd, -1);
+	/* What is huge there can be huge here. */
+	assert_int_equal((uintptr_t)mem.regions[0].host % (2u << 20), 0x3000);
+	assert_int_equal((uintptr_t)mem.regions[1].host % (2u << 20), 0);
+	assert_int_equal(guestmem_read(&mem, 0x802fff, &byte, 1), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(guestmem_write(&mem, 0x802fff, "x", 1), 0);
+	assert_int_equal(guestmem_read(&mem, 0x802fff, &byte, 1), 0);
+	assert_int_equal(byte, 'x');
+	/* "dd": not dumped; "hg", "nh": what was asked for. */
+	assert_true(smaps_line(mem.regions[0].host, "VmFlags:", line, 512));
+	assert_non_null(strstr(line, " dd"));
+	assert_non_null(strstr(line, " hg"));
+	assert_true(smaps_line(mem.regions[1].host, "VmFlags:", line, 512));
+	assert_non_null(strstr(line, " dd"));
+	assert_non_null(strstr(line, " nh"));
+	guestmem_release(&mem);
+	assert_int_equal(mem.count, 0);
+}
+
+static void private_memory_leaves_nothing_mapped(void **state)
+{
+	struct guestmem mem;
+	struct err err;
+	char line[512];
+	uint8_t *host;
+
+	guestmem_init(&mem);
+	assert_int_equal(guestmem_add_private(&mem, 0, 4u << 20, true, &err),
+			 0);
+	host = mem.regions[0].host;
+	assert_true(smaps_line(host, "Size:", line, 512));
+	assert_int_equal(strtoul(line + strlen("Size:"), NULL, 10), 4096);
+	guestmem_release(&mem);
+	assert_false(smaps_line(host, "VmFlags:", line, 512) &&
+		     strstr(line, " dd"));
+	/* Bad shapes leave nothing either. */
+	assert_int_equal(guestmem_add_private(&mem, 0, 0x1800, true, &err),
+			 -EINVAL);
+	assert_int_equal(guestmem_add_private(&mem, 0x800, 0x1000, true, &err),
+			 -EINVAL);
+	assert_int_equal(guestmem_add_private(&mem, 0, 0, true, &err), -EINVAL);
+	assert_int_equal(guestmem_add_private(&mem, 0, UINT64_MAX & ~0xfffull,
+					      true, &err),
+			 -ENOMEM);
+	assert_int_equal(mem.count, 0);
+	assert_int_equal(guestmem_add_private(&mem, 0, 0x2000, true, &err), 0);
+	assert_int_equal(guestmem_add_private(&mem, 0x1000, 0x2000, true, &err),
+			 -EEXIST);
+	guestmem_release(&mem);
+}
+
 static int file_of(off_t size)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
@@ -221,6 +306,8 @@ int main(void)
 		cmocka_unit_test(regions_never_overlap),
 		cmocka_unit_test(copies_are_checked),
 		cmocka_unit_test(new_memory_is_sealed),
+		cmocka_unit_test(private_memory_is_nobody_elses),
+		cmocka_unit_test(private_memory_leaves_nothing_mapped),
 		cmocka_unit_test(files_must_hold_the_region),
 		cmocka_unit_test(buffers_may_lie_in_the_window),
 	};
