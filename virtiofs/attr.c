@@ -150,8 +150,12 @@ int fs_entry_named(struct fs_req *req, const char *name,
 
 int fs_entry_reply(struct fs_req *req, const char *name)
 {
-	return fs_entry_named(req, name,
-			      fs_reply(req, sizeof(struct fuse_entry_out)));
+	struct fuse_entry_out *out = fs_reply(req, sizeof(*out));
+	int ret = fs_entry_named(req, name, out);
+
+	if (!ret)
+		fs_replay_note(req, name, out->nodeid);
+	return ret;
 }
 
 int fs_lookup(struct fs_req *req)

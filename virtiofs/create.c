@@ -14,6 +14,7 @@
 #include "virtiofs/inode.h"
 #include "virtiofs/io.h"
 #include "virtiofs/name.h"
+#include "virtiofs/replay.h"
 #include "virtiofs/wait.h"
 #include "virtiofs/xattr.h"
 
@@ -150,8 +151,9 @@ static int create_open(struct fs_req *req, const char *name, int flags,
 	return (int)fd;
 }
 
-/* Entry and handle of a file that fd (taken) has open. */
-static int create_finish(struct fs_req *req, int fd, int path)
+/* Entry and handle of a file that fd (taken) has open; name NULL: it has none.
+ */
+static int create_finish(struct fs_req *req, const char *name, int fd, int path)
 {
 	struct create_reply *out = fs_reply(req, sizeof(*out));
 	const struct fuse_create_in *in = req->args;
@@ -175,6 +177,8 @@ static int create_finish(struct fs_req *req, int fd, int path)
 			  &out->open);
 	if (ret)
 		fs_inode_forget(req->fs, out->entry.nodeid, 1);
+	else if (name)
+		fs_replay_note(req, name, out->entry.nodeid);
 	return ret;
 }
 
@@ -209,7 +213,7 @@ static int create_existing(struct fs_req *req, const char *name, int flags,
 		close(found.fd);
 		return fd;
 	}
-	return create_finish(req, fd, found.fd);
+	return create_finish(req, name, fd, found.fd);
 }
 
 int fs_create(struct fs_req *req)
@@ -233,7 +237,7 @@ int fs_create(struct fs_req *req)
 		return create_existing(req, name, flags, in);
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(fd));
+	return create_finish(req, name, fd, fs_path_of(fd));
 }
 
 /* The name in the request has no meaning. */
@@ -252,5 +256,5 @@ int fs_tmpfile(struct fs_req *req)
 			 create_mode(req, in->mode, in->umask));
 	if (fd < 0)
 		return fd;
-	return create_finish(req, fd, fs_path_of(fd));
+	return create_finish(req, NULL, fd, fs_path_of(fd));
 }

@@ -8,6 +8,7 @@
 
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
+#include "virtiofs/replay.h"
 
 static int unlink_name(struct fs_req *req, int flags)
 {
@@ -17,7 +18,10 @@ static int unlink_name(struct fs_req *req, int flags)
 
 	if (ret)
 		return ret;
-	return unlinkat(req->inode->fd, name, flags) ? -errno : 0;
+	if (unlinkat(req->inode->fd, name, flags))
+		return -errno;
+	fs_replay_note(req, name, 0);
+	return 0;
 }
 
 int fs_unlink(struct fs_req *req)
@@ -48,6 +52,9 @@ static int rename_names(struct fs_req *req, size_t pos, uint64_t newdir,
 	ret = renameat2(req->inode->fd, old_name, to->fd, new_name, flags)
 		      ? -errno
 		      : 0;
+	if (!ret)
+		fs_replay_note_rename(req, old_name, to, new_name,
+				      (flags & RENAME_EXCHANGE) != 0);
 	fs_inode_put(req->fs, to);
 	return ret;
 }

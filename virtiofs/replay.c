@@ -91,13 +91,28 @@ static uint64_t name_hash(uint64_t dir, const char *name)
 	return h;
 }
 
+/* With the lock; the place of another name is not taken for nothing. */
+static void note_put(struct fs_replay *r, uint64_t hash, uint64_t nodeid)
+{
+	struct note *note = &r->notes[hash >> 32 & (NOTES - 1)];
+
+	if (nodeid || note->hash == hash)
+		*note = (struct note){hash, nodeid};
+}
+
+/* With the lock. 0: none. */
+static uint64_t note_of(const struct fs_replay *r, uint64_t hash)
+{
+	const struct note *note = &r->notes[hash >> 32 & (NOTES - 1)];
+
+	return note->hash == hash ? note->nodeid : 0;
+}
+
 static void note_set(struct fs_replay *r, uint64_t dir, const char *name,
 		     uint64_t nodeid)
 {
-	uint64_t hash = name_hash(dir, name);
-
 	pthread_mutex_lock(&r->lock);
-	r->notes[hash >> 32 & (NOTES - 1)] = (struct note){hash, nodeid};
+	note_put(r, name_hash(dir, name), nodeid);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -106,36 +121,43 @@ void fs_replay_note_slow(struct fs_req *req, const char *name, uint64_t nodeid)
 	note_set(req->fs->replay, fs_slot_id(&req->inode->slot), name, nodeid);
 }
 
-/* What the guest found there last, if it still knows it; or NULL. */
+/* What the guest had there last, if it still knows it; or NULL. */
 static struct fs_inode *noted(struct virtiofs *fs, uint64_t dir,
 			      const char *name)
 {
 	struct fs_replay *r = fs->replay;
-	uint64_t hash = name_hash(dir, name);
-	struct note note;
+	uint64_t nodeid;
 
 	pthread_mutex_lock(&r->lock);
-	note = r->notes[hash >> 32 & (NOTES - 1)];
+	nodeid = note_of(r, name_hash(dir, name));
 	pthread_mutex_unlock(&r->lock);
-	if (note.hash != hash || !note.nodeid)
-		return NULL;
-	return fs_inode_get(fs, note.nodeid);
+	return nodeid ? fs_inode_get(fs, nodeid) : NULL;
 }
 
-static void note_move(struct fs_replay *r, const struct announced *from,
-		      const struct announced *to)
+/* As by a rename, or with exchange, by one that swaps them. */
+static void note_move(struct fs_replay *r, uint64_t from, uint64_t to,
+		      bool exchange)
 {
-	uint64_t hash = name_hash(from->dir, from->name);
-	struct note *note = &r->notes[hash >> 32 & (NOTES - 1)];
-	uint64_t nodeid = 0;
+	uint64_t moved, other;
 
 	pthread_mutex_lock(&r->lock);
-	if (note->hash == hash) {
-		nodeid = note->nodeid;
-		note->nodeid = 0;
-	}
+	moved = note_of(r, from);
+	other = exchange ? note_of(r, to) : 0;
+	note_put(r, from, other);
+	note_put(r, to, moved);
 	pthread_mutex_unlock(&r->lock);
-	note_set(r, to->dir, to->name, nodeid);
+}
+
+void fs_replay_note_rename(struct fs_req *req, const char *name,
+			   const struct fs_inode *to, const char *to_name,
+			   bool exchange)
+{
+	if (!atomic_load_explicit(&req->inode->noted, memory_order_relaxed) &&
+	    !atomic_load_explicit(&to->noted, memory_order_relaxed))
+		return;
+	note_move(req->fs->replay,
+		  name_hash(fs_slot_id(&req->inode->slot), name),
+		  name_hash(fs_slot_id(&to->slot), to_name), exchange);
 }
 
 /* Announcements. ---------------------------------------------------------- */
@@ -468,7 +490,8 @@ static int replay_rename(struct fs_req *req, size_t pos, uint64_t newdir)
 	pthread_mutex_unlock(&r->lock);
 	if (to.dir != newdir || strcmp(to.name, name) != 0)
 		return -EPERM;
-	note_move(r, &from, &to);
+	note_move(r, name_hash(from.dir, from.name), name_hash(to.dir, to.name),
+		  false);
 	slots_clear(r);
 	return 0;
 }

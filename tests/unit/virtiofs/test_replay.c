@@ -205,6 +205,96 @@ static void test_rename(void **state)
 	client_free(c);
 }
 
+/* A directory, and what is none. */
+static void makes(struct client *c, uint64_t node[6])
+{
+	struct fuse_link_in link = {0};
+	uint64_t fh;
+
+	node[0] = client_entry(c, make_dir(c, 1, "0"));
+	node[1] = client_entry(c, make_node(c, 1, "1"));
+	assert_int_equal(
+		client_create(c, 1, "2", O_RDWR | O_EXCL, 0644, &node[2], &fh),
+		0);
+	client_host_file(c, "3", "");
+	assert_int_equal(client_create(c, 1, "3", O_RDWR, 0644, &node[3], &fh),
+			 0);
+	node[4] = client_entry(c,
+			       client_call(c, FUSE_SYMLINK, 1, "4", 2, "0", 2));
+	link.oldnodeid = node[1];
+	node[5] = client_entry(
+		c, client_call(c, FUSE_LINK, 1, &link, sizeof(link), "5", 2));
+}
+
+/* What the guest made itself is as well known as what it found. */
+static void test_own(void **state)
+{
+	struct client *c = replayer();
+	uint64_t node[6];
+	char announced[] = "d-?";
+
+	as_agent(c);
+	announce(c, 1, "w-");
+	as_user(c);
+	makes(c, node);
+	for (int i = 0; i < 6; i++)
+		(void)unlinkat(c->dir, (char[]){(char)('0' + i), '\0'},
+			       i ? 0 : AT_REMOVEDIR);
+	as_agent(c);
+	for (int i = 0; i < 6; i++) {
+		announced[1] = i ? '-' : 'd';
+		announced[2] = (char)('0' + i);
+		announce(c, 1, announced);
+		assert_int_equal(client_lookup(c, 1, announced + 2), node[i]);
+		assert_int_equal(client_name(c, i ? FUSE_UNLINK : FUSE_RMDIR, 1,
+					     announced + 2),
+				 0);
+	}
+	client_free(c);
+}
+
+/* Deleted by the host, and the guest's kernel asks for it again. */
+static void assert_deleted(struct client *c, uint64_t dir, const char *name,
+			   uint64_t node)
+{
+	char announced[16] = "dd";
+
+	as_agent(c);
+	strcat(announced, name);
+	announce(c, dir, announced);
+	if (node)
+		assert_int_equal(client_lookup(c, dir, name), node);
+	else
+		assert_int_equal(client_name(c, FUSE_LOOKUP, dir, name),
+				 -ENOENT);
+	as_user(c);
+}
+
+static void test_own_renames(void **state)
+{
+	struct fuse_rename2_in in = {.flags = RENAME_EXCHANGE};
+	struct client *c = replayer();
+	uint64_t node, a, b;
+
+	as_agent(c);
+	announce(c, 1, "w-");
+	as_user(c);
+	a = client_entry(c, make_dir(c, 1, "a"));
+	b = client_entry(c, make_dir(c, 1, "b"));
+	node = client_entry(c, make_dir(c, 1, "c"));
+	assert_int_equal(rename_to(c, 1, "c", a, "d"), 0);
+	assert_deleted(c, a, "d", node);
+	assert_deleted(c, 1, "c", 0);
+	in.newdir = 1;
+	assert_int_equal(
+		client_call(c, FUSE_RENAME2, 1, &in, sizeof(in), "a\0b", 4), 0);
+	assert_deleted(c, 1, "a", b);
+	assert_deleted(c, 1, "b", a);
+	assert_int_equal(client_name(c, FUSE_RMDIR, 1, "a"), 0);
+	assert_deleted(c, 1, "a", 0);
+	client_free(c);
+}
+
 /* Nothing of it reaches the host's file. */
 static void test_changes(void **state)
 {
@@ -281,6 +371,8 @@ int main(void)
 		cmocka_unit_test(test_create_directory),
 		cmocka_unit_test(test_delete),
 		cmocka_unit_test(test_rename),
+		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_own_renames),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_others),
