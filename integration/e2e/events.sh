@@ -125,6 +125,7 @@ many()
 {
 	local v=$work/vol count=150 wanted
 
+	[ -z "$small" ] || count=50
 	for ((i = 0; i < count; i++)); do
 		: >"$v/many$i"
 	done
@@ -153,6 +154,8 @@ guests_own()
 	names=y hears 'it hears of it once' '/v CREATE own' '/v MODIFY own' \
 		'/v CLOSE_WRITE own' '/v MOVED_FROM own' '/v MOVED_TO owned' \
 		'/v DELETE owned' '/v CREATE/ dir'
+	# From when it is watched on: before, it could be the guest's.
+	happens 'what it made is watched, too' has_watches one 2
 	echo text >"$work/vol/dir/f"
 	hears 'the host writes in what the guest made' '/v/dir CREATE f' \
 		'/v/dir MODIFY f = text' '/v/dir CLOSE_WRITE f = text'
