@@ -367,8 +367,9 @@ $(B)/integration/virtiofs/fsprobe: $(B)/integration/virtiofs/fsprobe.o \
 	$(Q)$(CC) -static -o $@ $^
 
 # On the host, in a guest's place.
-$(B)/integration/virtiofs/fsload: \
-		$(call objs,integration/virtiofs,fsload frontend) \
+$(addprefix $(B)/integration/virtiofs/,fsload reconnect): \
+		$(B)/integration/virtiofs/%: $(B)/integration/virtiofs/%.o \
+		$(call objs,integration/virtiofs,frontend) \
 		$(B)/integration/bench/measure.o $(LIB_base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -5,7 +5,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <poll.h>
-#include <stdbool.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdpass.h"
 #include "integration/bench/measure.h"
+#include "vmm/virtio/inflight.h"
 #include "vmm/virtio/vhost_user_msg.h"
 
 #define QUEUES 2u
@@ -42,6 +44,9 @@ struct frontend {
 	uint16_t kicked;
 	uint16_t used; /* as far as replies were taken */
 	uint64_t unique;
+	int notes_fd; /* -1: none */
+	struct vu_inflight notes;
+	uint8_t *map;
 };
 
 /* Messages. ------------------------------------------------------------- */
@@ -97,10 +102,12 @@ static uint64_t address_of(const struct frontend *fe, const void *p)
 	return GUEST_BASE + (uint64_t)((const uint8_t *)p - fe->memory);
 }
 
+/* Where it was, unless the server's notes say more; from 0 on at first. */
 static void start_ring(struct frontend *fe, unsigned q)
 {
-	int kick = eventfd(0, EFD_CLOEXEC);
-	int call = eventfd(0, EFD_CLOEXEC);
+	bool old = q == REQUESTS && fe->kick >= 0;
+	int kick = old ? fe->kick : eventfd(0, EFD_CLOEXEC);
+	int call = old ? fe->call : eventfd(0, EFD_CLOEXEC);
 	struct vu_vring_addr addr = {.index = q};
 	struct vring ring;
 
@@ -109,7 +116,7 @@ static void start_ring(struct frontend *fe, unsigned q)
 	addr.avail = (uintptr_t)ring.avail;
 	addr.used = (uintptr_t)ring.used;
 	send_state(fe, VU_SET_VRING_NUM, q, RING);
-	send_state(fe, VU_SET_VRING_BASE, q, 0);
+	send_state(fe, VU_SET_VRING_BASE, q, ring.used->idx);
 	send_fd(fe, VU_SET_VRING_ADDR, &addr, sizeof(addr), -1);
 	send_u64(fe, VU_SET_VRING_KICK, q, kick);
 	send_u64(fe, VU_SET_VRING_CALL, q, call);
@@ -123,11 +130,41 @@ static void start_ring(struct frontend *fe, unsigned q)
 	}
 }
 
-static void start(struct frontend *fe)
+/* The first server gives it, each gets it. */
+static void share_notes(struct frontend *fe)
+{
+	struct {
+		struct vu_header header;
+		struct vu_inflight notes;
+	} __attribute__((packed)) reply;
+	const struct vu_inflight shape = {.num_queues = QUEUES,
+					  .queue_size = RING};
+	unsigned nfds = 1;
+
+	if (fe->notes_fd < 0) {
+		send_fd(fe, VU_GET_INFLIGHT_FD, &shape, sizeof(shape), -1);
+		if (fd_recv(fe->sock, &reply, sizeof(reply), &fe->notes_fd,
+			    &nfds, MSG_WAITALL) != sizeof(reply) ||
+		    nfds != 1)
+			die("vhost-user: GET_INFLIGHT_FD");
+		fe->notes = reply.notes;
+		fe->map = mmap(NULL, fe->notes.mmap_size,
+			       PROT_READ | PROT_WRITE, MAP_SHARED, fe->notes_fd,
+			       (off_t)fe->notes.mmap_offset);
+		if (fe->map == MAP_FAILED)
+			die("vhost-user: inflight memory");
+	}
+	send_fd(fe, VU_SET_INFLIGHT_FD, &fe->notes, sizeof(fe->notes),
+		fe->notes_fd);
+}
+
+static void start(struct frontend *fe, bool tracked)
 {
 	const uint64_t want =
 		1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
 		1ull << VIRTIO_RING_F_INDIRECT_DESC | VU_F_PROTOCOL_FEATURES;
+	const uint64_t protocol =
+		VU_PROTOCOL_F_MQ | (tracked ? VU_PROTOCOL_F_INFLIGHT_SHMFD : 0);
 	struct vu_memory memory = {
 		.count = 1,
 		.regions = {{GUEST_BASE, MEMORY, (uintptr_t)fe->memory, 0}},
@@ -136,10 +173,15 @@ static void start(struct frontend *fe)
 
 	if (features != want)
 		die("vhost-user: features");
-	ask(fe, VU_GET_PROTOCOL_FEATURES);
-	send_u64(fe, VU_SET_PROTOCOL_FEATURES, VU_PROTOCOL_F_MQ, -1);
+	if (!(ask(fe, VU_GET_PROTOCOL_FEATURES) &
+	      VU_PROTOCOL_F_INFLIGHT_SHMFD) &&
+	    tracked)
+		die("vhost-user: no inflight tracking");
+	send_u64(fe, VU_SET_PROTOCOL_FEATURES, protocol, -1);
 	send_fd(fe, VU_SET_OWNER, NULL, 0, -1);
 	send_u64(fe, VU_SET_FEATURES, features, -1);
+	if (tracked)
+		share_notes(fe);
 	send_fd(fe, VU_SET_MEM_TABLE, &memory,
 		(uint32_t)(offsetof(struct vu_memory, regions) +
 			   sizeof(memory.regions[0])),
@@ -255,24 +297,30 @@ unsigned frontend_next(struct frontend *fe, int *error)
 	return slot;
 }
 
-const void *frontend_call(struct frontend *fe, const struct request *r)
+/* What was added in slot 0. */
+static const void *call_slot(struct frontend *fe, uint32_t opcode)
 {
 	int error;
 
-	frontend_add(fe, 0, r);
 	frontend_kick(fe);
 	frontend_next(fe, &error);
 	if (error) {
-		fprintf(stderr, "opcode %u: ", r->opcode);
+		fprintf(stderr, "opcode %u: ", opcode);
 		errno = -error;
 		die("FUSE");
 	}
 	return frontend_reply(fe, 0);
 }
 
+const void *frontend_call(struct frontend *fe, const struct request *r)
+{
+	frontend_add(fe, 0, r);
+	return call_slot(fe, r->opcode);
+}
+
 /* ------------------------------------------------------------------------ */
 
-static void begin_session(struct frontend *fe)
+void frontend_add_init(struct frontend *fe, unsigned slot)
 {
 	/* What Linux 6.1 offers, as far as servers care. */
 	const struct fuse_init_in in = {
@@ -292,21 +340,36 @@ static void begin_session(struct frontend *fe)
 		.room = sizeof(struct fuse_init_out),
 	};
 
-	frontend_call(fe, &init);
+	frontend_add(fe, slot, &init);
 }
 
-struct frontend *frontend_open(const char *path)
+void frontend_begin(struct frontend *fe)
+{
+	frontend_add_init(fe, 0);
+	call_slot(fe, FUSE_INIT);
+}
+
+static void connect_to(struct frontend *fe, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct frontend *fe = calloc(1, sizeof(*fe));
 
-	if (!fe || strlen(path) >= sizeof(addr.sun_path))
+	if (strlen(path) >= sizeof(addr.sun_path))
 		die(path);
 	strcpy(addr.sun_path, path);
 	fe->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fe->sock < 0 ||
 	    connect(fe->sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		die(path);
+}
+
+static struct frontend *open_one(const char *path, bool tracked)
+{
+	struct frontend *fe = calloc(1, sizeof(*fe));
+
+	if (!fe)
+		die(path);
+	fe->kick = fe->call = fe->notes_fd = -1;
+	connect_to(fe, path);
 	fe->memfd = memfd_create("guest", MFD_CLOEXEC);
 	if (fe->memfd < 0 || ftruncate(fe->memfd, MEMORY) < 0)
 		die("memory");
@@ -314,7 +377,74 @@ struct frontend *frontend_open(const char *path)
 			  MAP_SHARED | MAP_POPULATE, fe->memfd, 0);
 	if (fe->memory == MAP_FAILED)
 		die("memory");
-	start(fe);
-	begin_session(fe);
+	start(fe, tracked);
+	frontend_begin(fe);
 	return fe;
+}
+
+struct frontend *frontend_open(const char *path)
+{
+	return open_one(path, false);
+}
+
+/* Of a server that comes and goes. -------------------------------------- */
+
+struct frontend *frontend_open_tracked(const char *path)
+{
+	return open_one(path, true);
+}
+
+void frontend_drop(struct frontend *fe)
+{
+	close(fe->sock);
+	fe->sock = -1;
+}
+
+void frontend_again(struct frontend *fe, const char *path)
+{
+	connect_to(fe, path);
+	start(fe, true);
+}
+
+static struct inflight_map *map_of(const struct frontend *fe)
+{
+	return (void *)(fe->map + REQUESTS * (fe->notes.mmap_size / QUEUES));
+}
+
+void frontend_note(struct frontend *fe, unsigned slot, uint64_t counter)
+{
+	struct inflight_desc *desc = &map_of(fe)->desc[slot * PARTS];
+
+	desc->counter = counter;
+	desc->inflight = 1;
+}
+
+static unsigned count_notes(const struct frontend *fe)
+{
+	const struct inflight_map *map = map_of(fe);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < RING; i++)
+		n += __atomic_load_n(&map->desc[i].inflight, __ATOMIC_ACQUIRE);
+	return n;
+}
+
+unsigned frontend_missing(const struct frontend *fe)
+{
+	return (uint16_t)(fe->avail - fe->used);
+}
+
+bool frontend_has_notes(const struct frontend *fe, unsigned n)
+{
+	uint64_t end = monotonic_ns() + 1000000000ull;
+
+	while (count_notes(fe) != n && monotonic_ns() < end)
+		sched_yield();
+	return count_notes(fe) == n;
+}
+
+bool frontend_settled(const struct frontend *fe)
+{
+	return frontend_has_notes(fe, 0) && frontend_missing(fe) == 0 &&
+	       !has_reply(fe);
 }

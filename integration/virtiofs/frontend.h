@@ -10,6 +10,7 @@
  */
 
 #include <linux/fuse.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,29 @@ struct frontend;
 
 /* Connects, and has the session begun. */
 struct frontend *frontend_open(const char *path);
+
+/*
+ * The same with memory in which the server notes what it has (vhost-user,
+ * "Inflight I/O tracking"), which the next server gets: frontend_drop is the
+ * end of the connection, frontend_again that of the time without one. Rings
+ * and requests stay, the session does not: frontend_begin, on slot 0.
+ */
+struct frontend *frontend_open_tracked(const char *path);
+void frontend_drop(struct frontend *fe);
+void frontend_again(struct frontend *fe, const char *path);
+void frontend_begin(struct frontend *fe);
+/* FUSE_INIT as it has it. */
+void frontend_add_init(struct frontend *fe, unsigned slot);
+
+/* While there is no server: as if it had taken the slot's request, as the one
+ * with that number. */
+void frontend_note(struct frontend *fe, unsigned slot, uint64_t counter);
+/* So many are noted, now or soon: a note goes after the answer has come. */
+bool frontend_has_notes(const struct frontend *fe, unsigned n);
+/* Those of which frontend_next was not the answer yet. */
+unsigned frontend_missing(const struct frontend *fe);
+/* All were answered, once, and none is noted. */
+bool frontend_settled(const struct frontend *fe);
 
 /* A request's parts: its arguments, then its data; room for the reply. */
 struct request {
