@@ -138,7 +138,7 @@ TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/acpi/test_tables vmm/pci/test_pci vmm/pci/test_msix \
 	vmm/virtio/test_pci vmm/boot/test_boot vmm/test_options \
-	vmm/machine/test_kvm
+	vmm/machine/test_kvm vmm/machine/test_kvm_window
 TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
 	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \

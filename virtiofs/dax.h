@@ -16,11 +16,11 @@
  * to a thread of the host, but not to KVM: that takes them for pages that are
  * on their way (asynchronous page faults) and tries for ever. So fs_dax_check,
  * each second, takes the access away from what is gone, and the vCPU stops. A
- * program of the guest is sent SIGBUS, which is the machine's work. The guest's
- * kernel, in the middle of a read(2) with a size that is no longer right, gets
- * zeros as it would at the end of a page: fs_dax_fault puts them there. All
- * this must be undone when the file grows again and the guest may hear of it,
- * hence fs_dax_settle before each reply.
+ * program of the guest is sent SIGBUS, and its read(2) with a size that is no
+ * longer right fails, which is the machine's work. Where that cannot be, the
+ * guest's kernel gets zeros as it would at the end of a page: fs_dax_fault puts
+ * them there. All this must be undone when the file grows again and the guest
+ * may hear of it, hence fs_dax_settle before each reply.
  */
 
 #include "virtiofs/server.h"

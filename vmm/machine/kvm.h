@@ -145,6 +145,14 @@ int kvm_window_map(struct pci_host *host, uint64_t gpa, void *memory,
  * memory at some address. True: it may try again.
  */
 bool kvm_window_fault(struct kvm_vcpu *vcpu);
+/* Whose access it was that found no page. */
+enum kvm_accessor {
+	KVM_ACCESSOR_PROGRAM,
+	KVM_ACCESSOR_COPY, /* the kernel's, from or to a program */
+	KVM_ACCESSOR_KERNEL,
+};
+enum kvm_accessor kvm_accessor_of(const struct kvm_sregs *sregs,
+				  const struct kvm_regs *regs);
 
 /* kvm_cmdline.c: the whole command line; NULL: out of memory. Caller frees. */
 char *kvm_cmdline(const struct vm *vm);

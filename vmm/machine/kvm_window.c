@@ -32,22 +32,43 @@ int kvm_window_map(struct pci_host *host, uint64_t gpa, void *memory,
  * SIGBUS, as it would on the host. A stack-segment fault is that to a program
  * of Linux and of the BSDs, at the instruction that is to blame; a machine
  * check would be the processor's own way, but the guest's kernel may be built
- * without, and goes down for one of its own accesses. For those the device
- * finds something to put there.
+ * without, and goes down for one of its own accesses.
+ *
+ * A kernel that copies from or to a program expects faults, whatever their
+ * vector is, and makes an error of one: read(2) and write(2) fail then, with
+ * EFAULT, or are short. It says that it does so where SMAP is on. For its other
+ * accesses the device finds something to put there.
  */
 
 #define VECTOR_SS 12u
 #define CR0_PE 1u
+#define CR4_SMAP (1u << 21)
+#define RFLAGS_AC (1u << 18)
 
 /* Lines per window of time; each fault is one of the guest's own making. */
 #define FAULT_LINES 5u
 
-static bool in_program(const struct kvm_vcpu *vcpu)
+enum kvm_accessor kvm_accessor_of(const struct kvm_sregs *sregs,
+				  const struct kvm_regs *regs)
+{
+	if (!(sregs->cr0 & CR0_PE))
+		return KVM_ACCESSOR_KERNEL;
+	if (sregs->ss.dpl == 3)
+		return KVM_ACCESSOR_PROGRAM;
+	return (sregs->cr4 & CR4_SMAP) && (regs->rflags & RFLAGS_AC)
+		       ? KVM_ACCESSOR_COPY
+		       : KVM_ACCESSOR_KERNEL;
+}
+
+static enum kvm_accessor accessor(const struct kvm_vcpu *vcpu)
 {
 	struct kvm_sregs sregs;
+	struct kvm_regs regs;
 
-	return ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0 &&
-	       (sregs.cr0 & CR0_PE) && sregs.ss.dpl == 3;
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0 ||
+	    ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0)
+		return KVM_ACCESSOR_KERNEL;
+	return kvm_accessor_of(&sregs, &regs);
 }
 
 /* False: the vCPU is in the middle of another exception. */
@@ -88,14 +109,18 @@ static void fault_on_loop(void *arg)
 bool kvm_window_fault(struct kvm_vcpu *vcpu)
 {
 	struct fault fault = {.vm = vcpu->kvm->machine.vm};
+	enum kvm_accessor who;
 
 	if (!fault.vm->mem.window.size)
 		return false;
-	if (in_program(vcpu) && inject(vcpu)) {
+	who = accessor(vcpu);
+	if (who != KVM_ACCESSOR_KERNEL && inject(vcpu)) {
 		if (log_allowed(&vcpu->faults, FAULT_LINES))
 			log_warn("vCPU %u: no page behind a mapped file: "
-				 "SIGBUS for the guest's program",
-				 vcpu->id);
+				 "%s for the guest's program",
+				 vcpu->id,
+				 who == KVM_ACCESSOR_PROGRAM ? "SIGBUS"
+							     : "EFAULT");
 		return true;
 	}
 	evloop_call(fault.vm->config.loop, fault_on_loop, &fault);
