@@ -324,8 +324,10 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
 	conform_acl conform_locks conform_leases conform_flags
-HOSTILE := $(addprefix hostile,_main _link _device _tree _shape _requests \
-	_layout _files _limits _queues _random) hostile
+HOSTILE_GROUPS := $(addprefix hostile,_all _shape _requests _layout _files \
+	_limits _queues _random) hostile
+HOSTILE := $(HOSTILE_GROUPS) $(addprefix hostile,_main _link _device _tree \
+	_watch _no_device)
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \
 	hostile lease guest.img)
 
@@ -346,6 +348,21 @@ $(B)/integration/virtiofs/hostile: \
 		$(call objs,integration/virtiofs,$(HOSTILE)) $(LINK_virtiofs)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The same from inside a guest, as its first process, and its host's part.
+$(B)/integration/virtiofs/hostile-guest: $(call objs,integration/virtiofs,\
+		$(HOSTILE_GROUPS) hostile_registers hostile_flips hostile_guest hostile_driver hostile_pci \
+		hostile_memory hostile_far) $(LIB_base)
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -pthread -o $@ $^
+$(B)/integration/virtiofs/hostile-host: $(call objs,integration/virtiofs,\
+		hostile_host hostile_tree hostile_watch) $(LIB_base)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/integration/virtiofs/hostile-guest.img: \
+		$(B)/integration/virtiofs/hostile-guest guest/image/build
+	$(call say,IMAGE,$@)
+	$(Q)guest/image/build --agent $< $@
 
 # These run in guests, which have no libraries.
 $(B)/integration/virtiofs/guest: $(B)/integration/virtiofs/guest.o
@@ -533,7 +550,8 @@ $(E2E_STATIC): %: %.o
 e2e-parts: all $(IMAGES) $(STOCK_IMAGES) $(AGENT_IMAGES) $(E2E_BINS) \
 		$(COMPARE_BINS) $(B)/integration/compare/guest.img \
 		$(B)/agentctl-static $(B)/pid1 \
-		$(addprefix $(B)/integration/virtiofs/,conform fsx)
+		$(addprefix $(B)/integration/virtiofs/,conform fsx \
+		hostile-host hostile-guest.img)
 e2e:
 	$(Q)integration/e2e/run
 # What the rest of this file asks pkg-config for may have to be installed first.

@@ -11,7 +11,7 @@
 
 #define WRONG_SAID 8u
 
-struct hostile hostile;
+struct hostile hostile = {.root = FUSE_ROOT_ID};
 
 static uint64_t unique;
 
@@ -53,10 +53,20 @@ bool hostile_check(bool good, const char *fmt, ...)
 	return false;
 }
 
+void hostile_skip(const char *why)
+{
+	hostile.skipped = why;
+}
+
 bool hostile_want(const char *what, int got, int wanted)
 {
 	return hostile_check(got == wanted, "%s: got %d, wanted %d", what, got,
 			     wanted);
+}
+
+static bool has_secret(const void *bytes, size_t len)
+{
+	return memmem(bytes, len, TREE_SECRET, strlen(TREE_SECRET)) != NULL;
 }
 
 /* A reply as the protocol has it, and nothing in it that is not the guest's.
@@ -77,7 +87,7 @@ static int reply_check(uint64_t at, uint64_t number, uint32_t written,
 		      head.error);
 	hostile_check(!head.error || head.len == sizeof(head),
 		      "error %d, and %u bytes", head.error, head.len);
-	hostile_check(!tree_secret_in(reply, sizeof(head) + room),
+	hostile_check(!has_secret(reply, sizeof(head) + room),
 		      "the secret, in a reply");
 	hostile.reply_len = head.len - (uint32_t)sizeof(head);
 	return head.error;
@@ -195,8 +205,8 @@ int hostile_raw(unsigned queue, const struct link_seg *segs, unsigned n,
 		      written, head.len);
 	hostile_check(head.error <= 0 && head.error > -512, "error %d",
 		      head.error);
-	hostile_check(!tree_secret_in(link_memory + out,
-				      MIN(LINK_MEMORY - out, (uint64_t)65536)),
+	hostile_check(!has_secret(link_memory + out,
+				  MIN(LINK_MEMORY - out, (uint64_t)65536)),
 		      "the secret, in a reply");
 	return head.error;
 }
@@ -213,7 +223,28 @@ int hostile_init(void)
 		.flags2 = UINT32_MAX,
 	};
 
-	return hostile_call(FUSE_INIT, 0, &in, sizeof(in));
+	int error = hostile_call(FUSE_INIT, 0, &in, sizeof(in));
+
+	if (!error) {
+		hostile_find_root();
+		hostile_check(hostile.root, "LOOKUP of the share");
+	}
+	return error;
+}
+
+void hostile_find_root(void)
+{
+	const char *at = hostile.path;
+	uint64_t node = FUSE_ROOT_ID;
+	char name[256];
+	size_t n;
+
+	for (; at && *at && node; at += n + (at[n] == '/')) {
+		n = strcspn(at, "/");
+		snprintf(name, sizeof(name), "%.*s", (int)n, at);
+		node = hostile_lookup(node, name);
+	}
+	hostile.root = node;
 }
 
 void hostile_destroy(void)

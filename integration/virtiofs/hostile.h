@@ -22,17 +22,24 @@
 #define HOSTILE_OWN (LINK_MEMORY / 2)
 #define HOSTILE_FAULT 1
 
+/* Of the share; the device's own may be above it. */
+#define HOSTILE_ROOT (hostile.root)
+
 struct hostile {
 	const char *share; /* as the host sees it */
 	const char *outside;
-	bool readonly;	 /* the server is */
-	bool no_fds;	 /* the server's inodes are file handles */
-	bool size_limit; /* RLIMIT_FSIZE of the server: 128 MiB */
+	const char *path; /* from the device's root to the share; NULL: none */
+	uint64_t root;	  /* node */
+	bool readonly;	  /* the server is */
+	bool no_fds;	  /* the server's inodes are file handles */
+	bool size_limit;  /* RLIMIT_FSIZE of the server: 128 MiB */
 	bool dax;
 	unsigned seconds; /* of the long groups */
+	unsigned rounds;  /* of many requests, for each second */
 	uint64_t seed;
 	unsigned long requests;
-	unsigned wrong; /* of this group */
+	unsigned wrong;	     /* of this group */
+	const char *skipped; /* why, or NULL */
 	uint32_t reply_len;
 };
 
@@ -70,8 +77,14 @@ int hostile_raw(unsigned queue, const struct link_seg *segs, unsigned n,
 bool hostile_check(bool good, const char *fmt, ...) PRINTF(2, 3);
 bool hostile_want(const char *what, int got, int wanted);
 
+/* The group, or what is left of it, makes no sense here. */
+void hostile_skip(const char *why);
+
 /* A session, with what the server offers. */
 int hostile_init(void);
+/* Looks it up, for a guest that may have forgotten it: its node is another
+ * one in each session. */
+void hostile_find_root(void);
 /* Ends it: nothing is held any more. */
 void hostile_destroy(void);
 /* After a fault: a guest that boots again. */

@@ -10,6 +10,7 @@
 #include "integration/virtiofs/hostile.h"
 #include "integration/virtiofs/hostile_groups.h"
 #include "integration/virtiofs/hostile_shape.h"
+#include "integration/virtiofs/hostile_watch.h"
 
 static const uint32_t ways[] = {
 	O_RDONLY,
@@ -98,9 +99,12 @@ static void never_opened(uint64_t dir, const char *name, int error)
 	hostile_want(name, truncate_node(node), error);
 	hostile_want(name, create(node, "secret", O_RDWR), -ENOTDIR);
 	hostile_want(name, hostile_name(FUSE_UNLINK, node, "victim"), -ENOTDIR);
-	hostile_want(name, rename_to(node, "victim", 1, "got", 0), -ENOTDIR);
-	hostile_want(name, rename_to(1, "f", node, "victim", 0), -ENOTDIR);
-	hostile_want(name, make_link(hostile_lookup(1, "f"), node, "got"),
+	hostile_want(name, rename_to(node, "victim", HOSTILE_ROOT, "got", 0),
+		     -ENOTDIR);
+	hostile_want(name, rename_to(HOSTILE_ROOT, "f", node, "victim", 0),
+		     -ENOTDIR);
+	hostile_want(name,
+		     make_link(hostile_lookup(HOSTILE_ROOT, "f"), node, "got"),
 		     -ENOTDIR);
 }
 
@@ -112,7 +116,7 @@ static int make_node(const char *name, uint32_t mode, uint32_t rdev)
 	} args = {.in = {.mode = mode, .rdev = rdev}};
 
 	snprintf(args.name, sizeof(args.name), "%s", name);
-	return hostile_call(FUSE_MKNOD, 1, &args,
+	return hostile_call(FUSE_MKNOD, HOSTILE_ROOT, &args,
 			    sizeof(args.in) + strlen(name) + 1);
 }
 
@@ -137,10 +141,10 @@ static void devices_made(void)
 	hostile_want("MKNOD of nothing", make_node("made", S_IFMT, 0), -EPERM);
 	hostile_want("MKNOD of a FIFO", make_node("made", S_IFIFO | 0666, 0),
 		     0);
-	never_opened(1, "made", -ENXIO);
+	never_opened(HOSTILE_ROOT, "made", -ENXIO);
 	hostile_want("MKNOD of a whiteout",
 		     make_node("white", S_IFCHR | 0666, 0), 0);
-	never_opened(1, "white", -ENXIO);
+	never_opened(HOSTILE_ROOT, "white", -ENXIO);
 }
 
 void group_kinds(void)
@@ -148,7 +152,7 @@ void group_kinds(void)
 	static const char *const names[] = {"fifo", "sock", "zero", "disk"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		never_opened(FUSE_ROOT_ID, names[i], -ENXIO);
+		never_opened(HOSTILE_ROOT, names[i], -ENXIO);
 	if (!hostile.readonly)
 		devices_made();
 }
@@ -159,26 +163,35 @@ static void hard_links(void)
 {
 	const struct fuse_entry_out *out = hostile_reply();
 	const struct fuse_create_in in = {.flags = O_RDWR, .mode = 0600};
-	uint64_t node = hostile_lookup(1, "sec");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "sec");
 
-	hostile_want("LINK of a link", make_link(node, 1, "hard"), 0);
+	hostile_want("LINK of a link", make_link(node, HOSTILE_ROOT, "hard"),
+		     0);
 	hostile_check(S_ISLNK(out->attr.mode), "it is no link: %o",
 		      out->attr.mode);
 	hostile_want("LINK of a directory",
-		     make_link(hostile_lookup(1, "d"), 1, "hard2"), -EPERM);
-	hostile_want("LINK of the root", make_link(1, 1, "hard2"), -EPERM);
+		     make_link(hostile_lookup(HOSTILE_ROOT, "d"), HOSTILE_ROOT,
+			       "hard2"),
+		     -EPERM);
+	hostile_want("LINK of the root",
+		     make_link(HOSTILE_ROOT, HOSTILE_ROOT, "hard2"), -EPERM);
 	hostile_want("LINK of a device",
-		     make_link(hostile_lookup(1, "zero"), 1, "hard3"), 0);
-	never_opened(1, "hard3", -ENXIO);
-	if (hostile_call(FUSE_TMPFILE, 1, &in, sizeof(in)) == 0)
+		     make_link(hostile_lookup(HOSTILE_ROOT, "zero"),
+			       HOSTILE_ROOT, "hard3"),
+		     0);
+	never_opened(HOSTILE_ROOT, "hard3", -ENXIO);
+	if (hostile_call(FUSE_TMPFILE, HOSTILE_ROOT, &in, sizeof(in)) == 0)
 		hostile_want("LINK of a file without a name",
-			     make_link(out->nodeid, 1, "named"), 0);
+			     make_link(out->nodeid, HOSTILE_ROOT, "named"), 0);
 	hostile_want("RENAME into itself",
-		     rename_to(1, "d", hostile_lookup(1, "d"), "sub2", 0),
+		     rename_to(HOSTILE_ROOT, "d",
+			       hostile_lookup(HOSTILE_ROOT, "d"), "sub2", 0),
 		     -EINVAL);
 	for (uint32_t bit = 3; bit < 32; bit++)
 		hostile_want("RENAME2 with other flags",
-			     rename_to(1, "f", 1, "file", 1u << bit), -EINVAL);
+			     rename_to(HOSTILE_ROOT, "f", HOSTILE_ROOT, "file",
+				       1u << bit),
+			     -EINVAL);
 }
 
 static void symlinks(void)
@@ -192,14 +205,17 @@ static void symlinks(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
 		hostile_want("SYMLINK",
-			     hostile_call(FUSE_SYMLINK, 1, targets[i],
+			     hostile_call(FUSE_SYMLINK, HOSTILE_ROOT,
+					  targets[i],
 					  6 + strlen(targets[i] + 5)),
 			     0);
-		never_opened(1, "made", -ELOOP);
-		node = hostile_lookup(1, "made");
+		never_opened(HOSTILE_ROOT, "made", -ELOOP);
+		node = hostile_lookup(HOSTILE_ROOT, "made");
 		hostile_want("READLINK",
 			     hostile_call(FUSE_READLINK, node, NULL, 0), 0);
-		hostile_want("UNLINK", hostile_name(FUSE_UNLINK, 1, "made"), 0);
+		hostile_want("UNLINK",
+			     hostile_name(FUSE_UNLINK, HOSTILE_ROOT, "made"),
+			     0);
 	}
 }
 
@@ -210,7 +226,7 @@ void group_links(void)
 					    ".file", "abs", "sec"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		never_opened(FUSE_ROOT_ID, names[i], -ELOOP);
+		never_opened(HOSTILE_ROOT, names[i], -ELOOP);
 	if (hostile.readonly)
 		return;
 	hard_links();
@@ -222,30 +238,34 @@ void group_links(void)
 void group_mounts(void)
 {
 	struct fuse_copy_file_range_in copy = {.len = 64};
-	uint64_t mnt = hostile_lookup(FUSE_ROOT_ID, "mnt");
+	uint64_t mnt = hostile_lookup(HOSTILE_ROOT, "mnt");
 	uint64_t inner = mnt ? hostile_lookup(mnt, "inner") : 0;
-	uint64_t file = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t file = hostile_lookup(HOSTILE_ROOT, "f");
 
-	/* Without a mount, or without handles of its files. */
-	if (!inner)
+	if (!inner) {
+		hostile_skip("no mount, or no handles of its files");
 		return;
+	}
 	hostile_want("up from a mount", hostile_name(FUSE_LOOKUP, mnt, ".."),
 		     -EINVAL);
 	if (hostile.readonly)
 		return;
-	hostile_want("LINK out of a mount", make_link(inner, 1, "out"), -EXDEV);
+	hostile_want("LINK out of a mount",
+		     make_link(inner, HOSTILE_ROOT, "out"), -EXDEV);
 	hostile_want("LINK into a mount", make_link(file, mnt, "in"), -EXDEV);
 	hostile_want("RENAME out of a mount",
-		     rename_to(mnt, "inner", 1, "out", 0), -EXDEV);
-	hostile_want("RENAME into a mount", rename_to(1, "f", mnt, "in", 0),
-		     -EXDEV);
-	hostile_want("RENAME of a mount", rename_to(1, "mnt", 1, "m", 0),
+		     rename_to(mnt, "inner", HOSTILE_ROOT, "out", 0), -EXDEV);
+	hostile_want("RENAME into a mount",
+		     rename_to(HOSTILE_ROOT, "f", mnt, "in", 0), -EXDEV);
+	hostile_want("RENAME of a mount",
+		     rename_to(HOSTILE_ROOT, "mnt", HOSTILE_ROOT, "m", 0),
 		     -EBUSY);
-	hostile_want("exchange of a mount", rename_to(1, "mnt", 1, "d", 2),
+	hostile_want("exchange of a mount",
+		     rename_to(HOSTILE_ROOT, "mnt", HOSTILE_ROOT, "d", 2),
 		     -EBUSY);
-	hostile_want("RMDIR of a mount", hostile_name(FUSE_RMDIR, 1, "mnt"),
-		     -EBUSY);
-	hostile_check(hostile_name(FUSE_UNLINK, 1, "mnt") < 0,
+	hostile_want("RMDIR of a mount",
+		     hostile_name(FUSE_RMDIR, HOSTILE_ROOT, "mnt"), -EBUSY);
+	hostile_check(hostile_name(FUSE_UNLINK, HOSTILE_ROOT, "mnt") < 0,
 		      "UNLINK of a mount");
 	hostile_want("OPEN", hostile_open(inner, O_RDONLY, &copy.fh_in), 0);
 	hostile_want("OPEN", hostile_open(file, O_RDWR, &copy.fh_out), 0);
@@ -260,14 +280,16 @@ void group_mounts(void)
 void group_magic(void)
 {
 	static const char *const names[] = {"root", "cwd", "exe"};
-	uint64_t proc = hostile_lookup(FUSE_ROOT_ID, "proc");
+	uint64_t proc = hostile_lookup(HOSTILE_ROOT, "proc");
 	uint64_t fds, dir;
 	char pid[16];
 
-	snprintf(pid, sizeof(pid), "%d", getpid());
+	snprintf(pid, sizeof(pid), "%d", watch_host());
 	dir = proc ? hostile_lookup(proc, pid) : 0;
-	if (!dir)
+	if (!dir) {
+		hostile_skip("no procfs in the share, or no handles of it");
 		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		uint64_t node = hostile_lookup(dir, names[i]);
 		uint64_t fh;
@@ -278,8 +300,8 @@ void group_magic(void)
 		hostile_want(names[i], hostile_opendir(node, &fh), -ENOTDIR);
 		hostile_want(names[i], hostile_name(FUSE_LOOKUP, node, "etc"),
 			     -ENOTDIR);
-		hostile_check(make_link(node, 1, "magic") < 0, "LINK of %s",
-			      names[i]);
+		hostile_check(make_link(node, HOSTILE_ROOT, "magic") < 0,
+			      "LINK of %s", names[i]);
 		hostile_check(truncate_node(node) < 0, "SETATTR of %s",
 			      names[i]);
 	}
@@ -293,7 +315,8 @@ void group_magic(void)
 			      "OPEN of descriptor %d", fd);
 		hostile_check(create(fds, pid, O_RDWR) < 0,
 			      "CREATE of descriptor %d", fd);
-		hostile_check(!node || make_link(node, 1, "magic") < 0,
+		hostile_check(!node || make_link(node, HOSTILE_ROOT, "magic") <
+					       0,
 			      "LINK of descriptor %d", fd);
 	}
 }
@@ -304,16 +327,18 @@ void group_readonly(void)
 {
 	const uint32_t uids[] = {0, 1000, REPLAY_UID};
 	uint8_t buf[SHAPE_ROOM];
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "f");
 	uint64_t fh;
 
-	if (!hostile.readonly)
+	if (!hostile.readonly) {
+		hostile_skip("the server is not read-only");
 		return;
+	}
 	for (size_t u = 0; u < ARRAY_SIZE(uids); u++) {
 		for (unsigned i = 0; i < shapes_n; i++) {
 			struct hostile_request r = {
 				.opcode = shapes[i].opcode,
-				.node = i % 2 ? node : FUSE_ROOT_ID,
+				.node = i % 2 ? node : HOSTILE_ROOT,
 				.uid = uids[u],
 				.gid = uids[u] == REPLAY_UID ? REPLAY_GID : 0,
 				.args = buf,

@@ -26,6 +26,11 @@ void group_caps(void);
 void group_dax(void);
 /* hostile_queues.c: several of them at once. */
 void group_queues(void);
+/* hostile_registers.c: the device's, in a real guest. */
+void group_registers(void);
+void group_memory(void);
+/* hostile_flips.c: memory that changes. */
+void group_flips(void);
 /* hostile_random.c: all of it, and what the host does meanwhile. */
 void group_race(void);
 void group_noise(void);

@@ -9,9 +9,9 @@
 
 #include "integration/virtiofs/hostile.h"
 #include "integration/virtiofs/hostile_groups.h"
+#include "integration/virtiofs/hostile_tree.h"
 
 #define FAR (1ull << 40)
-#define MANY 1500u
 #define HANDLES_MOST 70000u
 #define UNIT (2ull << 20)
 #define READS FUSE_SETUPMAPPING_FLAG_READ
@@ -73,13 +73,15 @@ static void too_far(uint64_t node, uint64_t fh)
 
 void group_limits(void)
 {
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "f");
 	const uint64_t beyond[] = {INT64_MAX, 1ull << 63, UINT64_MAX - 7,
 				   UINT64_MAX};
 	uint64_t fh;
 
-	if (hostile.readonly)
+	if (hostile.readonly) {
+		hostile_skip("the server is read-only");
 		return;
+	}
 	hostile_want("OPEN", hostile_open(node, O_RDWR, &fh), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
 		uint64_t at = beyond[i];
@@ -128,7 +130,7 @@ static void forget_batch(const struct fuse_forget_one *ones, uint32_t n,
 
 void group_forget(void)
 {
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "alive");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "alive");
 	const struct fuse_forget_one ones[] = {
 		{FUSE_ROOT_ID, UINT64_MAX}, {0, 1},    {UINT64_MAX, UINT64_MAX},
 		{node, UINT64_MAX},	    {node, 1},
@@ -138,7 +140,8 @@ void group_forget(void)
 
 	hostile_want("OPEN", hostile_open(node, O_RDONLY, &fh), 0);
 	for (unsigned i = 0; i < 100; i++)
-		hostile_want("LOOKUP", hostile_name(FUSE_LOOKUP, 1, "alive"),
+		hostile_want("LOOKUP",
+			     hostile_name(FUSE_LOOKUP, HOSTILE_ROOT, "alive"),
 			     0);
 	hostile_forget(FUSE_ROOT_ID, UINT64_MAX);
 	hostile_forget(0, 1);
@@ -149,9 +152,10 @@ void group_forget(void)
 	forget_batch(ones, 5, 5);
 	hostile_want("READ of what is forgotten", hostile_read(node, fh, 0, 8),
 		     -ESTALE);
-	hostile_want("the root is not", hostile_name(FUSE_LOOKUP, 1, "f"), 0);
+	hostile_want("the root is not",
+		     hostile_name(FUSE_LOOKUP, HOSTILE_ROOT, "f"), 0);
 	/* Again, the same file with the handle of before. */
-	node = hostile_lookup(FUSE_ROOT_ID, "alive");
+	node = hostile_lookup(HOSTILE_ROOT, "alive");
 	hostile_want("READ by a handle of before", hostile_read(node, fh, 0, 8),
 		     -EBADF);
 	forget_batch(ones, 5, UINT32_MAX);
@@ -163,32 +167,13 @@ void group_forget(void)
 
 /* Tables that are full. ---------------------------------------------------- */
 
-static void host_files(int make)
-{
-	char path[4096];
-
-	for (unsigned i = 0; i < MANY; i++) {
-		int fd;
-
-		snprintf(path, sizeof(path), "%s/d/sub/%u", hostile.share, i);
-		if (!make) {
-			unlink(path);
-			continue;
-		}
-		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-		if (fd < 0)
-			link_die(path);
-		close(fd);
-	}
-}
-
 static unsigned inodes_fill(uint64_t dir)
 {
 	char name[16];
 	unsigned n = 0;
 	int got = 0;
 
-	for (; n < MANY && !got; n++) {
+	for (; n < TREE_MANY && !got; n++) {
 		snprintf(name, sizeof(name), "%u", n);
 		got = hostile_name(FUSE_LOOKUP, dir, name);
 	}
@@ -206,29 +191,31 @@ static void handles_fill(uint64_t node)
 
 	do {
 		got = n % 3 ? hostile_open(node, O_RDONLY, &fh)
-			    : hostile_opendir(FUSE_ROOT_ID, &fh);
+			    : hostile_opendir(HOSTILE_ROOT, &fh);
 		if (!n)
 			first = fh;
 	} while (!got && ++n < HANDLES_MOST);
 	hostile_check(got == -ENFILE, "handle %u: %d", n, got);
-	hostile_want("OPENDIR", hostile_opendir(FUSE_ROOT_ID, &fh), -ENFILE);
+	hostile_want("OPENDIR", hostile_opendir(HOSTILE_ROOT, &fh), -ENFILE);
 	in.fh = first;
 	hostile_want(
 		"READDIRPLUS without room for inodes",
-		hostile_call(FUSE_READDIRPLUS, FUSE_ROOT_ID, &in, sizeof(in)),
+		hostile_call(FUSE_READDIRPLUS, HOSTILE_ROOT, &in, sizeof(in)),
 		0);
 }
 
 void group_caps(void)
 {
-	uint64_t dir = hostile_lookup(FUSE_ROOT_ID, "d");
+	uint64_t dir = hostile_lookup(HOSTILE_ROOT, "d");
 	uint64_t sub = hostile_lookup(dir, "sub");
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "f");
 	struct fuse_open_in none = {0};
 
-	if (hostile.readonly)
+	if (hostile.readonly) {
+		hostile_skip("the server is read-only");
 		return;
-	host_files(1);
+	}
+	tree_many(true);
 	inodes_fill(sub);
 	handles_fill(node);
 	hostile_check(hostile_call(FUSE_OPEN, node, &none, sizeof(none)) ==
@@ -237,7 +224,7 @@ void group_caps(void)
 	/* Those with handles go to the end of the session without a name. */
 	hostile_destroy();
 	hostile_want("INIT", hostile_init(), 0);
-	host_files(0);
+	tree_many(false);
 }
 
 /* The DAX window. ---------------------------------------------------------- */
@@ -262,7 +249,7 @@ void group_dax(void)
 	const uint64_t odd[] = {
 		1,	   4096,       UNIT - 1,       UNIT + 1,
 		INT64_MAX, 1ull << 63, UINT64_MAX - 1, UINT64_MAX};
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "f");
 	int none = hostile.dax ? 0 : -ENOSYS;
 
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
@@ -280,10 +267,10 @@ void group_dax(void)
 	hostile_check(map(node, 0, 0, 0, READS) < 0, "nothing");
 	hostile_check(map(node, 0, UINT64_MAX - UNIT + 1, UNIT, READS) < 0,
 		      "all of it");
-	hostile_check(map(1, 0, UNIT, 0, READS) < 0, "the root");
+	hostile_check(map(HOSTILE_ROOT, 0, UNIT, 0, READS) < 0, "the root");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		hostile_check(map(hostile_lookup(1, names[i]), 0, UNIT, 0, 3) <
-				      0,
+		hostile_check(map(hostile_lookup(HOSTILE_ROOT, names[i]), 0,
+				  UNIT, 0, 3) < 0,
 			      "a mapping of %s", names[i]);
 	hostile_want("a mapping", map(node, 0, UNIT, 0, READS), none);
 	hostile_want("far behind the file's end",

@@ -343,6 +343,16 @@ void link_plug(const struct virtiofs_config *config)
 
 /* All. --------------------------------------------------------------------- */
 
+uint64_t link_address(uint64_t at)
+{
+	return at;
+}
+
+uint64_t link_end(void)
+{
+	return ALL;
+}
+
 bool link_is_local(void)
 {
 	return fs != NULL;

@@ -5,7 +5,8 @@
 /*
  * A guest's memory and rings, without manners: any descriptor, in any order.
  * The server is another process, over vhost-user, or in this one: a device with
- * all its threads, or the server alone, without rings. What the
+ * all its threads, or the server alone, without rings; or this is a real guest,
+ * and the device that of its machine (hostile_driver.h). What the
  * server does wrong, not to answer among it, is the end of the program.
  */
 
@@ -53,6 +54,10 @@ extern uint8_t *link_memory;
 /* One chain, in a slot that is free. */
 void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
 		 unsigned n);
+/* What a descriptor says of link_memory + at, and where memory ends. */
+uint64_t link_address(uint64_t at);
+uint64_t link_end(void);
+
 /* True: a slot came back, with that many bytes said to be written. False: the
  * device faulted, and takes nothing more until link_again(). */
 bool link_next(unsigned queue, unsigned *slot, uint32_t *len);

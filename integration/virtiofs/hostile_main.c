@@ -14,11 +14,10 @@
  *
  * A guest that wants out. OUTSIDE is a directory beside SHARE; both are empty,
  * but for mounts: SHARE/mnt, of OUTSIDE/mounted, and SHARE/proc. A line for
- *each group, "ok" or "not ok"; ends with 0 if all are.
+ * each group, "ok" or "not ok"; ends with 0 if all are. hostile_guest.c is the
+ * same from inside a real guest.
  */
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,116 +29,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "integration/virtiofs/hostile.h"
-#include "integration/virtiofs/hostile_groups.h"
+#include "integration/virtiofs/hostile_all.h"
 #include "integration/virtiofs/hostile_tree.h"
+#include "integration/virtiofs/hostile_watch.h"
 
 #define SIZE_LIMIT (128ull << 20)
 #define DAX_SIZE (8ull << 20)
-
-static const struct {
-	const char *name;
-	void (*run)(void);
-} groups[] = {
-	{"session", group_session}, {"names", group_names},
-	{"nodes", group_nodes},	    {"handles", group_handles},
-	{"lengths", group_lengths}, {"layout", group_layout},
-	{"rings", group_rings},	    {"kinds", group_kinds},
-	{"links", group_links},	    {"mounts", group_mounts},
-	{"magic", group_magic},	    {"readonly", group_readonly},
-	{"limits", group_limits},   {"forget", group_forget},
-	{"caps", group_caps},	    {"dax", group_dax},
-	{"queues", group_queues},   {"race", group_race},
-	{"noise", group_noise},
-};
 
 static const char *socket_path;
 static const char *title = "hostile";
 static const char *only;
 static const char *pid = "self";
-static unsigned fds;
 static bool plug;
-
-static unsigned descriptors(void)
-{
-	char path[64];
-	unsigned n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		link_die("the server is gone");
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
-/* A guest with manners is served. */
-static void alive(void)
-{
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "alive");
-	uint64_t fh;
-
-	hostile_check(node, "LOOKUP of what is there");
-	hostile_want("OPEN", hostile_open(node, O_RDONLY, &fh), 0);
-	hostile_want("READ", hostile_read(node, fh, 0, 64), 0);
-	hostile_check(
-		hostile.reply_len == strlen(TREE_ALIVE) &&
-			!memcmp(hostile_reply(), TREE_ALIVE, hostile.reply_len),
-		"READ: %u bytes", hostile.reply_len);
-	hostile_want("RELEASE", hostile_release(node, fh), 0);
-	hostile_forget(node, 1);
-}
-
-static void settle(const char *name)
-{
-	unsigned n;
-
-	hostile_destroy();
-	n = descriptors();
-	hostile_check(!fds || n == fds, "%u descriptors, were %u", n, fds);
-	fds = n;
-	tree_check();
-	if (!hostile.readonly)
-		tree_repair();
-	else if (strcmp(name, "race") != 0)
-		tree_share_check();
-	if (!strcmp(name, "race"))
-		tree_repair();
-	if (hostile.readonly)
-		tree_share_note();
-	hostile_want("INIT", hostile_init(), 0);
-	alive();
-}
-
-static unsigned run_all(void)
-{
-	unsigned bad = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		unsigned long before = hostile.requests;
-		unsigned long races = tree_races();
-		uint64_t start = monotonic_ns();
-
-		if (only && strcmp(only, groups[i].name) != 0)
-			continue;
-		hostile.wrong = 0;
-		groups[i].run();
-		settle(groups[i].name);
-		bad += hostile.wrong != 0;
-		printf("%s %s: %s, %lu requests in %llu ms",
-		       hostile.wrong ? "not ok" : "ok", title, groups[i].name,
-		       hostile.requests - before,
-		       (unsigned long long)(monotonic_ns() - start) / 1000000);
-		if (tree_races() > races)
-			printf(", the host swapped %lu times",
-			       tree_races() - races);
-		printf("\n");
-		fflush(stdout);
-	}
-	return bad;
-}
 
 static void serve_here(void)
 {
@@ -180,6 +81,7 @@ static void options(int argc, char **argv)
 	int opt;
 
 	hostile.seconds = 1;
+	hostile.rounds = 300;
 	hostile.seed = monotonic_ns();
 	while ((opt = getopt(argc, argv, "S:p:drHDLt:x:n:g:")) >= 0) {
 		if (opt == 'S')
@@ -224,17 +126,14 @@ int main(int argc, char **argv)
 	options(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	tree_make();
+	watch_process(pid);
 	if (socket_path)
 		link_connect(socket_path);
 	else
 		serve_here();
-	hostile_want("INIT", hostile_init(), 0);
-	if (hostile.readonly)
-		tree_share_note();
-	settle("begin");
-	bad = run_all();
-	if (bad || hostile.wrong)
+	bad = hostile_all(title, only);
+	if (bad)
 		printf("# again with: -x %llu\n",
 		       (unsigned long long)hostile.seed);
-	return bad || hostile.wrong;
+	return bad != 0;
 }

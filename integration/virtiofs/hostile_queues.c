@@ -15,7 +15,6 @@
 #include "integration/virtiofs/hostile_groups.h"
 #include "integration/virtiofs/hostile_tree.h"
 
-#define ROUNDS 300u /* for each second */
 #define SESSION 32u /* rounds until what nobody can close any more goes */
 #define NAME "many"
 #define TEXT "many threads"
@@ -181,7 +180,7 @@ static void act_make(struct act *act, struct hostile_request *r)
 	};
 	if (act->opcode == FUSE_LOOKUP || act->opcode == FUSE_UNLINK ||
 	    act->opcode == FUSE_CREATE)
-		r->node = FUSE_ROOT_ID;
+		r->node = HOSTILE_ROOT;
 	r->len = make_args(act);
 }
 
@@ -268,7 +267,7 @@ static void batch(void)
 
 static void begin(void)
 {
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, held.name);
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, held.name);
 	uint64_t fh;
 
 	memset(held.nodes, 0, sizeof(held.nodes));
@@ -277,7 +276,7 @@ static void begin(void)
 		return;
 	node_found(node);
 	for (uint64_t n = hostile_draw(LOOKUPS_MAX); n > 0; n--)
-		node_found(hostile_lookup(FUSE_ROOT_ID, held.name));
+		node_found(hostile_lookup(HOSTILE_ROOT, held.name));
 	hostile_check(held.nodes_n == 1, "a file is two");
 	for (unsigned i = 0; i < HANDLES; i++) {
 		hostile_want("OPEN before the others",
@@ -307,7 +306,7 @@ static void file_make(void)
 	uint64_t node;
 
 	hostile_want("CREATE",
-		     hostile_call(FUSE_CREATE, FUSE_ROOT_ID, &create,
+		     hostile_call(FUSE_CREATE, HOSTILE_ROOT, &create,
 				  sizeof(create.in) + sizeof(NAME)),
 		     0);
 	node = entry->nodeid;
@@ -382,7 +381,7 @@ void group_queues(void)
 {
 	held.name = hostile.readonly ? "alive" : NAME;
 	held.text = hostile.readonly ? TREE_ALIVE : TEXT;
-	for (unsigned i = 1; i <= ROUNDS * hostile.seconds; i++) {
+	for (unsigned i = 1; i <= hostile.rounds * hostile.seconds; i++) {
 		if (!hostile.readonly)
 			file_make();
 		begin();

@@ -44,7 +44,7 @@ static const char *any_name(void)
 static uint64_t any_node(void)
 {
 	if (hostile_draw(2) || !known.nodes_n)
-		return FUSE_ROOT_ID;
+		return HOSTILE_ROOT;
 	return known.nodes[hostile_draw(MIN(known.nodes_n, NODES))];
 }
 
@@ -263,6 +263,9 @@ static void run(bool noise)
 	for (unsigned i = 0; i < LINK_SLOTS; i++)
 		if (errors[i] == 0)
 			learn(&requests[i], i);
+	/* One of them may have forgotten it. */
+	if (hostile.path)
+		hostile_find_root();
 }
 
 static void run_for(unsigned seconds, bool noise)

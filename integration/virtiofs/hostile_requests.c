@@ -58,7 +58,7 @@ void group_session(void)
 	hostile_destroy();
 	hostile_want("DESTROY twice", hostile_call(FUSE_DESTROY, 7, "", 0), 0);
 	for (unsigned i = 0; i < shapes_n; i++) {
-		int got = run_shape(&shapes[i], FUSE_ROOT_ID, 1, "f");
+		int got = run_shape(&shapes[i], HOSTILE_ROOT, 1, "f");
 
 		hostile_check(shapes[i].no_node || got == -EIO ||
 				      (shapes[i].unknown && got == -ENOSYS),
@@ -73,7 +73,8 @@ void group_session(void)
 	hostile_want("version 2^32", init_with(UINT32_MAX, UINT32_MAX, len), 0);
 	hostile_want("too short", init_with(7, 38, 8), -EINVAL);
 	hostile_want("far too short", init_with(7, 38, 4), -EINVAL);
-	hostile_want("no session yet", hostile_name(FUSE_LOOKUP, 1, "f"), -EIO);
+	hostile_want("no session yet",
+		     hostile_name(FUSE_LOOKUP, HOSTILE_ROOT, "f"), -EIO);
 	hostile_want("version 7.2^32", init_with(7, UINT32_MAX, len), 0);
 	hostile_check(out->max_write <= 1u << 20, "writes of %u bytes",
 		      out->max_write);
@@ -89,14 +90,14 @@ static void bad_name(const struct shape *shape, const char *name, int wanted)
 	size_t n = strlen(name) + 1;
 
 	refused(shape, name,
-		hostile_call(shape->opcode, FUSE_ROOT_ID, buf, len), wanted);
+		hostile_call(shape->opcode, HOSTILE_ROOT, buf, len), wanted);
 	if (shape->names < 2 || shape->opcode == FUSE_SYMLINK ||
 	    first + n > SHAPE_ROOM)
 		return;
 	memcpy(buf + shape->fixed, "f", 2);
 	memcpy(buf + first, name, n);
 	refused(shape, name,
-		hostile_call(shape->opcode, FUSE_ROOT_ID, buf, first + n),
+		hostile_call(shape->opcode, HOSTILE_ROOT, buf, first + n),
 		wanted);
 }
 
@@ -134,20 +135,23 @@ void group_names(void)
 		bad_name(shape, name, -ENAMETOOLONG);
 		/* Without its end, and without any. */
 		refused(shape, "no end",
-			hostile_call(shape->opcode, FUSE_ROOT_ID, buf,
+			hostile_call(shape->opcode, HOSTILE_ROOT, buf,
 				     shape_fill(shape, buf, 1, "name") - 1),
 			-EINVAL);
 		refused(shape, "no name",
-			hostile_call(shape->opcode, FUSE_ROOT_ID, buf,
+			hostile_call(shape->opcode, HOSTILE_ROOT, buf,
 				     shape->fixed),
 			-EINVAL);
 	}
 	memset(name, 'n', sizeof(name));
 	name[70000] = 0;
-	hostile_want("70000 bytes", hostile_name(FUSE_LOOKUP, 1, name),
+	hostile_want("70000 bytes",
+		     hostile_name(FUSE_LOOKUP, HOSTILE_ROOT, name),
 		     -ENAMETOOLONG);
-	hostile_want("90000 bytes",
-		     hostile_call(FUSE_LOOKUP, 1, name, sizeof(name)), -E2BIG);
+	hostile_want(
+		"90000 bytes",
+		hostile_call(FUSE_LOOKUP, HOSTILE_ROOT, name, sizeof(name)),
+		-E2BIG);
 }
 
 /* Nodes. ------------------------------------------------------------------- */
@@ -161,23 +165,26 @@ static void inner_nodes(uint64_t node)
 
 	memcpy(buf, &link, sizeof(link));
 	memcpy(buf + sizeof(link), "new", 4);
-	hostile_want("LINK of a forged node",
-		     hostile_call(FUSE_LINK, 1, buf, sizeof(link) + 4), wanted);
+	hostile_want(
+		"LINK of a forged node",
+		hostile_call(FUSE_LINK, HOSTILE_ROOT, buf, sizeof(link) + 4),
+		wanted);
 	memcpy(buf, &rename, sizeof(rename));
 	memcpy(buf + sizeof(rename), "f\0g", 4);
 	hostile_want("RENAME2 to a forged node",
-		     hostile_call(FUSE_RENAME2, 1, buf, sizeof(rename) + 4),
+		     hostile_call(FUSE_RENAME2, HOSTILE_ROOT, buf,
+				  sizeof(rename) + 4),
 		     wanted);
 	memcpy(buf + sizeof(struct fuse_rename_in), "f\0g", 4);
 	hostile_want("RENAME to a forged node",
-		     hostile_call(FUSE_RENAME, 1, buf,
+		     hostile_call(FUSE_RENAME, HOSTILE_ROOT, buf,
 				  sizeof(struct fuse_rename_in) + 4),
 		     wanted);
 }
 
 void group_nodes(void)
 {
-	uint64_t stale = hostile_lookup(FUSE_ROOT_ID, "f");
+	uint64_t stale = hostile_lookup(HOSTILE_ROOT, "f");
 	const uint64_t forged[] = {
 		0,
 		stale,
@@ -210,15 +217,15 @@ void group_nodes(void)
 
 void group_handles(void)
 {
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "f");
-	uint64_t other = hostile_lookup(FUSE_ROOT_ID, "alive");
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "f");
+	uint64_t other = hostile_lookup(HOSTILE_ROOT, "alive");
 	uint64_t file, stale, others, dir;
 
 	hostile_want("OPEN", hostile_open(node, O_RDONLY, &stale), 0);
 	hostile_release(node, stale);
 	hostile_want("OPEN", hostile_open(node, O_RDONLY, &file), 0);
 	hostile_want("OPEN", hostile_open(other, O_RDONLY, &others), 0);
-	hostile_want("OPENDIR", hostile_opendir(FUSE_ROOT_ID, &dir), 0);
+	hostile_want("OPENDIR", hostile_opendir(HOSTILE_ROOT, &dir), 0);
 	const uint64_t forged[] = {
 		0,	    stale,  file + 100, file | 9ull << 40,
 		1ull << 32, others, UINT64_MAX, INT64_MAX,
@@ -231,11 +238,12 @@ void group_handles(void)
 			continue;
 		for (size_t j = 0; j < ARRAY_SIZE(forged); j++)
 			refused(shape, "forged handle",
-				run_shape(shape, shape->dir ? 1 : node,
+				run_shape(shape,
+					  shape->dir ? HOSTILE_ROOT : node,
 					  forged[j], ""),
 				-EBADF);
 		refused(shape, "of the other kind",
-			run_shape(shape, shape->dir ? node : 1,
+			run_shape(shape, shape->dir ? node : HOSTILE_ROOT,
 				  shape->dir ? file : dir, ""),
 			-EBADF);
 		refused(shape, "of another node",
@@ -255,7 +263,7 @@ static int says(uint32_t opcode, uint32_t says_len, const void *args,
 	const struct fuse_in_header head = {
 		.len = says_len,
 		.opcode = opcode,
-		.nodeid = FUSE_ROOT_ID,
+		.nodeid = HOSTILE_ROOT,
 		.total_extlen = extra,
 	};
 	const uint64_t out = HOSTILE_OWN + (1u << 20);
@@ -331,15 +339,19 @@ static void fields(void)
 	const uint32_t sizes[] = {
 		0,	   1, 23, 4095, 1u << 20, INT32_MAX, UINT32_MAX - 40,
 		UINT32_MAX};
-	uint64_t node = hostile_lookup(FUSE_ROOT_ID, "d");
-	uint64_t file = hostile_lookup(FUSE_ROOT_ID, "alive");
-	uint64_t dir, fh;
+	uint64_t node = hostile_lookup(HOSTILE_ROOT, "d");
+	uint64_t file = hostile_lookup(HOSTILE_ROOT, "alive");
+	uint64_t written = hostile_lookup(HOSTILE_ROOT, "f");
+	uint64_t dir, fh, to;
+	int got;
 
 	hostile_want("OPENDIR", hostile_opendir(node, &dir), 0);
 	hostile_want("OPEN", hostile_open(file, O_RDONLY, &fh), 0);
+	hostile_want("OPEN to write", hostile_open(written, O_RDWR, &to),
+		     hostile.readonly ? -EROFS : 0);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct fuse_read_in read = {.fh = dir, .size = sizes[i]};
-		struct fuse_write_in write = {.fh = fh, .size = sizes[i]};
+		struct fuse_write_in write = {.fh = to, .size = sizes[i]};
 		struct fuse_getxattr_in get = {.size = sizes[i]};
 		struct fuse_setxattr_in set[2] = {{.size = sizes[i]}};
 		struct fuse_batch_forget_in forget = {.count = sizes[i]};
@@ -354,9 +366,11 @@ static void fields(void)
 				      hostile.reply_len <= 14,
 			      "READ of %u: %u bytes", sizes[i],
 			      hostile.reply_len);
-		hostile_check(hostile_call(FUSE_WRITE, file, &write,
-					   sizeof(write)) < 0,
-			      "WRITE of %u that are not there", sizes[i]);
+		got = hostile_call(FUSE_WRITE, written, &write, sizeof(write));
+		hostile_check(
+			hostile.readonly ? got < 0
+					 : got == (sizes[i] ? -EINVAL : 0),
+			"WRITE of %u that are not there: %d", sizes[i], got);
 		hostile_call(FUSE_LISTXATTR, file, &get, sizeof(get));
 		memcpy(set + 1, "user.x", 7);
 		if (sizes[i] > 9)

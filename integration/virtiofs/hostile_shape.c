@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "integration/virtiofs/hostile.h"
 #include "virtiofs/attr.h"
 
 #define SETXATTR_LEN sizeof(struct fuse_setxattr_in)
@@ -158,8 +159,8 @@ static void fixed_fill(uint32_t opcode, uint8_t *buf)
 	struct fuse_create_in create = {O_RDWR | O_CREAT, S_IFREG | 0644, 0, 0};
 	struct fuse_mknod_in mknod = {.mode = S_IFREG | 0644};
 	struct fuse_mkdir_in mkdir = {.mode = 0755};
-	struct fuse_rename_in rename = {.newdir = FUSE_ROOT_ID};
-	struct fuse_link_in link = {.oldnodeid = FUSE_ROOT_ID};
+	struct fuse_rename_in rename = {.newdir = HOSTILE_ROOT};
+	struct fuse_link_in link = {.oldnodeid = HOSTILE_ROOT};
 	struct fuse_lseek_in seek = {.whence = SEEK_DATA};
 	struct fuse_setattr_in attr = {.valid = FATTR_FH | FATTR_SIZE};
 	struct fuse_getxattr_in get = {.size = 64};

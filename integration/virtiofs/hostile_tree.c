@@ -24,7 +24,7 @@
 #define ENTRIES_MAX 4096u
 #define XATTR "trusted.canary"
 
-static const char secret[] = "S3CRET-4f1c9a7e-0b52-canary-outside-of-the-share";
+static const char secret[] = TREE_SECRET;
 
 /* What was noted of a file; memcmp compares two. */
 struct entry {
@@ -46,11 +46,6 @@ static int share = -1;
 static int outside = -1;
 static atomic_bool racing;
 static atomic_bool lenient; /* the guest undoes what is made */
-
-bool tree_secret_in(const void *bytes, size_t len)
-{
-	return memmem(bytes, len, secret, sizeof(secret) - 1) != NULL;
-}
 
 /* Snapshots. --------------------------------------------------------------- */
 
@@ -321,6 +316,25 @@ void tree_repair(void)
 	}
 	closedir(stream);
 	share_make();
+}
+
+void tree_many(bool there)
+{
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < TREE_MANY; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "d/sub/%u", i);
+		if (!there) {
+			unlinkat(share, path, 0);
+			continue;
+		}
+		fd = openat(share, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		if (fd < 0)
+			link_die(path);
+		close(fd);
+	}
 }
 
 /* The host changes its mind. ----------------------------------------------- */

@@ -18,16 +18,20 @@
 #include <stddef.h>
 
 #define TREE_ALIVE "alive and well"
+#define TREE_MANY 1500u
+#define TREE_SECRET "S3CRET-4f1c9a7e-0b52-canary-outside-of-the-share"
 
 void tree_make(void);
 /* The share as it was made; what the guest did there goes. */
 void tree_repair(void);
-bool tree_secret_in(const void *bytes, size_t len);
 /* Says what of outside is not as it was. */
 void tree_check(void);
 /* The same of the share, from now on: for servers that are read-only. */
 void tree_share_note(void);
 void tree_share_check(void);
+
+/* Many files, in share/d/sub: there from now on, or no more. */
+void tree_many(bool there);
 
 /* A thread of the host that swaps names, links and directories. */
 void tree_racer_start(void);
