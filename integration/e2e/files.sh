@@ -103,6 +103,39 @@ queues()
 		done; wait; rm /data/q?'
 }
 
+# tar -k creates with O_EXCL, and does not look before. The guest does not know
+# yet what the host made.
+exclusive()
+{
+	local x=$work/data/x e="tar: can't open"
+
+	mkdir -p "$x/dir" "$x/theirs"
+	echo host | tee "$x/file" >"$x/theirs/file"
+	ln -s nowhere "$x/link"
+	guest_is 'what is there is not created' w 'cd /tmp
+		for n in file dir link none; do
+			echo guest >$n; tar cf $n.tar $n; done
+		cd /data/x
+		for n in file dir link none; do tar xkf /tmp/$n.tar; done 2>&1
+		cat file none; ls' "$e 'file': File exists
+$e 'dir': File exists
+$e 'link': File exists
+host
+guest
+dir
+file
+link
+none
+theirs"
+	guest_is 'nor where one may not' w 'su user -c "cd /data/x/theirs
+		for n in file none; do tar xkf /tmp/\$n.tar; done 2>&1; ls"' \
+		"$e 'file': File exists
+$e 'none': Permission denied
+file"
+	is 'the host has what was created' "$(cat "$x/none")" guest
+	rm -r "$x"
+}
+
 none_of_it()
 {
 	served w .
@@ -167,6 +200,7 @@ served w '.virtio_fs_writeback = true | .virtio_fs_request_queues = 4 |
 	.virtio_fs_workers = 2'
 writeback
 queues
+exclusive
 over w
 [ -n "$small" ] || none_of_it
 mounts_begin
