@@ -351,8 +351,9 @@ $(B)/integration/virtiofs/hostile: \
 
 # The same from inside a guest, as its first process, and its host's part.
 $(B)/integration/virtiofs/hostile-guest: $(call objs,integration/virtiofs,\
-		$(HOSTILE_GROUPS) hostile_registers hostile_flips hostile_guest hostile_driver hostile_pci \
-		hostile_memory hostile_far) $(LIB_base)
+		$(HOSTILE_GROUPS) hostile_registers hostile_flips \
+		hostile_guest hostile_driver hostile_pci hostile_memory \
+		hostile_far) $(LIB_base)
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^
 $(B)/integration/virtiofs/hostile-host: $(call objs,integration/virtiofs,\

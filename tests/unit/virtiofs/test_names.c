@@ -105,8 +105,8 @@ static void test_create(void **state)
 	struct fuse_create_in in = {.flags = O_RDWR, .mode = 0600};
 	struct fuse_entry_out *entry = client_body(c);
 	struct stat st;
-	uint64_t node;
-	uint64_t fh;
+	uint64_t node = 0;
+	uint64_t fh = 0;
 
 	assert_int_equal(
 		client_create(c, 1, "f", O_RDWR | O_EXCL, 0604, &node, &fh), 0);
@@ -176,7 +176,7 @@ static void test_directories(void **state)
 	struct fuse_read_in in = {.size = 4096};
 	unsigned nodes;
 	char name[32];
-	uint64_t fh;
+	uint64_t fh = 0;
 
 	for (unsigned i = 0; i < 300; i++) {
 		snprintf(name, sizeof(name), "file-%u", i);
