@@ -324,8 +324,8 @@ $(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
 	conform_acl conform_locks conform_leases conform_flags
-HOSTILE_GROUPS := $(addprefix hostile,_all _shape _requests _layout _files \
-	_limits _queues _random) hostile
+HOSTILE_GROUPS := $(addprefix hostile,_all _chain _shape _requests _layout \
+	_files _limits _queues _random) hostile
 HOSTILE := $(HOSTILE_GROUPS) $(addprefix hostile,_main _link _device _tree \
 	_watch _no_device)
 FS_BINS := $(addprefix $(B)/integration/virtiofs/,fusemount conform fsx vm \

@@ -179,19 +179,7 @@ void link_push(unsigned queue, uint16_t head, uint16_t advance)
 void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
 		 unsigned n)
 {
-	uint16_t at = (uint16_t)(slot * LINK_SEGS);
-
-	for (unsigned i = 0; i < n; i++) {
-		struct vring_desc *desc = &rings[queue].vring.desc[at + i];
-
-		desc->addr = base + segs[i].at;
-		desc->len = segs[i].len;
-		desc->flags = segs[i].writable ? VRING_DESC_F_WRITE : 0;
-		if (i + 1u < n)
-			desc->flags |= VRING_DESC_F_NEXT;
-		desc->next = (uint16_t)(at + i + 1);
-	}
-	link_push(queue, at, 1);
+	link_chain(queue, slot, segs, n);
 }
 
 static bool came_back(const struct ring *ring)

@@ -381,23 +381,10 @@ void link_again(void)
 void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
 		 unsigned n)
 {
-	uint16_t at = (uint16_t)(slot * LINK_SEGS);
-
-	if (fs) {
+	if (fs)
 		local_run(queue, slot, segs, n);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct vring_desc *desc = &rings[queue].vring.desc[at + i];
-
-		desc->addr = segs[i].at;
-		desc->len = segs[i].len;
-		desc->flags = segs[i].writable ? VRING_DESC_F_WRITE : 0;
-		if (i + 1u < n)
-			desc->flags |= VRING_DESC_F_NEXT;
-		desc->next = (uint16_t)(at + i + 1);
-	}
-	link_push(queue, at, 1);
+	else
+		link_chain(queue, slot, segs, n);
 }
 
 bool link_next(unsigned queue, unsigned *slot, uint32_t *len)

@@ -54,6 +54,7 @@ extern uint8_t *link_memory;
 /* One chain, in a slot that is free. */
 void link_submit(unsigned queue, unsigned slot, const struct link_seg *segs,
 		 unsigned n);
+
 /* What a descriptor says of link_memory + at, and where memory ends. */
 uint64_t link_address(uint64_t at);
 uint64_t link_end(void);
@@ -65,5 +66,8 @@ bool link_next(unsigned queue, unsigned *slot, uint32_t *len);
 /* Not without rings: descriptors as they are, and heads as they are. */
 struct vring_desc *link_desc(unsigned queue);
 void link_push(unsigned queue, uint16_t head, uint16_t advance);
+/* A chain as link_submit() makes it. */
+void link_chain(unsigned queue, unsigned slot, const struct link_seg *segs,
+		unsigned n);
 
 #endif

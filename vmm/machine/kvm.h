@@ -145,6 +145,7 @@ int kvm_window_map(struct pci_host *host, uint64_t gpa, void *memory,
  * memory at some address. True: it may try again.
  */
 bool kvm_window_fault(struct kvm_vcpu *vcpu);
+
 /* Whose access it was that found no page. */
 enum kvm_accessor {
 	KVM_ACCESSOR_PROGRAM,
