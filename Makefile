@@ -632,10 +632,10 @@ headers: $(PB_HEADERS)
 
 # A file is analysed again when it, a header or the set of checks changed.
 tidy: $(patsubst %,build/tidy/%.ok,$(call tracked,'*.c'))
-build/tidy/%.c.ok: %.c .clang-tidy tests/.clang-tidy | $(PB_HEADERS)
+build/tidy/%.c.ok: %.c scripts/tidy .clang-tidy tests/.clang-tidy | $(PB_HEADERS)
 	@mkdir -p $(@D)
-	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=gnu11 2>/dev/null
-	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 -MM -MT $@ -MF $(@:.ok=.d) $<
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 -M -MT $@ -MF $(@:.ok=.d) $<
+	$(Q)scripts/tidy $< $(@:.ok=.d) $(CPPFLAGS) -std=gnu11
 	@touch $@
 
 # --- installation ----------------------------------------------------------
