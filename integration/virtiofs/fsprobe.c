@@ -4,9 +4,10 @@
  * What a file system costs, seen by a program in a guest. Prints a line for
  * each figure: NAME VALUE UNIT, where more is better.
  *
- *	fsprobe [-s MIB] [-n FILES] [-t MS] DIR [TAR]
+ *	fsprobe [-k KIND] [-s MIB] [-n FILES] [-t MS] DIR [TAR]
  *
- * The large file has 64 MiB, of the small ones there are 500, and what is
+ * KIND is one of sequential, direct, small and sources, or else it is all of
+ * them. The large file has 64 MiB, of the small ones there are 500, and what is
  * repeated takes 700 ms at least, unless told otherwise.
  *
  * DIR is on the file system. "direct" figures go around the guest's page
@@ -38,6 +39,7 @@
 static unsigned file_size = 64u << 20;
 static unsigned files = 500;
 static uint64_t long_enough_ns = 700000000;
+static const char *only;
 static uint8_t buffer[LARGE] __attribute__((aligned(4096)));
 static uint32_t seed;
 
@@ -85,7 +87,7 @@ static ssize_t read_at(int fd, void *buf, size_t len, off_t off)
 }
 
 /* Through the file, again and again until it took long enough. */
-static void sequential(const char *name, int flags, transfer call, size_t len)
+static void through(const char *name, int flags, transfer call, size_t len)
 {
 	uint64_t bytes = 0;
 	uint64_t ns = 0;
@@ -108,7 +110,7 @@ static void sequential(const char *name, int flags, transfer call, size_t len)
 }
 
 /* Around the guest's cache: one call after the other, or here and there. */
-static void direct(const char *name, int flags, transfer call, size_t len,
+static void around(const char *name, int flags, transfer call, size_t len,
 		   bool scattered)
 {
 	int fd = open_file("data", flags | O_DIRECT);
@@ -287,6 +289,37 @@ static const struct {
 	{"random-read-4k", read_at, SMALL, O_RDONLY, true},
 };
 
+static void sequential(void)
+{
+	through("write-1M", O_WRONLY | O_CREAT | O_TRUNC, write_at, LARGE);
+	through("write-4k", O_WRONLY | O_CREAT | O_TRUNC, write_at, SMALL);
+	through("read-1M", O_RDONLY, read_at, LARGE);
+	through("read-4k", O_RDONLY, read_at, SMALL);
+	take_away("data");
+}
+
+static void direct(void)
+{
+	int fd = open_file("data", O_WRONLY | O_CREAT | O_EXCL);
+
+	if (posix_fallocate(fd, 0, (off_t)file_size) != 0)
+		die("data");
+	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(directs); i++)
+		around(directs[i].name, directs[i].flags, directs[i].call,
+		       directs[i].len, directs[i].scattered);
+	take_away("data");
+}
+
+static void small(void)
+{
+	each_file("create", create);
+	drop_caches();
+	each_file("stat", look);
+	each_file("open-read", read_small);
+	each_file("unlink", take_away);
+}
+
 static unsigned number(const char *text, unsigned max)
 {
 	char *end;
@@ -302,7 +335,8 @@ static unsigned number(const char *text, unsigned max)
 static void usage(void)
 {
 	fprintf(stderr,
-		"usage: fsprobe [-s MIB] [-n FILES] [-t MS] DIR [TAR]\n");
+		"usage: fsprobe [-k KIND] [-s MIB] [-n FILES] [-t MS] DIR "
+		"[TAR]\n");
 	exit(2);
 }
 
@@ -311,8 +345,10 @@ static void parse(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "s:n:t:")) >= 0) {
-		if (opt == 's')
+	while ((opt = getopt(argc, argv, "k:s:n:t:")) >= 0) {
+		if (opt == 'k')
+			only = optarg;
+		else if (opt == 's')
 			file_size = number(optarg, 1024) << 20;
 		else if (opt == 'n')
 			files = number(optarg, 100000);
@@ -325,26 +361,40 @@ static void parse(int argc, char **argv)
 		usage();
 }
 
+static bool wanted(const char *kind)
+{
+	return !only || !strcmp(only, kind);
+}
+
 int main(int argc, char **argv)
 {
+	static const struct {
+		const char *kind;
+		void (*act)(void);
+	} parts[] = {
+		{"sequential", sequential},
+		{"direct", direct},
+		{"small", small},
+	};
+	const char *tar;
+	bool any = false;
+
 	parse(argc, argv);
+	tar = argv[optind + 1];
 	if (chdir(argv[optind]) < 0)
 		die(argv[optind]);
 	memset(buffer, 0xa5, sizeof(buffer));
-	sequential("write-1M", O_WRONLY | O_CREAT | O_TRUNC, write_at, LARGE);
-	sequential("write-4k", O_WRONLY | O_CREAT | O_TRUNC, write_at, SMALL);
-	sequential("read-1M", O_RDONLY, read_at, LARGE);
-	sequential("read-4k", O_RDONLY, read_at, SMALL);
-	for (size_t i = 0; i < ARRAY_SIZE(directs); i++)
-		direct(directs[i].name, directs[i].flags, directs[i].call,
-		       directs[i].len, directs[i].scattered);
-	each_file("create", create);
-	drop_caches();
-	each_file("stat", look);
-	each_file("open-read", read_small);
-	each_file("unlink", take_away);
-	take_away("data");
-	if (optind + 1 < argc)
-		work_with(argv[optind + 1]);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (wanted(parts[i].kind)) {
+			parts[i].act();
+			any = true;
+		}
+	}
+	if (tar && wanted("sources")) {
+		work_with(tar);
+		any = true;
+	}
+	if (!any)
+		usage();
 	return 0;
 }
