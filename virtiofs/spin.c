@@ -8,22 +8,24 @@
 #include "base/compiler.h"
 
 /* Looking for longer costs more than to sleep and be woken. That many times
- * what a system call takes, as machines differ: 50 us on one of today, and more
- * on one that is emulated. */
-#define WINDOW_CALLS 200u
+ * what a system call takes, as machines differ: 50 to 100 us on one of today,
+ * and more on one that is emulated. */
+#define WINDOW_CALLS 400u
 #define WINDOW_MAX_LEAST 50000u
 #define WINDOW_MAX_MOST 2000000u
 /* Of the longest window. */
 #define WINDOW_MIN_SHARE 10u
-#define VAIN_MAX 6u
+#define VAIN_MAX 7u
 /* Looks at the ring between two at the clock, and the share of the longest
  * window that those take when nobody else had the processor. */
 #define LOOKS 16u
 #define LOOKS_SHARE 2u
 
-/* Tries between two questions for other users of the processor; those that
- * have been there keep it from being tried for a while, longer each time. */
-#define CROWD_TRIES 32u
+/* Others want the processor, and are not just passing by, if they took it that
+ * often on average, the time between two questions. It is then not tried for a
+ * while, longer each time. */
+#define CROWD_NS 10000000u
+#define CROWD_ASK_NS (2 * CROWD_NS)
 #define CROWD_WAIT 64u
 #define CROWD_MAX 6u
 
@@ -76,16 +78,19 @@ static bool look(bool (*more)(void *arg), void *arg)
 }
 
 /* Now and then: whether the thread lost its processor against its will. */
-static bool is_crowded(struct fs_spin *spin)
+static bool is_crowded(struct fs_spin *spin, uint64_t now)
 {
-	long before = spin->switches;
+	uint64_t since = now - spin->asked_ns;
 	struct rusage usage;
+	long times;
 
-	if (spin->tries++ % CROWD_TRIES || getrusage(RUSAGE_THREAD, &usage))
+	if (since < CROWD_ASK_NS || getrusage(RUSAGE_THREAD, &usage))
 		return false;
+	/* The first time, there is nothing to compare with. */
+	times = spin->asked_ns ? usage.ru_nivcsw - spin->switches : 0;
 	spin->switches = usage.ru_nivcsw;
-	/* The first time, before is from the thread's beginning. */
-	if (spin->tries == 1 || spin->switches == before) {
+	spin->asked_ns = now;
+	if ((uint64_t)times * CROWD_NS < since) {
 		spin->crowd -= spin->crowd > 0;
 		return false;
 	}
@@ -101,7 +106,7 @@ static bool spin_from(struct fs_spin *spin, uint64_t start,
 	uint64_t last = start;
 	uint64_t now = start;
 
-	if (!spin->window_ns || is_crowded(spin))
+	if (!spin->window_ns || is_crowded(spin, start))
 		return more(arg);
 	while (now - start < spin->window_ns &&
 	       now - last < fs_spin_longest() / LOOKS_SHARE) {
@@ -115,7 +120,7 @@ static bool spin_from(struct fs_spin *spin, uint64_t start,
 	/* In vain, or in the way of others that have something to do. */
 	spin->window_ns = 0;
 	spin->vain += spin->vain < VAIN_MAX;
-	spin->wait = 1u << spin->vain;
+	spin->wait = 1u << (spin->vain - 1);
 	return false;
 }
 

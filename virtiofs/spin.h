@@ -20,10 +20,10 @@
 struct fs_spin {
 	uint32_t window_ns; /* 0: not now */
 	uint32_t vain;	    /* how often it was, less what was not */
-	uint32_t wait; /* requests that must come soon before it is tried */
-	uint32_t tries;
-	uint32_t crowd;	    /* how often others had the processor meanwhile */
-	long switches;	    /* when that was last looked at */
+	uint32_t wait;	   /* requests that must come soon before it is tried */
+	uint32_t crowd;	   /* how often others had the processor meanwhile */
+	long switches;	   /* of the thread, when that was last asked */
+	uint64_t asked_ns; /* at that time */
 	uint64_t asleep_ns; /* since then; 0: awake */
 };
 

@@ -62,7 +62,7 @@ static void slow_machines_have_more_time(void **state)
 	call_ns = 0;
 	assert_int_equal(measure_window(), 50000);
 	call_ns = 2900;
-	assert_int_equal(measure_window(), 3000 * 200);
+	assert_int_equal(measure_window(), 3000 * WINDOW_CALLS);
 	call_ns = 1000000;
 	assert_int_equal(measure_window(), 2000000);
 	call_ns = 0;
@@ -129,7 +129,7 @@ static void vain_looks_are_not_repeated(void **state)
 	assert_int_equal(wakes, 65);
 	while (!spin.window_ns)
 		wake_soon(&spin);
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < VAIN_MAX; i++) {
 		soon.looks = 0;
 		assert_true(fs_spin_for(&spin, more, &soon));
 	}
@@ -164,33 +164,47 @@ static void others_may_know_better(void **state)
 	/* Not every time, if it was in vain. */
 	fs_spin_expect(&spin);
 	assert_false(fs_spin_for(&spin, more, &never));
-	assert_int_equal(spin.wait, 2);
-	fs_spin_expect(&spin);
+	assert_int_equal(spin.wait, 1);
 	fs_spin_expect(&spin);
 	assert_int_equal(spin.window_ns, 0);
 	fs_spin_expect(&spin);
 	assert_int_equal(spin.window_ns, fs_spin_longest());
 }
 
+/* How often others had the processor while that much time passed. */
+static bool finds_after(struct fs_spin *spin, uint64_t ns, long times)
+{
+	struct ring soon = {.after = 2};
+
+	clock_ns += ns;
+	switches += times;
+	return fs_spin_for(spin, more, &soon);
+}
+
 /* Who is in the way is asked now and then, and nothing is tried for a while. */
 static void gives_way_to_others(void **state)
 {
-	struct ring soon = {.after = 2};
 	struct fs_spin spin = {0};
 	unsigned wakes = 0;
 
 	wake_soon(&spin);
-	for (unsigned i = 0; i < 64; i++) {
-		soon.looks = 0;
-		assert_true(fs_spin_for(&spin, more, &soon));
-	}
-	switches++;
-	soon.looks = 0;
-	assert_false(fs_spin_for(&spin, more, &soon));
-	assert_int_equal(soon.looks, 1);
+	assert_true(finds_after(&spin, CROWD_ASK_NS, 0));
+	assert_true(finds_after(&spin, CROWD_ASK_NS / 2, 9));
+	assert_false(finds_after(&spin, CROWD_ASK_NS / 2, 0));
 	for (; !spin.window_ns; wakes++)
 		wake_soon(&spin);
 	assert_true(wakes > 65);
+}
+
+static void lets_others_pass_by(void **state)
+{
+	struct fs_spin spin = {0};
+
+	wake_soon(&spin);
+	assert_true(finds_after(&spin, CROWD_ASK_NS, 0));
+	assert_true(finds_after(&spin, CROWD_ASK_NS, 1));
+	assert_true(finds_after(&spin, 10 * CROWD_ASK_NS, 10));
+	assert_false(finds_after(&spin, 10 * CROWD_ASK_NS, 25));
 }
 
 int main(void)
@@ -204,6 +218,7 @@ int main(void)
 		cmocka_unit_test(what_was_found_was_not_waited_for),
 		cmocka_unit_test(others_may_know_better),
 		cmocka_unit_test(gives_way_to_others),
+		cmocka_unit_test(lets_others_pass_by),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
