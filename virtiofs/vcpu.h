@@ -30,7 +30,7 @@ struct fs_vcpus {
 
 /* Small requests that came soon after each other, until a thread of the pool
  * is to look for the next ones: while it does, they cost the guest no exit. */
-#define FS_HOT_AFTER 2u
+#define FS_HOT_AFTER 1u
 
 /* For struct virtio_device_ops. */
 int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu) MUST_CHECK;
