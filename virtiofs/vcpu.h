@@ -28,8 +28,8 @@ struct fs_vcpus {
 	unsigned hot_after;  /* FS_HOT_AFTER; tests have other ideas */
 };
 
-/* Small requests that came soon after each other, until a thread of the pool
- * is to look for the next ones: while it does, they cost the guest no exit. */
+/* Small requests, each soon after one before it, until a thread of the pool is
+ * to look for the next ones: while it does, they cost the guest no exit. */
 #define FS_HOT_AFTER 1u
 
 /* For struct virtio_device_ops. */
