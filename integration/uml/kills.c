@@ -56,7 +56,7 @@ static struct outcome outlive(struct test_machine *t, bool must_end,
 {
 	struct outcome o = {0};
 
-	test_machine_wait(t, native, must_end ? 5000 : 200);
+	test_machine_wait(t, native, must_end ? 20000 : 200);
 	o.over = t->over;
 	o.reason = t->reason;
 	memcpy(o.text, t->text, sizeof(o.text));

@@ -15,6 +15,7 @@ static bool read_stat(pid_t pid, struct tree_process *p)
 {
 	char path[64], text[1024], *s;
 	unsigned long user, system;
+	unsigned long long started;
 	int fd, parent;
 	ssize_t n;
 
@@ -28,13 +29,15 @@ static bool read_stat(pid_t pid, struct tree_process *p)
 		return false;
 	text[n] = '\0';
 	s = strrchr(text, ')'); /* the name may hold anything */
-	if (!s ||
-	    sscanf(s + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-		   &p->state, &parent, &user, &system) != 4)
+	if (!s || sscanf(s + 1,
+			 " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu "
+			 "%*d %*d %*d %*d %*d %*d %llu",
+			 &p->state, &parent, &user, &system, &started) != 5)
 		return false;
 	p->pid = pid;
 	p->parent = parent;
 	p->ticks = user + system;
+	p->started = started;
 	return p->state != 'Z' && p->state != 'X';
 }
 
@@ -88,6 +91,15 @@ uint64_t tree_ticks(const struct tree *tree)
 	return ticks;
 }
 
+bool tree_at_rest(const struct tree *tree)
+{
+	for (unsigned i = 0; i < tree->count; i++)
+		if (tree->all[i].state == 'R' || tree->all[i].state == 'D')
+			return false;
+	return true;
+}
+
+/* A number may be another process's by now. */
 unsigned tree_left(const struct tree *tree)
 {
 	unsigned left = 0;
@@ -95,7 +107,8 @@ unsigned tree_left(const struct tree *tree)
 	for (unsigned i = 0; i < tree->count; i++) {
 		struct tree_process now;
 
-		if (read_stat(tree->all[i].pid, &now))
+		if (read_stat(tree->all[i].pid, &now) &&
+		    now.started == tree->all[i].started)
 			left++;
 	}
 	return left;
