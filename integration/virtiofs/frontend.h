@@ -39,7 +39,8 @@ void frontend_add_init(struct frontend *fe, unsigned slot);
 /* While there is no server: as if it had taken the slot's request, as the one
  * with that number. */
 void frontend_note(struct frontend *fe, unsigned slot, uint64_t counter);
-/* So many are noted, now or soon: a note goes after the answer has come. */
+/* So many are noted, now or soon: a note goes after the answer has come, which
+ * frontend_next has told. */
 bool frontend_has_notes(const struct frontend *fe, unsigned n);
 /* Those of which frontend_next was not the answer yet. */
 unsigned frontend_missing(const struct frontend *fe);

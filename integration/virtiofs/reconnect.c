@@ -309,6 +309,8 @@ static void in_order(void)
 
 	serve("0");
 	fe = frontend_open_tracked(path);
+	/* It has done with slot 0. */
+	good = frontend_settled(fe);
 	kill_server();
 	add_mkdir(0, "made");
 	add_mkdir(2, "made");
@@ -319,7 +321,7 @@ static void in_order(void)
 	frontend_note(fe, 0, 9);
 	serve("0");
 	frontend_again(fe, path);
-	good = next_is(5, 0) && next_is(2, 0) && next_is(0, -EEXIST) &&
+	good = good && next_is(5, 0) && next_is(2, 0) && next_is(0, -EEXIST) &&
 	       next_is(3, 0);
 	verdict("0", "in the order in which they were taken",
 		good && frontend_settled(fe));
