@@ -12,6 +12,7 @@
 #define REPLY ((uint32_t)sizeof(struct fuse_out_header))
 /* Long, for one request, even on a busy machine. */
 #define MOMENT_NS 1000000000ull
+#define TRIES 5u
 #define IN HOSTILE_OWN
 #define OUT (HOSTILE_OWN + (1u << 20))
 #define TABLE link_address(OUT + 8192)
@@ -134,7 +135,7 @@ static void far_too_much(void)
 	struct link_seg segs[LINK_SEGS];
 	struct fuse_batch_forget_in in = {.count = UINT32_MAX};
 	const uint32_t big = LINK_MEMORY - (uint32_t)OUT;
-	uint64_t start;
+	uint64_t took = UINT64_MAX, start;
 	struct fuse_in_header head = {
 		.opcode = FUSE_BATCH_FORGET,
 		.len = HEAD + sizeof(in) + 60 * big,
@@ -142,15 +143,19 @@ static void far_too_much(void)
 
 	in.count = 60 * big / sizeof(struct fuse_forget_one);
 	memset(link_memory + OUT, 0xff, big);
-	memcpy(link_memory + IN, &head, sizeof(head));
-	memcpy(link_memory + IN + HEAD, &in, sizeof(in));
 	segs[0] = (struct link_seg){IN, HEAD + sizeof(in), false};
 	for (unsigned i = 1; i <= 60; i++)
 		segs[i] = (struct link_seg){OUT, big, false};
 	segs[61] = (struct link_seg){IN, 4096, true};
-	start = monotonic_ns();
-	hostile_raw(LINK_HIPRIO, segs, 61, IN);
-	hostile_check(monotonic_ns() - start < MOMENT_NS,
+	/* Whatever else the host does makes it longer, once is enough. */
+	for (unsigned i = 0; i < TRIES && took >= MOMENT_NS; i++) {
+		memcpy(link_memory + IN, &head, sizeof(head));
+		memcpy(link_memory + IN + HEAD, &in, sizeof(in));
+		start = monotonic_ns();
+		hostile_raw(LINK_HIPRIO, segs, 61, IN);
+		took = MIN(took, monotonic_ns() - start);
+	}
+	hostile_check(took < MOMENT_NS,
 		      "15 million nodes to forget: the loop had to wait");
 	put(FUSE_LOOKUP, HOSTILE_ROOT, "n", 1);
 	head.len = HEAD + 60 * big;
