@@ -204,6 +204,25 @@ enum ttrpc_code call(const char *method, const ProtobufCMessage *req,
 	return call_on(connection, method, req, type, reply);
 }
 
+unsigned long metric(const char *name)
+{
+	static const Agent__Empty empty = AGENT__EMPTY__INIT;
+	Agent__Metrics *reply = NULL;
+	unsigned long value = 0;
+	char line[64];
+	const char *at;
+
+	if (call("GetMetrics", &empty.base, &agent__metrics__descriptor,
+		 (ProtobufCMessage **)&reply) != TTRPC_OK)
+		return 0;
+	(void)snprintf(line, sizeof(line), "\n%s ", name);
+	at = strstr(reply->metrics, line);
+	if (at)
+		value = strtoul(at + strlen(line), NULL, 10);
+	agent__metrics__free_unpacked(reply, NULL);
+	return value;
+}
+
 static char *own(const char *text)
 {
 	return strdup(text); /* of a test: never freed */

@@ -62,6 +62,8 @@ enum ttrpc_code call(const char *method, const ProtobufCMessage *req,
 		     const ProtobufCMessageDescriptor *type,
 		     ProtobufCMessage **reply);
 extern char call_text[512];
+/* What the agent says of itself by GetMetrics; 0: nothing. */
+unsigned long metric(const char *name);
 
 /* args end with END. */
 #define END ((char *)NULL)

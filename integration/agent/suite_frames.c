@@ -101,25 +101,6 @@ static bool send_all(int fd, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* Bytes that the agent holds; 0: it does not say. */
-static unsigned long resident(void)
-{
-	static const char name[] = "\nkata_agent_total_rss ";
-	static const Agent__Empty empty = AGENT__EMPTY__INIT;
-	Agent__Metrics *reply = NULL;
-	unsigned long bytes = 0;
-	const char *at;
-
-	if (call("GetMetrics", &empty.base, &agent__metrics__descriptor,
-		 (ProtobufCMessage **)&reply) != TTRPC_OK)
-		return 0;
-	at = strstr(reply->metrics, name);
-	if (at)
-		bytes = strtoul(at + strlen(name), NULL, 10);
-	agent__metrics__free_unpacked(reply, NULL);
-	return bytes;
-}
-
 static bool takes(const uint8_t *frame, size_t len)
 {
 	int fd = open_impatient();
@@ -154,7 +135,7 @@ void test_frames_suite(void)
 	check(!send_all(fd, longer, len + sizeof(unknown)) || ended(fd),
 	      "a longer one ends the connection");
 	close(fd);
-	bytes = resident();
+	bytes = metric("kata_agent_total_rss");
 	check(bytes > 0 && bytes <= MEMORY_MAX,
 	      "but no other one; the agent has %lu bytes", bytes);
 	check(unlink(FILE_PATH) == 0, "remove");

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "integration/agent/client.h"
 #include "integration/agent/suites.h"
+
+#define DESCRIPTORS "nacre_agent_descriptors"
 
 static const Agent__Empty empty = AGENT__EMPTY__INIT;
 
@@ -194,16 +197,26 @@ static void test_details(const char *rootfs)
 	check(remove_container("g1") == TTRPC_OK, "remove");
 }
 
+/* Until the agent has seen the end of a connection. */
+static void await_descriptors(unsigned long most)
+{
+	for (int i = 0; i < 400 && metric(DESCRIPTORS) > most; i++)
+		usleep(50000);
+}
+
 /* A reader of a connection that is gone must not eat output. */
 static void test_reconnect(const char *rootfs)
 {
 	struct test_spec s;
+	unsigned long before;
 	uint32_t len;
-	int fd = client_open();
 	pid_t pid;
+	int fd;
 
 	spec_init(&s, rootfs, "cat", END);
 	check(create("g1", &s) == TTRPC_OK && start("g1") == TTRPC_OK, "cat");
+	before = metric(DESCRIPTORS);
+	fd = client_open();
 	pid = fork();
 	if (pid == 0) {
 		Agent__ReadStreamRequest req = AGENT__READ_STREAM_REQUEST__INIT;
@@ -217,7 +230,8 @@ static void test_reconnect(const char *rootfs)
 	close(fd);
 	usleep(100000); /* the call of the child is under way */
 	kill(pid, SIGKILL);
-	usleep(100000);
+	(void)waitpid(pid, NULL, 0);
+	await_descriptors(before);
 	check(write_stdin("g1", "", "kept\n", &len) == TTRPC_OK &&
 		      close_stdin("g1", "") == TTRPC_OK &&
 		      strcmp(read_all("g1", "", false), "kept\n") == 0,
@@ -340,12 +354,12 @@ static void test_shared_mounts(const char *rootfs)
 static void test_orphans(const char *rootfs)
 {
 	static const char script[] =
-		"p=$(sh -c '(sh -c \"sleep 0.5 > /dev/null & echo \\$!\" &)'); "
+		"p=$(sh -c '(sh -c \"sleep 99 > /dev/null & echo \\$!\" &)'); "
 		"i=0; until grep -qs 'PPid:.1$' /proc/$p/status; do "
-		"i=$((i + 1)); [ $i -lt 100 ] || exit 1; sleep 0.05; done; "
-		"while [ -e /proc/$p ] || "
+		"i=$((i + 1)); [ $i -lt 400 ] || exit 1; sleep 0.05; done; "
+		"kill $p; while [ -e /proc/$p ] || "
 		"grep -qs '^State:.Z' /proc/[0-9]*/status; do "
-		"i=$((i + 1)); [ $i -lt 400 ] || exit 2; sleep 0.05; done";
+		"i=$((i + 1)); [ $i -lt 800 ] || exit 2; sleep 0.05; done";
 	struct test_spec s, x;
 	int status;
 

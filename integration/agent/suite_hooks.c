@@ -38,12 +38,12 @@ void hooks_prepare(void)
 	write_hook(HOOKS "/poststop/down", "", 0755);
 }
 
-/* The log once it has `part`, or after two seconds. */
+/* The log once it has `part`, or after twenty seconds. */
 static const char *log_with(const char *part)
 {
 	static char text[8192];
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 2000; i++) {
 		int fd = open(HOOK_LOG, O_RDONLY | O_CLOEXEC);
 		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 

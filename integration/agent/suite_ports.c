@@ -12,7 +12,10 @@
 #include "integration/agent/client.h"
 #include "integration/agent/suites.h"
 
-/* What comes until `part` does, or nothing more for five seconds. */
+#define LIMIT_MS 20000
+#define AGAIN_US 50000
+
+/* What comes until `part` does, or nothing more for twenty seconds. */
 static const char *read_until(int fd, const char *part)
 {
 	static char text[64 << 10];
@@ -21,7 +24,7 @@ static const char *read_until(int fd, const char *part)
 
 	text[0] = '\0';
 	while (!strstr(text, part) && len < sizeof(text) - 1 &&
-	       poll(&p, 1, 5000) > 0) {
+	       poll(&p, 1, LIMIT_MS) > 0) {
 		ssize_t n = read(fd, text + len, sizeof(text) - 1 - len);
 
 		if (n <= 0)
@@ -30,6 +33,22 @@ static const char *read_until(int fd, const char *part)
 		text[len] = '\0';
 	}
 	return text;
+}
+
+/* Refused as long as the agent has not seen that others went. */
+static bool reads_log(void)
+{
+	bool reads = false;
+
+	for (int us = 0; us < LIMIT_MS * 1000 && !reads; us += AGAIN_US) {
+		int fd = client_open_beside(".log");
+
+		reads = strstr(read_until(fd, " ready,"), " ready,") != NULL;
+		close(fd);
+		if (!reads)
+			usleep(AGAIN_US);
+	}
+	return reads;
 }
 
 static void test_log(void)
@@ -48,12 +67,7 @@ static void test_log(void)
 	for (int i = 0; i < 8; i++)
 		close(more[i]);
 	close(first);
-	/* Their places are free once the agent saw that they went. */
-	usleep(50000);
-	first = client_open_beside(".log");
-	check(strstr(read_until(first, " ready,"), " ready,") != NULL,
-	      "a reader after those that went");
-	close(first);
+	check(reads_log(), "a reader after those that went");
 }
 
 static void test_diagnostics(void)
@@ -88,6 +102,23 @@ static void test_diagnostics(void)
 	      "GetDiagnosticData: of a container");
 }
 
+/* What the console says of a guest without a shell, once it is free. */
+static bool has_no_shell(void)
+{
+	const char *text = "in use";
+
+	for (int us = 0; us < LIMIT_MS * 1000 && strstr(text, "in use");
+	     us += AGAIN_US) {
+		int fd = client_open_beside(".console");
+
+		text = read_until(fd, "\n");
+		close(fd);
+		if (strstr(text, "in use"))
+			usleep(AGAIN_US);
+	}
+	return strstr(text, "has no shell") != NULL;
+}
+
 static void test_console(void)
 {
 	int fd, second;
@@ -112,12 +143,8 @@ static void test_console(void)
 	(void)!write(fd, "echo $((6*8))y\n", 15);
 	check(strstr(read_until(fd, "48y"), "48y") != NULL, "and comes again");
 	close(fd);
-	usleep(50000);
 	(void)rename("/bin/sh", "/bin/away");
-	fd = client_open_beside(".console");
-	check(strstr(read_until(fd, "shell"), "has no shell") != NULL,
-	      "a guest without a shell");
-	close(fd);
+	check(has_no_shell(), "a guest without a shell");
 	(void)rename("/bin/away", "/bin/sh");
 }
 
