@@ -78,7 +78,8 @@ descriptors()
 	local fd target sandbox=$1 odd=''
 
 	for fd in /proc/"$sandbox"/fd/*; do
-		target=$(readlink "$fd")
+		# It may have been closed meanwhile.
+		target=$(readlink "$fd") || continue
 		case $target in
 		/dev/null | /dev/net/tun | socket:* | anon_inode:* | \
 			/memfd:* | /shared* | / | pipe:*) ;;

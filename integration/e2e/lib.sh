@@ -498,7 +498,7 @@ unchanged()
 # clean DESCRIPTION: nothing is there that was not before.
 clean()
 {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + limit))
 
 	until unchanged; do
 		if [ "$SECONDS" -ge "$end" ]; then
