@@ -39,6 +39,10 @@ static const struct {
 	/* A panic is a reset, and a reset ends the machine; the default is
 	 * to hang. */
 	{"panic=-1", always},
+	/* By the FADT's register. A kernel with EFI that finds hardware-reduced
+	 * ACPI would ask EFI, which is not there, and then jump into a BIOS
+	 * that is not there either. */
+	{"reboot=acpi", always},
 	/* The early scan for broken chipsets: three port accesses for each
 	 * of 32 devices, and none of them is there by that way. */
 	{"pci=noearly", always},

@@ -522,6 +522,7 @@ static void command_line(void **state)
 	assert_non_null(without);
 	assert_null(strstr(without, "console="));
 	assert_non_null(strstr(without, " 8250.nr_uarts=0 "));
+	assert_non_null(strstr(without, "panic=-1 reboot=acpi "));
 	/* The user's parameters come last and win. */
 	assert_string_equal(without + strlen(without) - 13, "quiet panic=5");
 	vm.config.serial = true;
