@@ -107,7 +107,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/task_state sandbox/task_delete sandbox/supervisor sandbox/sweep
 
 # --- guest/agent (static, release flags in every variant) ------------------
-AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
+AGENT := address beside beside_call block boot cgroup cgroup_bpf child child_run clock \
 	delegate command container container_exec container_root \
 	container_state copy_file copy_up debug_console devices file_events \
 	fs_group guest_devices guest_hooks hooks hotplug huge_pages ids \
@@ -117,8 +117,9 @@ AGENT := address beside block boot cgroup cgroup_bpf child child_run clock \
 	policy pressure process read_ahead reaper replay resources rootfs \
 	routes rpc rpc_guest rpc_observe rpc_process rpc_resources sandbox \
 	seccomp shared_mounts spec stale_mounts stats stdio stdio_port \
-	stdio_stream storage storage_options submounts sysctl unmounts user \
-	user_names volume_calls volumes watch watchable
+	stdio_stream storage storage_options submounts sysctl \
+	unmounts user user_names volume_calls volumes \
+	watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
 TESTS_base := base/test_err base/test_log base/test_evloop base/test_json \
@@ -293,8 +294,10 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Drives the agent.
-AGENTCTL := agentctl client calls $(addprefix suite_,spec guest resources policy \
-	ports hooks calls memory idmap stats stdio frames disks iptables)
+AGENTCTL := agentctl client calls $(addprefix suite_,spec guest \
+	resources policy \
+	ports hooks calls memory idmap stats stdio frames deadlines disks \
+	iptables)
 
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,$(AGENTCTL)) $(LINK_proto)

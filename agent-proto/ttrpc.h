@@ -53,7 +53,8 @@ struct ttrpc_method {
 	const ProtobufCMessageDescriptor *request;
 	/*
 	 * On the loop. message is freed after the handler returns. The
-	 * handler answers with ttrpc_reply or ttrpc_fail, now or later.
+	 * handler answers with ttrpc_reply or ttrpc_fail, now or later; a
+	 * request whose deadline has passed by then was answered already.
 	 */
 	void (*handle)(struct ttrpc_request *req,
 		       const ProtobufCMessage *message, void *arg);
@@ -68,9 +69,9 @@ struct ttrpc_server_config {
 			      const ProtobufCMessage *message);
 	bool accept_fds; /* SCM_RIGHTS on Unix sockets */
 	unsigned connections_max;
-	/* A connection ended, its unanswered requests are cancelled (their
-	 * replies are dropped silently). May be NULL. */
-	void (*disconnected)(void *arg, uint64_t connection);
+	/* A connection ended, or a deadline passed: ttrpc_request_dropped
+	 * tells of which requests. May be NULL. */
+	void (*dropped)(void *arg);
 };
 
 /* Takes listen_fd (listening stream socket). NULL: err. */
@@ -89,8 +90,9 @@ void ttrpc_fail(struct ttrpc_request *req, enum ttrpc_code code,
 		const char *fmt, ...) PRINTF(3, 4);
 /* Descriptor i that came with the request; -1: none. The caller owns it. */
 int ttrpc_request_take_fd(struct ttrpc_request *req, unsigned i);
-/* Which connection it came by (never reused); uid of the peer (Unix). */
-uint64_t ttrpc_request_connection(const struct ttrpc_request *req);
+/* Nobody waits for the answer any more, which will be dropped silently: the
+ * connection ended, or the deadline passed and the peer was told so. */
+bool ttrpc_request_dropped(const struct ttrpc_request *req);
 /* The code a failed set-up call maps to (ENOENT: NOT_FOUND, ...). */
 enum ttrpc_code ttrpc_code_of_errno(int code);
 

@@ -12,6 +12,7 @@
 #include "agent-proto/ttrpc.pb-c.h"
 #include "agent-proto/ttrpc_conn.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 struct server_conn {
@@ -20,13 +21,12 @@ struct server_conn {
 	struct server_conn *next;
 	struct ttrpc_request *requests;
 	unsigned inflight;
-	uint64_t id;
 };
 
 struct ttrpc_request {
 	struct ttrpc_request *next;
-	struct server_conn *peer; /* NULL: the connection is gone */
-	uint64_t connection;
+	struct server_conn *peer; /* NULL: dropped */
+	uint64_t deadline_ns;	  /* UINT64_MAX: none */
 	uint32_t stream;
 	int fds[TTRPC_FDS_MAX];
 };
@@ -38,28 +38,34 @@ struct ttrpc_server {
 	int listen_fd;
 	struct server_conn *conns;
 	unsigned nconns;
-	uint64_t last_id;
+	struct evtimer timer; /* to the nearest deadline, or before it */
+	uint64_t armed_ns;    /* UINT64_MAX: it does not run */
 	struct log_limit limit;
 };
 
+static void unlink_request(struct ttrpc_request *req)
+{
+	struct ttrpc_request **p = &req->peer->requests;
+
+	while (*p != req)
+		p = &(*p)->next;
+	*p = req->next;
+	req->peer->inflight--;
+	req->peer = NULL;
+}
+
 static void request_free(struct ttrpc_request *req)
 {
-	if (req->peer) {
-		struct ttrpc_request **p = &req->peer->requests;
-
-		while (*p != req)
-			p = &(*p)->next;
-		*p = req->next;
-		req->peer->inflight--;
-	}
+	if (req->peer)
+		unlink_request(req);
 	for (unsigned i = 0; i < TTRPC_FDS_MAX; i++)
 		if (req->fds[i] >= 0)
 			close(req->fds[i]);
 	free(req);
 }
 
-static void answer(struct ttrpc_request *req, int code, const char *text,
-		   const ProtobufCMessage *reply)
+static void send_answer(struct ttrpc_request *req, int code, const char *text,
+			const ProtobufCMessage *reply)
 {
 	Ttrpc__Response response = TTRPC__RESPONSE__INIT;
 	Ttrpc__Status status = TTRPC__STATUS__INIT;
@@ -67,10 +73,6 @@ static void answer(struct ttrpc_request *req, int code, const char *text,
 	uint8_t *frame;
 	size_t size, len = 0;
 
-	if (!req->peer) {
-		request_free(req);
-		return;
-	}
 	if (reply) {
 		size = protobuf_c_message_get_packed_size(reply);
 		payload = malloc(size + 1);
@@ -89,6 +91,13 @@ static void answer(struct ttrpc_request *req, int code, const char *text,
 	frame = ttrpc_frame_new(req->stream, TTRPC_RESPONSE, &response.base,
 				&len);
 	ttrpc_conn_send(&req->peer->conn, frame, len, NULL, 0);
+}
+
+static void answer(struct ttrpc_request *req, int code, const char *text,
+		   const ProtobufCMessage *reply)
+{
+	if (req->peer)
+		send_answer(req, code, text, reply);
 	request_free(req);
 }
 
@@ -114,9 +123,9 @@ int ttrpc_request_take_fd(struct ttrpc_request *req, unsigned i)
 	return i < TTRPC_FDS_MAX ? steal_fd(&req->fds[i]) : -1;
 }
 
-uint64_t ttrpc_request_connection(const struct ttrpc_request *req)
+bool ttrpc_request_dropped(const struct ttrpc_request *req)
 {
-	return req->connection;
+	return !req->peer;
 }
 
 enum ttrpc_code ttrpc_code_of_errno(int code)
@@ -172,7 +181,7 @@ static struct ttrpc_request *request_new(struct server_conn *peer,
 		req->fds[i] = have ? steal_fd(&peer->conn.fds[i]) : -1;
 	}
 	req->stream = stream;
-	req->connection = peer->id;
+	req->deadline_ns = UINT64_MAX;
 	req->peer = peer;
 	req->next = peer->requests;
 	peer->requests = req;
@@ -211,6 +220,71 @@ static void dispatch(struct ttrpc_server *server, struct ttrpc_request *req,
 	protobuf_c_message_free_unpacked(message, NULL);
 }
 
+/* Deadlines. ------------------------------------------------------------- */
+
+/* What is answered meanwhile leaves the timer alone: most requests are, long
+ * before it runs out. */
+static void arm(struct ttrpc_server *server, uint64_t deadline_ns, uint64_t now)
+{
+	if (deadline_ns >= server->armed_ns)
+		return;
+	server->armed_ns = deadline_ns;
+	evtimer_start(&server->timer,
+		      deadline_ns > now ? (deadline_ns - now + 999999) / 1000000
+					: 0);
+}
+
+/* Those past their deadline are answered so. The nearest of the others. */
+static uint64_t drop_late(struct server_conn *peer, uint64_t now, bool *any)
+{
+	struct ttrpc_request *next;
+	uint64_t nearest = UINT64_MAX;
+
+	for (struct ttrpc_request *req = peer->requests; req; req = next) {
+		next = req->next;
+		if (req->deadline_ns > now) {
+			nearest = MIN(nearest, req->deadline_ns);
+			continue;
+		}
+		send_answer(req, TTRPC_DEADLINE_EXCEEDED, "no answer in time",
+			    NULL);
+		unlink_request(req);
+		*any = true;
+	}
+	return nearest;
+}
+
+static void on_timer(struct evtimer *timer)
+{
+	struct ttrpc_server *server =
+		container_of(timer, struct ttrpc_server, timer);
+	uint64_t nearest = UINT64_MAX, now = monotonic_ns();
+	bool any = false;
+
+	for (struct server_conn *c = server->conns; c; c = c->next)
+		nearest = MIN(nearest, drop_late(c, now, &any));
+	server->armed_ns = UINT64_MAX;
+	arm(server, nearest, now);
+	if (any && server->config.dropped)
+		server->config.dropped(server->config.arg);
+}
+
+/* Once its handler has returned: is it unanswered, its time runs. */
+static void set_deadline(struct server_conn *peer, uint32_t stream,
+			 int64_t timeout_ns)
+{
+	struct ttrpc_request *req = peer->requests;
+	uint64_t now;
+
+	while (req && req->stream != stream)
+		req = req->next;
+	if (!req || !timeout_ns)
+		return;
+	now = monotonic_ns();
+	req->deadline_ns = now + (uint64_t)timeout_ns;
+	arm(peer->server, req->deadline_ns, now);
+}
+
 static int on_frame(struct ttrpc_conn *conn, const struct ttrpc_header *header,
 		    const uint8_t *payload)
 {
@@ -232,8 +306,13 @@ static int on_frame(struct ttrpc_conn *conn, const struct ttrpc_header *header,
 	if (!envelope)
 		return -EPROTO;
 	req = request_new(peer, header->stream);
-	if (req)
+	/* Less than none is left: its caller has given up already. */
+	if (req && envelope->timeout_nano < 0)
+		ttrpc_fail(req, TTRPC_DEADLINE_EXCEEDED, "no time is left");
+	else if (req)
 		dispatch(peer->server, req, envelope);
+	if (req)
+		set_deadline(peer, header->stream, envelope->timeout_nano);
 	ttrpc__request__free_unpacked(envelope, NULL);
 	return req ? 0 : -ENOMEM;
 }
@@ -254,8 +333,8 @@ static void conn_free(struct server_conn *peer)
 		req->peer = NULL;
 	}
 	ttrpc_conn_release(&peer->conn);
-	if (server->config.disconnected)
-		server->config.disconnected(server->config.arg, peer->id);
+	if (server->config.dropped)
+		server->config.dropped(server->config.arg);
 	free(peer);
 }
 
@@ -295,7 +374,6 @@ int ttrpc_server_adopt(struct ttrpc_server *server, int fd)
 		return ret;
 	}
 	peer->server = server;
-	peer->id = ++server->last_id;
 	peer->next = server->conns;
 	server->conns = peer;
 	server->nconns++;
@@ -330,6 +408,13 @@ struct ttrpc_server *ttrpc_server_new(struct evloop *loop, int listen_fd,
 	server->config = *config;
 	server->loop = loop;
 	server->listen_fd = listen_fd;
+	server->armed_ns = UINT64_MAX;
+	ret = evtimer_init(loop, &server->timer, on_timer);
+	if (ret < 0) {
+		err_ret(err, ret, "ttrpc server: timer");
+		ttrpc_server_free(server);
+		return NULL;
+	}
 	if (listen_fd < 0)
 		return server;
 	ret = evsource_add(loop, &server->listener, listen_fd, EPOLLIN,
@@ -351,8 +436,9 @@ void ttrpc_server_free(struct ttrpc_server *server)
 {
 	if (!server)
 		return;
-	server->config.disconnected = NULL;
+	server->config.dropped = NULL;
 	evsource_del(&server->listener);
+	evtimer_release(&server->timer);
 	while (server->conns)
 		conn_free(server->conns);
 	if (server->listen_fd >= 0)

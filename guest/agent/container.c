@@ -77,15 +77,15 @@ bool containers_await_pid(const struct agent *agent)
 	return false;
 }
 
-void containers_drop(struct agent *agent, uint64_t connection)
+void containers_drop(struct agent *agent)
 {
 	for (struct container *c = agent->containers; c; c = c->next) {
-		process_drop(&c->init, connection);
+		process_drop(&c->init);
 		for (struct process *p = c->execs; p; p = p->next)
-			process_drop(p, connection);
-		pending_drop(&c->freezers, connection);
-		pending_drop(&c->removers, connection);
-		pending_drop_one(&c->failed, connection);
+			process_drop(p);
+		pending_drop(&c->freezers);
+		pending_drop(&c->removers);
+		pending_drop_one(&c->failed);
 	}
 }
 

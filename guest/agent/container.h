@@ -96,7 +96,7 @@ struct process *container_process(struct container *c, const char *id);
 struct process *containers_find_pid(struct agent *agent, pid_t pid);
 /* Some process is being launched and its pid is not known yet. */
 bool containers_await_pid(const struct agent *agent);
-void containers_drop(struct agent *agent, uint64_t connection);
+void containers_drop(struct agent *agent);
 
 /* What processes report; each may free the process, the second and the third
  * the container too. */

@@ -182,7 +182,7 @@ void file_events_forget(const char *container)
 		log_warn("file events: %s: %s", container, strerror(-ret));
 }
 
-void file_events_drop(uint64_t connection)
+void file_events_drop(void)
 {
-	pending_drop_one(&replayer.waiting, connection);
+	pending_drop_one(&replayer.waiting);
 }

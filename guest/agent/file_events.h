@@ -20,7 +20,7 @@
 int file_events_check(const Agent__ReplayEventsRequest *msg) MUST_CHECK;
 /* The container goes, and its directories are let go. */
 void file_events_forget(const char *container);
-/* The connection is gone. */
-void file_events_drop(uint64_t connection);
+/* Forgets what nobody waits for any more. */
+void file_events_drop(void);
 
 #endif

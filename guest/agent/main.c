@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "guest/agent/agent.h"
+#include "guest/agent/beside_call.h"
 #include "guest/agent/boot.h"
 #include "guest/agent/container.h"
 #include "guest/agent/debug_console.h"
@@ -27,7 +28,6 @@
 #include "guest/agent/rpc.h"
 #include "guest/agent/stale_mounts.h"
 #include "guest/agent/stdio_port.h"
-#include "guest/agent/volume_calls.h"
 
 #define AGENT_PORT 1024
 #define ADDRESS_MAX 160
@@ -82,14 +82,14 @@ static void read_options(struct options *o)
 		log_open(STDERR_FILENO, LOG_TEXT, LOG_DEBUG, "nacre-agent");
 }
 
-static void disconnected(void *arg, uint64_t connection)
+static void dropped(void *arg)
 {
-	containers_drop(arg, connection);
-	parked_drop(arg, connection);
-	file_events_drop(connection);
-	stale_mounts_forget(connection);
-	volume_calls_forget(connection);
-	sandbox_drop(arg, connection);
+	containers_drop(arg);
+	parked_drop(arg);
+	file_events_drop();
+	stale_mounts_forget();
+	beside_calls_drop();
+	sandbox_drop(arg);
 }
 
 /* Without them the guest works as well. */
@@ -136,7 +136,7 @@ static int serve(struct err *err)
 		.arg = &agent,
 		.refuse = rpc_refuse,
 		.connections_max = LISTEN_CONNECTIONS,
-		.disconnected = disconnected,
+		.dropped = dropped,
 	};
 	struct options options = {
 		.log_port = LOG_PORT,

@@ -216,17 +216,16 @@ void park(struct agent *agent, struct ttrpc_request *req,
 		go(req, message, agent);
 }
 
-void parked_drop(struct agent *agent, uint64_t connection)
+void parked_drop(struct agent *agent)
 {
 	struct parked_request *next;
 
 	for (struct parked_request *p = agent->parked.first; p; p = next) {
 		next = p->next;
-		if (ttrpc_request_connection(p->req) != connection)
+		if (!ttrpc_request_dropped(p->req))
 			continue;
 		unlink_parked(p);
-		/* The server cancels it; a reply would be dropped. */
-		ttrpc_fail(p->req, TTRPC_CANCELLED, "the connection ended");
+		ttrpc_fail(p->req, TTRPC_CANCELLED, "dropped");
 		end(p);
 	}
 }

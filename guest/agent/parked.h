@@ -42,6 +42,6 @@ void park(struct agent *agent, struct ttrpc_request *req,
 	  parked_ready *ready, parked_go *go);
 /* Something has changed: tries all of them again, soon. */
 void parked_again(struct agent *agent);
-void parked_drop(struct agent *agent, uint64_t connection);
+void parked_drop(struct agent *agent);
 
 #endif

@@ -49,23 +49,23 @@ void pending_fail_all(struct pending **list, enum ttrpc_code code,
 		ttrpc_fail(req, code, "%s", text);
 }
 
-void pending_drop(struct pending **list, uint64_t connection)
+void pending_drop(struct pending **list)
 {
 	while (*list) {
 		struct pending *p = *list;
 
-		if (ttrpc_request_connection(p->req) != connection) {
+		if (!ttrpc_request_dropped(p->req)) {
 			list = &p->next;
 			continue;
 		}
 		*list = p->next;
-		ttrpc_fail(p->req, TTRPC_CANCELLED, "disconnected");
+		ttrpc_fail(p->req, TTRPC_CANCELLED, "dropped");
 		free(p);
 	}
 }
 
-void pending_drop_one(struct ttrpc_request **slot, uint64_t connection)
+void pending_drop_one(struct ttrpc_request **slot)
 {
-	if (*slot && ttrpc_request_connection(*slot) == connection)
-		ttrpc_fail(steal_ptr(slot), TTRPC_CANCELLED, "disconnected");
+	if (*slot && ttrpc_request_dropped(*slot))
+		ttrpc_fail(steal_ptr(slot), TTRPC_CANCELLED, "dropped");
 }

@@ -22,9 +22,9 @@ struct ttrpc_request *pending_take(struct pending **list);
 void pending_reply_all(struct pending **list, const ProtobufCMessage *reply);
 void pending_fail_all(struct pending **list, enum ttrpc_code code,
 		      const char *text);
-/* Forgets those that came by a connection that is gone. */
-void pending_drop(struct pending **list, uint64_t connection);
+/* Forgets those that nobody waits for any more. */
+void pending_drop(struct pending **list);
 /* The same for one slot that holds a request or NULL. */
-void pending_drop_one(struct ttrpc_request **slot, uint64_t connection);
+void pending_drop_one(struct ttrpc_request **slot);
 
 #endif

@@ -301,11 +301,11 @@ int process_signal(struct process *p, int sig)
 	return kill(p->pid, sig) < 0 ? -errno : 0;
 }
 
-void process_drop(struct process *p, uint64_t connection)
+void process_drop(struct process *p)
 {
-	pending_drop(&p->waiters, connection);
-	pending_drop_one(&p->request, connection);
-	stdio_drop(&p->stdio, connection);
+	pending_drop(&p->waiters);
+	pending_drop_one(&p->request);
+	stdio_drop(&p->stdio);
 }
 
 void process_release(struct process *p)

@@ -68,6 +68,6 @@ void process_exited(struct process *p, int status);
 void process_wait(struct process *p, struct ttrpc_request *req);
 /* 0, -ESRCH when it has ended. */
 int process_signal(struct process *p, int sig) MUST_CHECK;
-void process_drop(struct process *p, uint64_t connection);
+void process_drop(struct process *p);
 
 #endif

@@ -354,12 +354,12 @@ void sandbox_destroy(struct agent *agent, struct ttrpc_request *req)
 	}
 }
 
-void sandbox_drop(struct agent *agent, uint64_t connection)
+void sandbox_drop(struct agent *agent)
 {
 	struct sandbox *s = &agent->sandbox;
 
-	pending_drop(&s->oom_waiters, connection);
-	pending_drop(&s->closers, connection);
+	pending_drop(&s->oom_waiters);
+	pending_drop(&s->closers);
 	if (s->ended)
 		evloop_stop(agent->loop);
 }

@@ -54,6 +54,6 @@ void sandbox_oom(struct sandbox *s, const char *container);
 int sandbox_pidns(struct sandbox *s, struct err *err) MUST_CHECK;
 /* A container, or a hook of one, is no more. */
 void sandbox_container_gone(struct agent *agent);
-void sandbox_drop(struct agent *agent, uint64_t connection);
+void sandbox_drop(struct agent *agent);
 
 #endif

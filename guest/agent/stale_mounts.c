@@ -265,8 +265,8 @@ void stale_mounts_drop(struct evloop *loop, struct ttrpc_request *req)
 		begin(loop);
 }
 
-void stale_mounts_forget(uint64_t connection)
+void stale_mounts_forget(void)
 {
-	pending_drop(&waiting, connection);
-	pending_drop(&search.asked, connection);
+	pending_drop(&waiting);
+	pending_drop(&search.asked);
 }

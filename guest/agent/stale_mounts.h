@@ -19,7 +19,7 @@
 /* Takes req. One search is under way at a time; what comes meanwhile waits
  * for the next one. */
 void stale_mounts_drop(struct evloop *loop, struct ttrpc_request *req);
-/* The connection is gone. */
-void stale_mounts_forget(uint64_t connection);
+/* Forgets what nobody waits for any more. */
+void stale_mounts_forget(void);
 
 #endif

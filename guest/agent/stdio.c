@@ -406,16 +406,15 @@ int stdio_resize(struct stdio *stdio, uint32_t rows, uint32_t cols)
 	return ioctl(stdio->out.fd, TIOCSWINSZ, &ws) < 0 ? -errno : 0;
 }
 
-void stdio_drop(struct stdio *stdio, uint64_t connection)
+void stdio_drop(struct stdio *stdio)
 {
-	pending_drop_one(&stdio->out.reader, connection);
+	pending_drop_one(&stdio->out.reader);
 	if (!stdio->out.reader)
 		evsource_del(&stdio->out.src);
-	pending_drop_one(&stdio->err.reader, connection);
+	pending_drop_one(&stdio->err.reader);
 	if (!stdio->err.reader)
 		evsource_del(&stdio->err.src);
-	if (stdio->writer &&
-	    ttrpc_request_connection(stdio->writer) == connection) {
+	if (stdio->writer && ttrpc_request_dropped(stdio->writer)) {
 		evsource_del(&stdio->in_src);
 		writer_fail(stdio, ECONNRESET);
 	}

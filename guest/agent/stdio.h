@@ -72,6 +72,6 @@ void stdio_write(struct stdio *stdio, struct ttrpc_request *req,
 void stdio_close_input(struct stdio *stdio);
 int stdio_resize(struct stdio *stdio, uint32_t rows, uint32_t cols) MUST_CHECK;
 bool stdio_has_ended(const struct stdio *stdio);
-void stdio_drop(struct stdio *stdio, uint64_t connection);
+void stdio_drop(struct stdio *stdio);
 
 #endif

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
 	test_iptables_suite();
 	test_stdio_suite(rootfs);
 	test_frames_suite();
+	test_deadlines_suite(rootfs);
 	test_names_suite(rootfs);
 	test_memory_suite(rootfs);
 	test_stats_suite(rootfs);

@@ -17,6 +17,7 @@ void test_ports_suite(void);
 void test_iptables_suite(void);
 void test_stdio_suite(const char *rootfs);
 void test_frames_suite(void);
+void test_deadlines_suite(const char *rootfs);
 void test_calls_suite(const char *rootfs);
 void test_names_suite(const char *rootfs);
 void test_memory_suite(const char *rootfs);

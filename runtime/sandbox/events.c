@@ -100,12 +100,12 @@ void events_end(struct container *c)
 	tell(c);
 }
 
-void events_forget(struct container *c, uint64_t connection)
+void events_forget(struct container *c)
 {
 	struct ttrpc_request *req;
 
 	/* To nobody; frees it. */
-	while ((req = waiters_take_of(&c->watchers, connection)))
+	while ((req = waiters_take_dropped(&c->watchers)))
 		answer(req, c);
 }
 

@@ -79,12 +79,12 @@ void process_wait(struct process *p, struct ttrpc_request *req)
 		waiters_add(&p->waiters, req);
 }
 
-void process_forget_waiters(struct process *p, uint64_t connection)
+void process_forget_waiters(struct process *p)
 {
 	struct ttrpc_request *req;
 
 	/* To nobody; frees it. */
-	while ((req = waiters_take_of(&p->waiters, connection)))
+	while ((req = waiters_take_dropped(&p->waiters)))
 		answer(req, p);
 }
 

@@ -130,7 +130,7 @@ struct sandbox {
 	struct ttrpc_call setup_call;
 	struct ttrpc_call oom_call;
 	struct evtimer oom_timer;
-	uint64_t oom_asked_ns; /* the last time */
+	uint64_t oom_asked_ns;	      /* the last time */
 	bool file_events;      /* the agent repeats them */
 	bool file_events_busy;
 	struct ttrpc_call file_events_call;
@@ -193,8 +193,8 @@ void process_drained(struct process *p);
 void process_signal(struct process *p, uint32_t signo, bool all);
 /* Answers now when it is STOPPED, later otherwise. */
 void process_wait(struct process *p, struct ttrpc_request *req);
-/* The connection is gone: nobody waits on it any more. */
-void process_forget_waiters(struct process *p, uint64_t connection);
+/* Those to whom no answer comes through any more. */
+void process_forget_waiters(struct process *p);
 /* Frees the execs whose proxy was killed, which nobody will ask for. */
 void process_reap_abandoned(struct container *c);
 /* The exec_id that the agent knows it by. */
@@ -240,8 +240,8 @@ int events_start(struct sandbox *s, struct err *err) MUST_CHECK;
 void events_abort(struct sandbox *s);
 /* Its first process ended, or nobody will ask for it any more. */
 void events_end(struct container *c);
-/* The connection is gone: nobody watches by it any more. */
-void events_forget(struct container *c, uint64_t connection);
+/* The same of those who watch. */
+void events_forget(struct container *c);
 void events_next(struct ttrpc_request *req, const ProtobufCMessage *message,
 		 void *arg);
 

@@ -30,14 +30,14 @@ static void end_if_idle(struct sandbox *s)
 		evloop_stop(s->loop);
 }
 
-static void on_disconnect(void *arg, uint64_t connection)
+static void on_dropped(void *arg)
 {
 	struct sandbox *s = arg;
 
 	for (struct container *c = s->containers; c; c = c->next) {
-		events_forget(c, connection);
+		events_forget(c);
 		for (struct process *p = c->processes; p; p = p->next)
-			process_forget_waiters(p, connection);
+			process_forget_waiters(p);
 	}
 	end_if_idle(s);
 }
@@ -54,7 +54,7 @@ static int serve(struct sandbox *s, struct err *err)
 		.arg = s,
 		.accept_fds = true,
 		.connections_max = CONNECTIONS_MAX,
-		.disconnected = on_disconnect,
+		.dropped = on_dropped,
 	};
 	int fd = sandbox_listen(s, "task.sock", err);
 	int ret;

@@ -31,10 +31,10 @@ struct ttrpc_request *waiters_take(struct waiter **list)
 	return *list ? take(list) : NULL;
 }
 
-struct ttrpc_request *waiters_take_of(struct waiter **list, uint64_t connection)
+struct ttrpc_request *waiters_take_dropped(struct waiter **list)
 {
 	for (struct waiter **at = list; *at; at = &(*at)->next) {
-		if (ttrpc_request_connection((*at)->req) == connection)
+		if (ttrpc_request_dropped((*at)->req))
 			return take(at);
 	}
 	return NULL;

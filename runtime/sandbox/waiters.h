@@ -16,8 +16,7 @@ struct waiter {
 void waiters_add(struct waiter **list, struct ttrpc_request *req);
 /* One who waits no longer, for the caller to answer; NULL: nobody is left. */
 struct ttrpc_request *waiters_take(struct waiter **list);
-/* Only of those who came by that connection. */
-struct ttrpc_request *waiters_take_of(struct waiter **list,
-				      uint64_t connection);
+/* Only of those to whom no answer comes through any more. */
+struct ttrpc_request *waiters_take_dropped(struct waiter **list);
 
 #endif

@@ -18,9 +18,41 @@ static void echo(struct ttrpc_request *req, const ProtobufCMessage *message,
 	ttrpc_reply(req, NULL);
 }
 
+/* Answered when nobody waits for it any more, or at the end. */
+static struct ttrpc_request *held[8];
+
+static void hold(struct ttrpc_request *req, const ProtobufCMessage *message,
+		 void *arg)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(held) && held[i])
+		i++;
+	if (i < ARRAY_SIZE(held))
+		held[i] = req;
+	else
+		ttrpc_reply(req, NULL);
+}
+
+static void release(bool all)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		if (!held[i] || (!all && !ttrpc_request_dropped(held[i])))
+			continue;
+		ttrpc_reply(held[i], NULL);
+		held[i] = NULL;
+	}
+}
+
+static void on_dropped(void *arg)
+{
+	release(false);
+}
+
 static const struct ttrpc_method methods[] = {
 	{"t", "Create", &agent__create_container_request__descriptor, echo},
 	{"t", "Exec", &agent__exec_process_request__descriptor, echo},
+	{"t", "Hold", &agent__empty__descriptor, hold},
 	{NULL, NULL, NULL, NULL},
 };
 
@@ -41,6 +73,7 @@ static void run_server(struct evloop *loop, const uint8_t *data, size_t size)
 	struct ttrpc_server_config config = {
 		.methods = methods,
 		.connections_max = 1,
+		.dropped = on_dropped,
 	};
 	struct ttrpc_server *server;
 	struct err err;
@@ -56,6 +89,7 @@ static void run_server(struct evloop *loop, const uint8_t *data, size_t size)
 	close(pair[1]);
 	drain(loop);
 	ttrpc_server_free(server);
+	release(true);
 }
 
 /* An agent that lies: what it sends is the input, whatever we asked. */

@@ -8,13 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent-proto/agent.pb-c.h"
+#include "agent-proto/pb.h"
 #include "agent-proto/ttrpc.h"
+#include "agent-proto/ttrpc.pb-c.h"
 #include "agent-proto/ttrpc_frame.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 
 struct fixture {
@@ -23,7 +28,7 @@ struct fixture {
 	struct ttrpc_client *client;
 	int raw; /* a second connection, spoken to by hand */
 	struct ttrpc_request *held;
-	unsigned disconnected;
+	unsigned dropped;
 	int passed_fd;
 	bool lost;
 };
@@ -71,11 +76,21 @@ static const struct ttrpc_method methods[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-static void on_disconnect(void *arg, uint64_t connection)
+static void on_dropped(void *arg)
 {
 	struct fixture *f = arg;
 
-	f->disconnected++;
+	f->dropped++;
+}
+
+/* In place of the system's. */
+static unsigned timers_set;
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *new,
+		    struct itimerspec *old)
+{
+	timers_set++;
+	return (int)syscall(SYS_timerfd_settime, fd, flags, new, old);
 }
 
 static void on_lost(void *arg)
@@ -93,7 +108,7 @@ static int setup(void **state)
 		.arg = f,
 		.accept_fds = true,
 		.connections_max = 2,
-		.disconnected = on_disconnect,
+		.dropped = on_dropped,
 	};
 	struct err err;
 	int pair[2], raw[2];
@@ -290,7 +305,7 @@ static void test_reply_after_disconnect(void **state)
 	ttrpc_client_free(f->client);
 	f->client = NULL;
 	assert_int_equal(TTRPC_CANCELLED, c.code);
-	while (!f->disconnected)
+	while (!f->dropped)
 		evloop_once(f->loop, 1000);
 	ttrpc_reply(f->held, NULL);
 	f->held = NULL;
@@ -303,7 +318,7 @@ static void hostile(struct fixture *f, const void *bytes, size_t len)
 	char byte;
 
 	assert_int_equal(0, write_full(f->raw, bytes, len));
-	while (!f->disconnected)
+	while (!f->dropped)
 		evloop_once(f->loop, 1000);
 	assert_int_equal(0, read(f->raw, &byte, 1));
 	start(f, &c, "Refuse", 0);
@@ -343,6 +358,154 @@ static void test_stream_in_use(void **state)
 	memcpy(twice + len, frame, len);
 	free(frame);
 	hostile(*state, twice, 2 * len);
+}
+
+/* The server's deadlines. -------------------------------------------------- */
+
+static void ask(struct fixture *f, uint32_t stream, const char *method,
+		int64_t timeout_ns)
+{
+	Ttrpc__Request envelope = TTRPC__REQUEST__INIT;
+	uint8_t *frame;
+	size_t len;
+
+	envelope.service = pb_str("t");
+	envelope.method = pb_str(method);
+	envelope.timeout_nano = timeout_ns;
+	frame = ttrpc_frame_new(stream, TTRPC_REQUEST, &envelope.base, &len);
+	assert_int_equal(0, write_full(f->raw, frame, len));
+	free(frame);
+}
+
+/* What comes next, of that stream. */
+static enum ttrpc_code answer_of(struct fixture *f, uint32_t stream)
+{
+	uint8_t head[TTRPC_HEADER_LEN], payload[256];
+	struct ttrpc_header header;
+	enum ttrpc_code code;
+	ProtobufCMessage *reply;
+	char text[64];
+
+	while (recv(f->raw, head, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		evloop_once(f->loop, 1000);
+	assert_int_equal(0, read_full(f->raw, head, sizeof(head)));
+	assert_int_equal(0, ttrpc_header_get(head, &header));
+	assert_int_equal(stream, header.stream);
+	assert_true(header.length < sizeof(payload));
+	assert_int_equal(0, read_full(f->raw, payload, header.length));
+	assert_int_equal(0,
+			 ttrpc_response_get(payload, header.length, NULL, &code,
+					    text, sizeof(text), &reply));
+	return code;
+}
+
+static void wait_held(struct fixture *f)
+{
+	while (!f->held)
+		evloop_once(f->loop, 1000);
+}
+
+static void test_server_deadline(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, 1, "Hold", 20000000);
+	wait_held(f);
+	assert_false(ttrpc_request_dropped(f->held));
+	assert_int_equal(TTRPC_DEADLINE_EXCEEDED, answer_of(f, 1));
+	assert_int_equal(1, f->dropped);
+	assert_true(ttrpc_request_dropped(f->held));
+	/* It has been answered: what its handler says goes nowhere. */
+	ttrpc_reply(f->held, NULL);
+	f->held = NULL;
+	ask(f, 3, "Hold", 0);
+	wait_held(f);
+	assert_false(ttrpc_request_dropped(f->held));
+	ttrpc_fail(f->held, TTRPC_INTERNAL, "no");
+	f->held = NULL;
+	assert_int_equal(TTRPC_INTERNAL, answer_of(f, 3));
+}
+
+static void test_answer_in_time(void **state)
+{
+	struct fixture *f = *state;
+	struct ttrpc_request *first;
+
+	/* A nearer deadline than the one there is, and the other way. */
+	ask(f, 1, "Hold", 60 * 1000000000LL);
+	wait_held(f);
+	first = steal_ptr(&f->held);
+	ask(f, 3, "Hold", 1);
+	wait_held(f);
+	assert_int_equal(TTRPC_DEADLINE_EXCEEDED, answer_of(f, 3));
+	ttrpc_reply(steal_ptr(&f->held), NULL);
+	assert_false(ttrpc_request_dropped(first));
+	ttrpc_reply(first, NULL);
+	assert_int_equal(TTRPC_OK, answer_of(f, 1));
+	ask(f, 5, "Hold", 20000000);
+	wait_held(f);
+	assert_int_equal(TTRPC_DEADLINE_EXCEEDED, answer_of(f, 5));
+	assert_int_equal(2, f->dropped);
+}
+
+/* INT64_MAX is 292 years. */
+static void test_odd_deadlines(void **state)
+{
+	static const int64_t over[] = {-1, -1000000000, INT64_MIN};
+	struct fixture *f = *state;
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(over); i++) {
+		ask(f, 2 * i + 1, "Hold", over[i]);
+		assert_int_equal(TTRPC_DEADLINE_EXCEEDED,
+				 answer_of(f, 2 * i + 1));
+		assert_null(f->held);
+	}
+	ask(f, 7, "Hold", INT64_MAX);
+	wait_held(f);
+	evloop_once(f->loop, 20);
+	assert_false(ttrpc_request_dropped(f->held));
+	ttrpc_reply(steal_ptr(&f->held), NULL);
+	assert_int_equal(TTRPC_OK, answer_of(f, 7));
+	assert_int_equal(0, f->dropped);
+}
+
+static void test_no_deadline_no_timer(void **state)
+{
+	struct fixture *f = *state;
+
+	timers_set = 0;
+	ask(f, 1, "Hold", 0);
+	wait_held(f);
+	ttrpc_reply(steal_ptr(&f->held), NULL);
+	assert_int_equal(TTRPC_OK, answer_of(f, 1));
+	/* Nor for what is answered at once. */
+	ask(f, 3, "Refuse", 1000000);
+	assert_int_equal(TTRPC_NOT_FOUND, answer_of(f, 3));
+	assert_int_equal(0, timers_set);
+	ask(f, 5, "Hold", 60 * 1000000000LL);
+	wait_held(f);
+	assert_int_equal(1, timers_set);
+	ttrpc_reply(steal_ptr(&f->held), NULL);
+	assert_int_equal(TTRPC_OK, answer_of(f, 5));
+	ask(f, 7, "Hold", 61 * 1000000000LL);
+	wait_held(f);
+	assert_int_equal(1, timers_set);
+}
+
+/* The connection goes first. */
+static void test_deadline_of_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, 1, "Hold", 20000000);
+	wait_held(f);
+	close(f->raw);
+	f->raw = -1;
+	while (!f->dropped)
+		evloop_once(f->loop, 1000);
+	assert_true(ttrpc_request_dropped(f->held));
+	evloop_once(f->loop, 40);
+	assert_int_equal(1, f->dropped);
 }
 
 struct waiter {
@@ -405,6 +568,11 @@ int main(void)
 		T(test_unknown_type),
 		T(test_not_protobuf),
 		T(test_stream_in_use),
+		T(test_server_deadline),
+		T(test_answer_in_time),
+		T(test_odd_deadlines),
+		T(test_no_deadline_no_timer),
+		T(test_deadline_of_nobody),
 		T(test_descriptor),
 		T(test_connection_limit),
 	};
