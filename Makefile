@@ -118,7 +118,7 @@ AGENT := address beside beside_call block boot cgroup cgroup_bpf child child_run
 	routes rpc rpc_guest rpc_observe rpc_process rpc_resources sandbox \
 	seccomp shared_mounts spec stale_mounts stats stdio stdio_port \
 	stdio_stream storage storage_options submounts sysctl \
-	unmounts user user_names volume_calls volumes \
+	termination_log unmounts user user_names volume_calls volumes \
 	watch watchable
 
 # --- tests: the path below tests/unit and tests/fuzz, without .c -----------
@@ -160,7 +160,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
 	file_events stats unmounts boot kata_requests \
-	init_signal resources)
+	init_signal resources termination_log)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar liar_calls races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \

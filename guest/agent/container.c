@@ -21,6 +21,7 @@
 #include "guest/agent/resources.h"
 #include "guest/agent/spec.h"
 #include "guest/agent/storage.h"
+#include "guest/agent/termination_log.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -127,12 +128,17 @@ static int keep_seccomp(struct container *c, const Oci__LinuxSeccomp *s,
 	return 0;
 }
 
-static int keep_shared(struct container *c,
-		       const Agent__CreateContainerRequest *msg,
-		       struct err *err)
+static int keep_names(struct container *c,
+		      const Agent__CreateContainerRequest *msg, struct err *err)
 {
 	const char *name = shared_mounts_name(msg->oci);
+	const char *log = termination_log_source(msg->oci);
 
+	if (log) {
+		c->termination_log = strdup(log);
+		if (!c->termination_log)
+			return err_set(err, ENOMEM, "out of memory");
+	}
 	if (name) {
 		c->name = strdup(name);
 		if (!c->name)
@@ -248,7 +254,7 @@ static int build(struct container *c, const Agent__CreateContainerRequest *msg,
 	if (!ret)
 		ret = keep_seccomp(c, l->seccomp, err);
 	if (!ret)
-		ret = keep_shared(c, msg, err);
+		ret = keep_names(c, msg, err);
 	if (!ret)
 		ret = guest_devices_apply(msg->devices, msg->n_devices,
 					  msg->oci->linux_config, err);

@@ -58,7 +58,8 @@ struct container {
 	struct submounts submounts;
 	struct unmounts unmounts; /* of both */
 	struct shared_mounts shared;
-	char *name; /* in its pod; NULL: none */
+	char *name;	       /* in its pod; NULL: none */
+	char *termination_log; /* its path in the guest; NULL: none */
 
 	struct watch_entry events; /* cgroup.events */
 	struct watch_entry memory; /* memory.events */

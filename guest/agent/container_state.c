@@ -125,6 +125,7 @@ void container_unmounted(struct unmounts *unmounts)
 	answer_creation(c);
 	free(c->seccomp);
 	free(c->name);
+	free(c->termination_log);
 	free(c->uid_map);
 	free(c->gid_map);
 	free(c);

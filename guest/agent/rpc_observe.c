@@ -10,6 +10,7 @@
 #include "guest/agent/log_port.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/rpc.h"
+#include "guest/agent/termination_log.h"
 
 void rpc_get_metrics(struct ttrpc_request *req, const ProtobufCMessage *message,
 		     void *arg)
@@ -66,6 +67,19 @@ static char *kernel_log(struct err *err)
 	return steal_ptr(&text);
 }
 
+/* A container that names no such file has no words. */
+static void reply_termination_log(struct ttrpc_request *req,
+				  struct agent *agent, const char *id)
+{
+	const struct container *c = rpc_container(agent, req, id);
+
+	if (c && c->termination_log)
+		termination_log_reply(agent->loop, req, c->termination_log);
+	else if (c)
+		ttrpc_reply(req, NULL);
+}
+
+/* Kata knows termination_log alone. */
 void rpc_get_diagnostic_data(struct ttrpc_request *req,
 			     const ProtobufCMessage *message, void *arg)
 {
@@ -75,16 +89,16 @@ void rpc_get_diagnostic_data(struct ttrpc_request *req,
 	AUTO_FREE char *text = NULL;
 	struct err err = {0};
 
-	if (msg->container_id[0])
-		(void)err_set(&err, ENOTSUP,
-			      "diagnostic data: none of a container alone");
-	else if (strcmp(msg->log_type, "agent") == 0)
+	if (strcmp(msg->log_type, "termination_log") == 0) {
+		reply_termination_log(req, arg, msg->container_id);
+		return;
+	}
+	if (strcmp(msg->log_type, "agent") == 0)
 		text = log_port_lines();
 	else if (strcmp(msg->log_type, "kernel") == 0)
 		text = kernel_log(&err);
 	else
-		(void)err_set(&err, EINVAL,
-			      "log type %.32s: neither agent nor kernel",
+		(void)err_set(&err, EINVAL, "log type %.32s: not known",
 			      msg->log_type);
 	if (!text && !err.code)
 		(void)err_set(&err, ENOMEM, "out of memory");

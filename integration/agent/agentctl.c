@@ -248,7 +248,7 @@ int main(int argc, char **argv)
 	test_idmap_suite(rootfs);
 	test_resources_suite(rootfs);
 	test_disks_suite(rootfs);
-	test_ports_suite();
+	test_ports_suite(rootfs);
 	test_iptables_suite();
 	test_stdio_suite(rootfs);
 	test_frames_suite();

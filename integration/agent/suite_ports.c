@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What listens beside the server: the log, the console; and what is asked
  * of the guest's logs by the server. */
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -94,12 +96,94 @@ static void test_diagnostics(void)
 		   &agent__get_diagnostic_data_response__descriptor,
 		   NULL) == TTRPC_INVALID_ARGUMENT,
 	      "GetDiagnosticData: of something else");
-	req.log_type = strdup("agent");
+	req.log_type = strdup("termination_log");
+	check(call("GetDiagnosticData", &req.base,
+		   &agent__get_diagnostic_data_response__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "GetDiagnosticData: last words of nobody");
 	req.container_id = strdup("x");
 	check(call("GetDiagnosticData", &req.base,
 		   &agent__get_diagnostic_data_response__descriptor,
-		   NULL) == TTRPC_UNIMPLEMENTED,
-	      "GetDiagnosticData: of a container");
+		   NULL) == TTRPC_NOT_FOUND,
+	      "GetDiagnosticData: of a container that is not there");
+}
+
+#define WORDS "/dev/termination-log"
+
+/* A container that writes, and has log mounted where it says that it is. */
+static void speaker(struct test_spec *s, const char *rootfs, const char *log,
+		    const char *script)
+{
+	static Oci__Pair where, *pairs[] = {&where};
+
+	spec_init(s, rootfs, "sh", "-c", script, END);
+	spec_mount(s, "bind", log, WORDS, "bind");
+	oci__pair__init(&where);
+	where.key = strdup("io.kubernetes.container.terminationMessagePath");
+	where.value = strdup(WORDS);
+	s->spec.annotations = pairs;
+	s->spec.n_annotations = 1;
+}
+
+/* Those of the container w1, static storage; NULL: refused. */
+static const char *last_words(void)
+{
+	Agent__GetDiagnosticDataRequest req =
+		AGENT__GET_DIAGNOSTIC_DATA_REQUEST__INIT;
+	static Agent__GetDiagnosticDataResponse *reply;
+
+	if (reply)
+		protobuf_c_message_free_unpacked(&reply->base, NULL);
+	reply = NULL;
+	req.log_type = strdup("termination_log");
+	req.container_id = strdup("w1");
+	return call("GetDiagnosticData", &req.base,
+		    &agent__get_diagnostic_data_response__descriptor,
+		    (ProtobufCMessage **)&reply) == TTRPC_OK
+		       ? reply->data
+		       : NULL;
+}
+
+static bool says(const char *want)
+{
+	const char *words = last_words();
+
+	return words && strcmp(words, want) == 0;
+}
+
+static void test_last_words(const char *rootfs)
+{
+	struct test_spec s;
+	char log[256];
+	int fd, status;
+
+	(void)snprintf(log, sizeof(log), "%s-log", rootfs);
+	fd = open(log, O_CREAT | O_TRUNC | O_WRONLY, 0666);
+	if (fd < 0)
+		abort();
+	close(fd);
+	speaker(&s, rootfs, log, "echo out of luck > " WORDS);
+	check(create("w1", &s) == TTRPC_OK && says(""), "no last words yet");
+	check(start("w1") == TTRPC_OK &&
+		      wait_process("w1", "", &status) == TTRPC_OK &&
+		      says("out of luck\n"),
+	      "last words");
+	check(truncate(log, 1 << 20) == 0 && last_words() &&
+		      strlen(last_words()) == 4096,
+	      "of many, the last ones");
+	check(unlink(log) == 0 && says(""), "none without the file");
+	check(symlink("/etc/passwd", log) == 0 && !last_words(),
+	      "none that are another's: %s", call_text);
+	check(unlink(log) == 0 && mkfifo(log, 0600) == 0 && !last_words() &&
+		      strstr(call_text, "not a regular file"),
+	      "none of what is no file");
+	check(unlink(log) == 0 && remove_container("w1") == TTRPC_OK &&
+		      !last_words(),
+	      "none once it is removed");
+	spec_init(&s, rootfs, "true", END);
+	check(create("w1", &s) == TTRPC_OK && says("") &&
+		      remove_container("w1") == TTRPC_OK,
+	      "none where nobody said that there are");
 }
 
 /* What the console says of a guest without a shell, once it is free. */
@@ -148,9 +232,10 @@ static void test_console(void)
 	(void)rename("/bin/away", "/bin/sh");
 }
 
-void test_ports_suite(void)
+void test_ports_suite(const char *rootfs)
 {
 	test_log();
 	test_diagnostics();
+	test_last_words(rootfs);
 	test_console();
 }

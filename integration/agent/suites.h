@@ -13,7 +13,7 @@ void check_block_device(const char *root, Agent__Device *device,
 void test_idmap_suite(const char *rootfs);
 /* With disks: /dev/vda (ext4, has /file), /dev/vdb and /dev/vdc (swap). */
 void test_disks_suite(const char *rootfs);
-void test_ports_suite(void);
+void test_ports_suite(const char *rootfs);
 void test_iptables_suite(void);
 void test_stdio_suite(const char *rootfs);
 void test_frames_suite(void);
