@@ -100,6 +100,7 @@ RUNTIME := oci/convert oci/spec oci/role config state cli/args cli/command \
 	sandbox/dial sandbox/stdio_dial sandbox/stream sandbox/console \
 	sandbox/network sandbox/hooks \
 	sandbox/host_cgroup sandbox/size sandbox/share sandbox/guest_spec \
+	sandbox/extensions \
 	sandbox/mount_points sandbox/container \
 	sandbox/process_life sandbox/setup sandbox/sandbox sandbox/create \
 	sandbox/stdio sandbox/stats sandbox/events sandbox/file_events \
@@ -156,7 +157,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
 	runtime/sandbox/test_liar runtime/sandbox/test_liar_calls \
 	runtime/sandbox/test_races \
-	runtime/sandbox/test_event_batch
+	runtime/sandbox/test_event_batch runtime/sandbox/test_extensions
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
 	file_events stats unmounts boot kata_requests \

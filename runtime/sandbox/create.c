@@ -164,10 +164,17 @@ static void hooks_done(struct hook_run *run, int ret, const char *text)
 	}
 }
 
+/* The agent has said what it takes by now. */
 static void run_hooks(struct creation *cr)
 {
 	Oci__Hooks *h = cr->c->spec->hooks;
+	struct err err;
 
+	if (extensions_check(&cr->c->sandbox->extensions, "", &cr->guest->base,
+			     &err) < 0) {
+		fail(cr, err.code, err.text);
+		return;
+	}
 	hooks_start(&cr->hooks, cr->c->sandbox->loop, "prestart",
 		    h ? h->prestart : NULL, h ? h->n_prestart : 0,
 		    container_state_json(cr->c, "creating"), hooks_done);

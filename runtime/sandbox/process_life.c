@@ -174,9 +174,13 @@ static void wait_done(struct ttrpc_call *call, enum ttrpc_code code,
 		return;
 	p->exited = true;
 	p->exit_status = STATUS_VM_GONE;
+	/* Its output may take a while yet. */
+	p->exited_at_ns = wall_ns();
 	if (code == TTRPC_OK) {
 		p->exit_status = (uint32_t)r->status & 0xff;
-		p->exited_at_ns = r->exited_at_ns;
+		/* Kata's agent tells none. */
+		if (r->exited_at_ns > 0)
+			p->exited_at_ns = r->exited_at_ns;
 		/* The guest's word: it may have been another's signal. */
 		if (r->oom_killed && p->exit_status == 128 + SIGKILL)
 			log_info("%s: killed, as its memory was used up",

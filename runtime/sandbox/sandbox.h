@@ -22,6 +22,7 @@
 #include "runtime/oci/spec.h"
 #include "runtime/sandbox/console.h"
 #include "runtime/sandbox/dial.h"
+#include "runtime/sandbox/extensions.h"
 #include "runtime/sandbox/network.h"
 #include "runtime/sandbox/process.h"
 #include "runtime/sandbox/size.h"
@@ -131,7 +132,8 @@ struct sandbox {
 	struct ttrpc_call oom_call;
 	struct evtimer oom_timer;
 	uint64_t oom_asked_ns;	      /* the last time */
-	bool file_events;      /* the agent repeats them */
+	struct extensions extensions; /* that the agent takes */
+	bool file_events;	      /* it repeats them */
 	bool file_events_busy;
 	struct ttrpc_call file_events_call;
 	struct evtimer file_events_timer;

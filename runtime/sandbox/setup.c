@@ -70,7 +70,8 @@ static void pop(struct sandbox *s)
 	free(call);
 }
 
-/* The guest's word: what it names and does not do costs it its streams. */
+/* The guest's word: what it names and does not do costs it its streams, or
+ * what its containers asked for. */
 static void take_details(struct sandbox *s,
 			 const Agent__GuestDetailsResponse *reply)
 {
@@ -82,7 +83,9 @@ static void take_details(struct sandbox *s,
 		if (!strcmp(name, "stdio_ports"))
 			s->stdio_ports = s->args->config->use_passfd_io;
 		if (!strcmp(name, "file_events"))
-			s->file_events = true;
+			s->file_events = strcmp(s->args->config->file_events,
+						"none") != 0;
+		extensions_take(&s->extensions, name);
 	}
 }
 
@@ -226,8 +229,7 @@ static int queue_calls(struct sandbox *s, const struct container *first)
 	if (!ret)
 		ret = push(s, "CreateSandbox",
 			   create_sandbox_request(s, first));
-	if (!ret && (s->args->config->use_passfd_io ||
-		     strcmp(s->args->config->file_events, "none")))
+	if (!ret)
 		ret = push(s, GUEST_DETAILS, details_request());
 	return ret;
 }

@@ -281,6 +281,8 @@ static void handle_exec(struct ttrpc_request *req,
 		p->spec = oci_process_from_json(root, &err);
 	json_free(root);
 	if (!p || !p->spec ||
+	    extensions_check(&c->sandbox->extensions, "process", &p->spec->base,
+			     &err) < 0 ||
 	    attach_stdio(p, req, m->stdin, m->stdout, m->stderr, &err) < 0 ||
 	    process_watch(p, (pid_t)m->pid, &err) < 0) {
 		ttrpc_fail(req, ttrpc_code_of_errno(err.code), "%s", err.text);
@@ -515,6 +517,12 @@ static void handle_update(struct ttrpc_request *req,
 	json_free(root);
 	if (!resources) {
 		ttrpc_fail(req, TTRPC_INVALID_ARGUMENT, "%s", err.text);
+		return;
+	}
+	if (extensions_check(&c->sandbox->extensions, "resources",
+			     &resources->base, &err) < 0) {
+		ttrpc_fail(req, TTRPC_UNIMPLEMENTED, "%s", err.text);
+		oci__linux_resources__free_unpacked(resources, NULL);
 		return;
 	}
 	request.container_id = c->id;

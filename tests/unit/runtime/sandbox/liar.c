@@ -301,11 +301,19 @@ static void on_details(struct ttrpc_request *req,
 	char *features[] = {
 		pb_str(TELLING ? "file_events" : "stdio_ports"),
 	};
+	char *extensions[] = {
+		pb_str("cgroup_unified"),
+		pb_str("spec_extensions"),
+	};
 
 	if (lies(req, "GetGuestDetails"))
 		return;
 	details.n_extra_features = STREAMING || TELLING ? 1 : 0;
 	details.extra_features = features;
+	if (plan.lie == ANNOUNCES_ALL) {
+		details.n_extra_features = ARRAY_SIZE(extensions);
+		details.extra_features = extensions;
+	}
 	reply.agent_details = &details;
 	ttrpc_reply(req, &reply.base);
 }

@@ -58,6 +58,7 @@ enum lie {
 	TELLS_OF_FILES,	      /* once */
 	TELLS_OF_FILES_TWICE, /* the second time unasked */
 	MISTELLS_OF_FILES,
+	ANNOUNCES_ALL, /* and is honest */
 };
 
 /* liar.c: what the next one does at the call of this method. */
@@ -97,6 +98,12 @@ int client_answer(int fd);
 int client_create(int fd);
 int client_start(int fd, const char *exec_id);
 int client_exec(int fd, const char *exec_id);
+/* more: of the process, in JSON. */
+int client_exec_with(int fd, const char *exec_id, const char *more);
+/* Of linux in the specification of those that are created from now on. */
+void client_linux(const char *more);
+/* Changes its resources, in JSON. */
+int client_update(int fd, const char *resources);
 int client_kill(int fd);
 int client_delete(int fd);
 int client_create_second(int fd);
@@ -107,6 +114,8 @@ int client_do(int fd, const char *method);
 int client_state(void);
 /* Why it is over; static storage. */
 const char *client_reason(void);
+/* When init ended, in seconds since the epoch. */
+int64_t client_exited_at(void);
 /* Of the last refusal that one of these got. */
 extern char client_text[512];
 

@@ -54,11 +54,11 @@ static int log_file;
 static const char bundle_json[] =
 	"{\"ociVersion\": \"1.0.2\", \"root\": {\"path\": \"rootfs\"},"
 	"\"process\": {\"args\": [\"true\"], \"cwd\": \"/\"},"
-	"\"linux\": {\"namespaces\": [{\"type\": \"network\"%s}]}}";
+	"\"linux\": {%s\"namespaces\": [{\"type\": \"network\"%s}]}}";
 static const char config_json[] =
 	"{\"machine\": \"uml\", \"internetworking_model\": \"%s\","
 	"\"dial_timeout\": 1, \"create_container_timeout\": 1}";
-static const char process_json[] = "{\"args\": [\"true\"], \"cwd\": \"/\"}";
+static const char process_json[] = "{\"args\": [\"true\"], \"cwd\": \"/\"%s}";
 
 static char *in_root(const char *name)
 {
@@ -76,14 +76,21 @@ static void put(const char *name, const char *text)
 					 strlen(text), 0600));
 }
 
-/* network: more of that namespace, in JSON. */
+/* lin: more of linux, and network: of that namespace, in JSON. */
+static void put_bundle(const char *lin, const char *network)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), bundle_json, lin, network);
+	put("bundle/config.json", text);
+}
+
 static void configure(const char *network, const char *model)
 {
 	char text[1024];
 	struct err err;
 
-	snprintf(text, sizeof(text), bundle_json, network);
-	put("bundle/config.json", text);
+	put_bundle("", network);
 	snprintf(text, sizeof(text), config_json, model);
 	put("configuration.json", text);
 	config_free(config);
@@ -255,13 +262,26 @@ int client_start(int fd, const char *exec_id)
 	return call(fd, "Start", &r.base);
 }
 
+void client_linux(const char *more)
+{
+	if (config)
+		put_bundle(more, "");
+}
+
 int client_exec(int fd, const char *exec_id)
+{
+	return client_exec_with(fd, exec_id, "");
+}
+
+int client_exec_with(int fd, const char *exec_id, const char *more)
 {
 	Task__ExecProcessRequest r = TASK__EXEC_PROCESS_REQUEST__INIT;
 	Ttrpc__Any spec = TTRPC__ANY__INIT;
+	char text[256];
 
-	spec.value.data = (uint8_t *)pb_str(process_json);
-	spec.value.len = strlen(process_json);
+	snprintf(text, sizeof(text), process_json, more);
+	spec.value.data = (uint8_t *)text;
+	spec.value.len = strlen(text);
 	r.id = pb_str(LIAR_ID);
 	r.exec_id = pb_str(exec_id);
 	r.spec = &spec;
@@ -345,6 +365,18 @@ static const ProtobufCMessage *request_for(const char *agent,
 	return &r.base;
 }
 
+int client_update(int fd, const char *resources)
+{
+	Task__UpdateTaskRequest r = TASK__UPDATE_TASK_REQUEST__INIT;
+	Ttrpc__Any value = TTRPC__ANY__INIT;
+
+	value.value.data = (uint8_t *)pb_str(resources);
+	value.value.len = strlen(resources);
+	r.id = pb_str(LIAR_ID);
+	r.resources = &value;
+	return call(fd, "Update", &r.base);
+}
+
 int client_do(int fd, const char *method)
 {
 	const struct ask *ask;
@@ -361,9 +393,9 @@ void client_ask_for(int fd, const char *method)
 	client_send(fd, ask->method, request);
 }
 
-const char *client_reason(void)
+/* Caller frees. */
+static Task__StateResponse *state_of_init(void)
 {
-	static char text[512];
 	Task__StateRequest r = TASK__STATE_REQUEST__INIT;
 	ProtobufCMessage *reply = NULL;
 	struct err err;
@@ -374,11 +406,27 @@ const char *client_reason(void)
 			 ttrpc_call_wait(fd, TASK_SERVICE, "State", &r.base,
 					 &task__state_response__descriptor,
 					 &reply, HANG_MS, NULL, 0, NULL, &err));
-	snprintf(text, sizeof(text), "%s",
-		 ((const Task__StateResponse *)reply)->reason);
-	protobuf_c_message_free_unpacked(reply, NULL);
 	close(fd);
+	return (Task__StateResponse *)reply;
+}
+
+const char *client_reason(void)
+{
+	static char text[512];
+	Task__StateResponse *state = state_of_init();
+
+	snprintf(text, sizeof(text), "%s", state->reason);
+	task__state_response__free_unpacked(state, NULL);
 	return text;
+}
+
+int64_t client_exited_at(void)
+{
+	Task__StateResponse *state = state_of_init();
+	int64_t at = state->exited_at ? state->exited_at->seconds : 0;
+
+	task__state_response__free_unpacked(state, NULL);
+	return at;
 }
 
 int client_state(void)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -189,6 +190,78 @@ static void test_reason(void **state)
 	end(fd);
 }
 
+/* An agent of Kata's, which has no fields for it. */
+static void test_no_extensions(void **state)
+{
+	static const char unified[] =
+		"\"resources\": {\"unified\": {\"memory.high\": \"1\"}}, ";
+	int fd;
+
+	client_linux(unified);
+	fd = liar_start(HONEST, NULL);
+	assert_int_equal(TTRPC_UNIMPLEMENTED, client_create(fd));
+	assert_string_equal(client_text, "linux.resources.unified: the agent "
+					 "in the guest does not take it "
+					 "(cgroup_unified)");
+	liar_finish(fd);
+	client_linux("");
+	fd = begin(HONEST, "");
+	assert_int_equal(TTRPC_UNIMPLEMENTED,
+			 client_exec_with(fd, "x",
+					  ", \"user\": {\"uid\": 0, "
+					  "\"gid\": 0, \"umask\": "
+					  "18}"));
+	assert_memory_equal(client_text, "process.user.umask:", 19);
+	/* The id is free. */
+	assert_int_equal(TTRPC_OK, client_exec(fd, "x"));
+	assert_int_equal(TTRPC_UNIMPLEMENTED,
+			 client_update(fd, "{\"cpu\": {\"idle\": 1}}"));
+	assert_memory_equal(client_text, "resources.cpu.idle:", 19);
+	assert_int_equal(TTRPC_OK,
+			 client_update(fd, "{\"pids\": {\"limit\": 5}}"));
+	/* A second one, in a sandbox that is ready. */
+	client_linux(unified);
+	assert_int_equal(TTRPC_UNIMPLEMENTED, client_create_second(fd));
+	client_linux("");
+	end(fd);
+}
+
+/* And one that has them. */
+static void test_extensions(void **state)
+{
+	static const char unified[] =
+		"\"resources\": {\"unified\": {\"memory.high\": \"1\"}}, ";
+	int fd;
+
+	client_linux(unified);
+	fd = begin(ANNOUNCES_ALL, "");
+	assert_int_equal(TTRPC_OK, client_exec_with(fd, "x",
+						    ", \"user\": {\"uid\": 0, "
+						    "\"gid\": 0, \"umask\": "
+						    "18}"));
+	client_linux("");
+	end(fd);
+}
+
+/* Kata's agent does not say when it was, and one that lies says anything. */
+static void test_exit_time(void **state)
+{
+	static const enum lie lies[] = {HONEST, ENDS_IN_THE_FUTURE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		time_t from = time(NULL);
+		int fd = begin(lies[i], "WaitProcess");
+		int waiter = client_new();
+
+		client_ask_to_wait(waiter);
+		client_kill(fd);
+		assert_int_equal(TTRPC_OK, client_answer(waiter));
+		assert_in_range(client_exited_at(), from, time(NULL));
+		close(waiter);
+		end(fd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +272,9 @@ int main(void)
 		cmocka_unit_test(test_details),
 		cmocka_unit_test(test_foreign_ids),
 		cmocka_unit_test(test_reason),
+		cmocka_unit_test(test_exit_time),
+		cmocka_unit_test(test_no_extensions),
+		cmocka_unit_test(test_extensions),
 	};
 
 	return cmocka_run_group_tests(tests, liar_set_up, liar_tear_down);
