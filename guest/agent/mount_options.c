@@ -47,28 +47,34 @@ static const struct {
 	{"sync", false, MS_SYNCHRONOUS},
 };
 
-/* The clear column: what must be off for set to have its meaning. */
+/*
+ * off: what an earlier option may have set. The access time is one value of
+ * three, which is cleared as a whole or not at all (mount_setattr(2)), and
+ * what is not noatime or strictatime then is relatime.
+ */
+#define ATIME MOUNT_ATTR__ATIME
 static const struct {
 	const char *name;
-	uint64_t set, clear;
+	uint64_t set, off, clear;
 } recursive_options[] = {
-	{"rro", MOUNT_ATTR_RDONLY, 0},
-	{"rrw", 0, MOUNT_ATTR_RDONLY},
-	{"rnosuid", MOUNT_ATTR_NOSUID, 0},
-	{"rsuid", 0, MOUNT_ATTR_NOSUID},
-	{"rnodev", MOUNT_ATTR_NODEV, 0},
-	{"rdev", 0, MOUNT_ATTR_NODEV},
-	{"rnoexec", MOUNT_ATTR_NOEXEC, 0},
-	{"rexec", 0, MOUNT_ATTR_NOEXEC},
-	{"rnodiratime", MOUNT_ATTR_NODIRATIME, 0},
-	{"rdiratime", 0, MOUNT_ATTR_NODIRATIME},
-	{"rrelatime", MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME},
-	{"rnorelatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
-	{"rnoatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME},
-	{"ratime", 0, MOUNT_ATTR__ATIME},
-	{"rstrictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME},
-	{"rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
-	{"rsymfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
+	{"rro", MOUNT_ATTR_RDONLY, 0, 0},
+	{"rrw", 0, MOUNT_ATTR_RDONLY, MOUNT_ATTR_RDONLY},
+	{"rnosuid", MOUNT_ATTR_NOSUID, 0, 0},
+	{"rsuid", 0, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSUID},
+	{"rnodev", MOUNT_ATTR_NODEV, 0, 0},
+	{"rdev", 0, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODEV},
+	{"rnoexec", MOUNT_ATTR_NOEXEC, 0, 0},
+	{"rexec", 0, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOEXEC},
+	{"rnodiratime", MOUNT_ATTR_NODIRATIME, 0, 0},
+	{"rdiratime", 0, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+	{"rrelatime", MOUNT_ATTR_RELATIME, ATIME, ATIME},
+	{"rnorelatime", MOUNT_ATTR_STRICTATIME, ATIME, ATIME},
+	{"rnoatime", MOUNT_ATTR_NOATIME, ATIME, ATIME},
+	{"ratime", 0, MOUNT_ATTR_NOATIME, ATIME},
+	{"rstrictatime", MOUNT_ATTR_STRICTATIME, ATIME, ATIME},
+	{"rnostrictatime", 0, MOUNT_ATTR_STRICTATIME, ATIME},
+	{"rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0, 0},
+	{"rsymfollow", 0, MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
 };
 
 int mount_propagation(const char *name, unsigned long *flags)
@@ -141,7 +147,7 @@ static bool take_flag(const char *name, struct mount_options *out)
 	for (size_t i = 0; i < ARRAY_SIZE(recursive_options); i++) {
 		if (strcmp(name, recursive_options[i].name) != 0)
 			continue;
-		out->rec_set &= ~recursive_options[i].clear;
+		out->rec_set &= ~recursive_options[i].off;
 		out->rec_set |= recursive_options[i].set;
 		out->rec_clear |= recursive_options[i].clear;
 		return true;
