@@ -161,7 +161,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \
 	file_events stats unmounts boot kata_requests \
-	init_signal resources termination_log mount_options)
+	init_signal resources termination_log mount_options limits)
 # It has a sandbox process in place of ours.
 $(patsubst %,$(B)/unit/runtime/sandbox/test_%,liar liar_calls races): \
 	$(B)/tests/unit/runtime/sandbox/liar.o \
@@ -295,7 +295,7 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Drives the agent.
-AGENTCTL := agentctl client calls $(addprefix suite_,spec mounts guest \
+AGENTCTL := agentctl client calls $(addprefix suite_,spec mounts scheduling guest \
 	resources policy \
 	ports hooks calls memory idmap stats stdio frames deadlines disks \
 	iptables)

@@ -84,6 +84,7 @@ int rlimits_apply(const struct rlimits *limits, pid_t pid, struct err *err)
 	return 0;
 }
 
+/* The specification has no values for the clamps: they are 0, as runc's. */
 static int scheduler_flags(const Oci__Scheduler *s, uint64_t *out,
 			   struct err *err)
 {
@@ -96,6 +97,8 @@ static int scheduler_flags(const Oci__Scheduler *s, uint64_t *out,
 		{"SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN},
 		{"SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY},
 		{"SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS},
+		{"SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN},
+		{"SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX},
 	};
 
 	*out = 0;

@@ -246,6 +246,7 @@ int main(int argc, char **argv)
 	test_calls_suite(rootfs);
 	test_spec_suite(rootfs);
 	test_mounts_suite(rootfs);
+	test_scheduling_suite(rootfs);
 	test_idmap_suite(rootfs);
 	test_resources_suite(rootfs);
 	test_disks_suite(rootfs);
