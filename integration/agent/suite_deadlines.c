@@ -20,7 +20,8 @@ static uint32_t stream = 1;
 
 static enum ttrpc_code read_code(void)
 {
-	uint8_t head[TTRPC_HEADER_LEN], payload[512];
+	static uint8_t payload[64 << 10];
+	uint8_t head[TTRPC_HEADER_LEN];
 	struct ttrpc_header header;
 	ProtobufCMessage *reply;
 	enum ttrpc_code code;
@@ -127,6 +128,35 @@ static void test_others(const char *rootfs)
 	check(remove_container("d1") == TTRPC_OK, "remove");
 }
 
+/* Two have asked in vain, of which none gets it. */
+static void test_out_of_memory(const char *rootfs)
+{
+	static Oci__LinuxMemory memory;
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+	Agent__OOMEvent *oom = NULL;
+	struct test_spec s;
+
+	oci__linux_memory__init(&memory);
+	memory.limit = 16 << 20;
+	spec_init(&s, rootfs, "dd", "if=/dev/zero", "of=/dev/shm/x", "bs=64k",
+		  "count=1000", END);
+	s.lin.resources = &s.resources;
+	s.resources.memory = &memory;
+	check(create("d1", &s) == TTRPC_OK, "create");
+	check(call_in_time("GetOOMEvent", &empty.base) ==
+			      TTRPC_DEADLINE_EXCEEDED &&
+		      call_in_time("GetOOMEvent", &empty.base) ==
+			      TTRPC_DEADLINE_EXCEEDED,
+	      "nothing lacks memory yet");
+	check(start("d1") == TTRPC_OK &&
+		      call("GetOOMEvent", &empty.base,
+			   &agent__oomevent__descriptor,
+			   (ProtobufCMessage **)&oom) == TTRPC_OK &&
+		      strcmp(oom->container_id, "d1") == 0,
+	      "the next one is told of it");
+	check(remove_container("d1") == TTRPC_OK, "remove");
+}
+
 void test_deadlines_suite(const char *rootfs)
 {
 	const struct timeval patience = {.tv_sec = 20};
@@ -136,5 +166,8 @@ void test_deadlines_suite(const char *rootfs)
 			 sizeof(patience));
 	test_output(rootfs);
 	test_others(rootfs);
+	/* Only there the group has controllers. */
+	if (getenv("AGENT_IS_INIT"))
+		test_out_of_memory(rootfs);
 	close(fd);
 }
