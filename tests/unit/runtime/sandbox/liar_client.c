@@ -28,6 +28,7 @@
 #include "agent-proto/pb.h"
 #include "agent-proto/ttrpc_frame.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "netns/netns.h"
 #include "runtime/cli/task.h"
@@ -211,11 +212,14 @@ void liar_finish(int fd)
 /* The code of the answer; -1: none. It may not take for ever. */
 static int call(int fd, const char *method, const ProtobufCMessage *request)
 {
+	uint64_t from = monotonic_ns();
 	enum ttrpc_code code;
 	struct err err;
 	int ret = task_call_within(fd, method, request, HANG_MS, &code, &err);
 
+	/* Nor may the supervisor's end of it be what ends it. */
 	assert_int_not_equal(-ETIMEDOUT, ret);
+	assert_true(monotonic_ns() - from < HANG_MS * 1000000ull);
 	snprintf(client_text, sizeof(client_text), "%s", ret ? err.text : "");
 	if (ret)
 		print_message("%s: %s\n", method, err.text);
