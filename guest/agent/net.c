@@ -70,13 +70,13 @@ static int find_link(int fd, const char *hw_addr, struct link_search *search,
 	return 0;
 }
 
-static int set_link(int fd, int index, unsigned flags, const char *name,
-		    uint32_t mtu)
+static int set_link(int fd, int index, unsigned flags, unsigned change,
+		    const char *name, uint32_t mtu)
 {
 	const struct ifinfomsg info = {
 		.ifi_index = index,
 		.ifi_flags = flags,
-		.ifi_change = IFF_UP,
+		.ifi_change = change,
 	};
 	struct nl_request r;
 
@@ -207,11 +207,11 @@ static int update(int fd, const Agent__Interface *in, struct err *err)
 		rename = in->name;
 	/* Kernels before 6.2 rename an interface only while it is down. */
 	if (rename && (link.flags & IFF_UP)) {
-		ret = set_link(fd, link.index, 0, NULL, 0);
+		ret = set_link(fd, link.index, 0, IFF_UP, NULL, 0);
 		if (ret < 0)
 			return err_ret(err, ret, "down");
 	}
-	ret = set_link(fd, link.index, rename ? 0 : link.flags, rename,
+	ret = set_link(fd, link.index, rename ? 0 : link.flags, IFF_UP, rename,
 		       (uint32_t)in->mtu);
 	if (ret < 0)
 		return err_ret(err, ret, "name %s, mtu %u", in->name,
@@ -219,7 +219,8 @@ static int update(int fd, const Agent__Interface *in, struct err *err)
 	ret = set_addresses(fd, link.index, in, err);
 	if (ret < 0)
 		return ret;
-	ret = set_link(fd, link.index, IFF_UP, NULL, 0);
+	ret = set_link(fd, link.index, IFF_UP | in->raw_flags,
+		       IFF_UP | IFF_NOARP, NULL, 0);
 	return ret < 0 ? err_ret(err, ret, "up") : 0;
 }
 
@@ -397,6 +398,9 @@ static int add_neighbor(int fd, const Agent__ARPNeighbor *n, struct err *err)
 	uint8_t mac[6];
 	int ret;
 
+	if (n->flags < 0 || n->flags > UINT8_MAX || n->state < 0 ||
+	    n->state > UINT16_MAX)
+		return err_set(err, EINVAL, "flags or state");
 	if (!info.ndm_ifindex)
 		return err_set(err, ENOENT, "device %.32s: none", n->device);
 	if (!n->to_ip_address || !ip_parse(n->to_ip_address->address, &ip))

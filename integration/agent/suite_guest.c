@@ -14,11 +14,44 @@
 
 #define DESCRIPTORS "nacre_agent_descriptors"
 
+#define NOARP 0x80 /* IFF_NOARP */
+#define ONLINK 4   /* RTNH_F_ONLINK */
+#define PROXY 8	   /* NTF_PROXY */
+
 static const Agent__Empty empty = AGENT__EMPTY__INIT;
 
 static int shell(const char *command)
 {
 	return system(command); /* of the test's own */
+}
+
+/* A gateway that no network leads to: it is on the link. */
+static void test_onlink(void)
+{
+	Agent__UpdateRoutesRequest req = AGENT__UPDATE_ROUTES_REQUEST__INIT;
+	Agent__Routes list = AGENT__ROUTES__INIT, *back = NULL;
+	Agent__Route route = AGENT__ROUTE__INIT, *items[] = {&route};
+	bool found = false;
+
+	route.dest = strdup("198.51.100.0/24");
+	route.gateway = strdup("203.0.113.1");
+	route.device = strdup("eth7");
+	list.routes = items;
+	list.n_routes = 1;
+	req.routes = &list;
+	check(call("UpdateRoutes", &req.base, &agent__routes__descriptor,
+		   NULL) != TTRPC_OK,
+	      "UpdateRoutes: by a gateway that is nowhere");
+	route.flags = ONLINK;
+	check(call("UpdateRoutes", &req.base, &agent__routes__descriptor,
+		   (ProtobufCMessage **)&back) == TTRPC_OK &&
+		      shell("ip route | grep -q '^198.51.100.0/24 via "
+			    "203.0.113.1 dev eth7 .*onlink'") == 0,
+	      "UpdateRoutes: by a gateway on the link");
+	for (size_t i = 0; back && i < back->n_routes; i++)
+		found |= strcmp(back->routes[i]->gateway, route.gateway) == 0 &&
+			 back->routes[i]->flags == ONLINK;
+	check(found, "UpdateRoutes: and its flags are told");
 }
 
 static void test_routes(void)
@@ -62,6 +95,46 @@ static void test_routes(void)
 	      "ListInterfaces");
 }
 
+static uint32_t flags_of(const char *name)
+{
+	Agent__Interfaces *list = NULL;
+	uint32_t flags = UINT32_MAX;
+
+	if (call("ListInterfaces", &empty.base, &agent__interfaces__descriptor,
+		 (ProtobufCMessage **)&list) != TTRPC_OK)
+		return flags;
+	for (size_t i = 0; i < list->n_interfaces; i++) {
+		if (strcmp(list->interfaces[i]->name, name) == 0)
+			flags = list->interfaces[i]->raw_flags;
+	}
+	agent__interfaces__free_unpacked(list, NULL);
+	return flags;
+}
+
+static void test_flags(Agent__UpdateInterfaceRequest *req)
+{
+	req->interface->raw_flags = NOARP;
+	check(call("UpdateInterface", &req->base, &agent__interface__descriptor,
+		   NULL) == TTRPC_OK &&
+		      shell("ip link show eth7 | grep -q '[<,]NOARP[,>]'") ==
+			      0 &&
+		      flags_of("eth7") == NOARP,
+	      "UpdateInterface: without ARP");
+	req->interface->raw_flags = 0;
+	check(call("UpdateInterface", &req->base, &agent__interface__descriptor,
+		   NULL) == TTRPC_OK &&
+		      shell("ip link show eth7 | grep -q '[<,]NOARP[,>]'") !=
+			      0 &&
+		      flags_of("eth7") == 0,
+	      "UpdateInterface: and with it");
+	req->interface->raw_flags = 1;
+	check(call("UpdateInterface", &req->base, &agent__interface__descriptor,
+		   NULL) == TTRPC_UNIMPLEMENTED &&
+		      strstr(call_text, "raw_flags 0x1"),
+	      "UpdateInterface: other flags");
+	req->interface->raw_flags = 0;
+}
+
 static void test_network(void)
 {
 	Agent__UpdateInterfaceRequest req =
@@ -98,11 +171,13 @@ static void test_network(void)
 		    "ip link show eth7 | grep -q '[<,]UP[,>]' && "
 		    "! ip addr show eth7 | grep -q 10.9.9.9") == 0,
 	      "the interface is as asked");
+	test_flags(&req);
 	in.hw_addr = strdup("02:00:00:00:00:0a");
 	check(call("UpdateInterface", &req.base, &agent__interface__descriptor,
 		   NULL) == TTRPC_NOT_FOUND,
 	      "an interface that is not there");
 	test_routes();
+	test_onlink();
 }
 
 static void test_neighbors(void)
@@ -128,6 +203,20 @@ static void test_neighbors(void)
 		   NULL) == TTRPC_OK &&
 		      shell("ip neigh show 192.0.2.77 | grep -q :77") == 0,
 	      "AddARPNeighbors");
+	a.address = strdup("192.0.2.78");
+	n.lladdr = strdup("");
+	n.flags = PROXY;
+	/* Of those that it answers for: ATF_PUBL and ATF_PERM. */
+	check(call("AddARPNeighbors", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      shell("grep -q '^192.0.2.78 .* 0xc .* eth7$' "
+			    "/proc/net/arp") == 0,
+	      "AddARPNeighbors: one to answer for");
+	n.flags = 0x100 | PROXY;
+	check(call("AddARPNeighbors", &req.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_INVALID_ARGUMENT,
+	      "AddARPNeighbors: flags that are none");
+	n.flags = 0;
 	n.device = strdup("nodev0");
 	check(call("AddARPNeighbors", &req.base, &agent__empty__descriptor,
 		   NULL) == TTRPC_NOT_FOUND,
@@ -155,6 +244,28 @@ static void check_features(const Agent__AgentDetails *details)
 		      features[i]);
 }
 
+/* What the kernel says, 0 without memory that comes and goes. */
+static void test_memory_details(void)
+{
+	Agent__GuestDetailsRequest req = AGENT__GUEST_DETAILS_REQUEST__INIT;
+	Agent__GuestDetailsResponse *reply = NULL;
+	FILE *f = fopen("/sys/devices/system/memory/block_size_bytes", "r");
+	bool probe = access("/sys/devices/system/memory/probe", F_OK) == 0;
+	uint64_t size = 0;
+
+	if (f && fscanf(f, "%" SCNx64, &size) != 1)
+		size = UINT64_MAX;
+	if (f)
+		(void)fclose(f);
+	req.mem_block_size = req.mem_hotplug_probe = true;
+	check(call("GetGuestDetails", &req.base,
+		   &agent__guest_details_response__descriptor,
+		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
+		      reply->mem_block_size_bytes == size &&
+		      reply->support_mem_hotplug_probe == probe,
+	      "GetGuestDetails: blocks of memory of %#" PRIx64 " bytes", size);
+}
+
 static void test_details(const char *rootfs)
 {
 	Agent__GuestDetailsRequest req = AGENT__GUEST_DETAILS_REQUEST__INIT;
@@ -168,8 +279,11 @@ static void test_details(const char *rootfs)
 		   (ProtobufCMessage **)&reply) == TTRPC_OK &&
 		      reply->agent_details &&
 		      reply->agent_details->supports_seccomp &&
-		      reply->agent_details->n_storage_handlers == 8,
+		      reply->agent_details->n_storage_handlers == 8 &&
+		      reply->mem_block_size_bytes == 0 &&
+		      !reply->support_mem_hotplug_probe,
 	      "GetGuestDetails");
+	test_memory_details();
 	if (reply && reply->agent_details)
 		check_features(reply->agent_details);
 	check(call("Frobnicate", &req.base, &agent__empty__descriptor, NULL) ==
