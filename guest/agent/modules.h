@@ -16,7 +16,7 @@
 int module_load(const char *name, char *const *parameters, size_t n,
 		struct err *err) MUST_CHECK;
 /* Those of MODULES_DIR/order, file names one a line; no such file: none. A
- * module that fails is told on the log. */
+ * module that fails is told on the log; so is what they took. */
 void modules_load_all(void);
 
 #endif
