@@ -114,10 +114,12 @@ static void test_mesh(bool ipv6)
 
 	if (system(ipv6 ? "grep -qx owner /proc/net/ip6_tables_matches"
 			: "grep -qx owner /proc/net/ip_tables_matches") != 0) {
-		/* The extension, or the table. */
+		/* The extension, or the table. A machine that ought to have
+		 * them does not excuse the skip. */
 		check(code == TTRPC_INTERNAL && (strstr(call_text, "owner") ||
 						 strstr(call_text, "nat")),
-		      "SetIPTables: a mesh's rules, %s: %s", name, call_text);
+		      "SetIPTables: what the kernel has not is told, %s", name);
+		skip("SetIPTables: a mesh's rules, %s: %s", name, call_text);
 		return;
 	}
 	check(code == TTRPC_OK && has_rules(get_rules(ipv6, &code), rules),
