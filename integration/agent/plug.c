@@ -74,10 +74,33 @@ bool prints(const char *id, const char *want)
 	return same(read_all(id, "", false), want);
 }
 
+/* Of a module with one parameter, which is refused with that text. */
+static void refuse_module(const char *name, char *parameter, const char *text)
+{
+	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
+	Agent__KernelModule module = AGENT__KERNEL_MODULE__INIT;
+	Agent__KernelModule *list[] = {&module};
+
+	module.name = strdup(name);
+	module.parameters = &parameter;
+	module.n_parameters = 1;
+	req.sandbox_id = strdup("plug");
+	req.kernel_modules = list;
+	req.n_kernel_modules = 1;
+	check(call("CreateSandbox", &req.base, &agent__empty__descriptor,
+		   NULL) != TTRPC_OK &&
+		      strstr(call_text, text),
+	      "CreateSandbox: %s", text);
+}
+
 static void set_up(void)
 {
-	static const char *const names[] = {"libnvdimm", "nd_btt", "nd_pmem",
-					    "nd_virtio", "virtio_pmem"};
+	static const char *const names[] = {
+		"libnvdimm", "nd_btt",	    "nd_pmem",
+		"nd_virtio", "virtio_pmem", "brd", /* the last one */
+	};
+	static char *disks[] = {(char *)"rd_nr=2", (char *)"rd_size=1024"};
+	char parameters[1100];
 	Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
 	Agent__KernelModule modules[ARRAY_SIZE(names)];
 	Agent__KernelModule *list[ARRAY_SIZE(names)];
@@ -88,6 +111,13 @@ static void set_up(void)
 		modules[i].name = strdup(names[i]);
 		list[i] = &modules[i];
 	}
+	modules[ARRAY_SIZE(names) - 1].parameters = disks;
+	modules[ARRAY_SIZE(names) - 1].n_parameters = ARRAY_SIZE(disks);
+	memset(parameters, 'x', sizeof(parameters) - 1);
+	parameters[sizeof(parameters) - 1] = '\0';
+	refuse_module("brd", parameters, "module brd: too many parameters");
+	refuse_module("nowhere", disks[0], "module nowhere: No such file");
+	refuse_module("brd", (char *)"rd_nr=many", "module brd: Invalid");
 	req.sandbox_id = strdup("plug");
 	req.kernel_modules = list;
 	req.n_kernel_modules = ARRAY_SIZE(names);
@@ -100,6 +130,9 @@ static void set_up(void)
 	      "a container that looks on");
 	check(says("cat /sys/module/virtio_pmem/initstate", "live\n"),
 	      "CreateSandbox: they are loaded");
+	check(says("cd /sys/block; ls -d ram*; cat ram1/size",
+		   "ram0\nram1\n2048\n"),
+	      "CreateSandbox: with their parameters");
 }
 
 void init_create(Agent__CreateContainerRequest *req, struct test_spec *s,
