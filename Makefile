@@ -296,9 +296,8 @@ $(B)/nacre-agent-native: $(B)/guest/agent/main.o $(LINK_agent)
 
 # Drives the agent.
 AGENTCTL := agentctl client calls $(addprefix suite_,spec mounts scheduling guest \
-	resources policy \
-	ports hooks calls memory idmap stats stdio frames deadlines disks \
-	iptables)
+	resources policy ports hooks calls memory idmap stats stdio frames \
+	deadlines disks iptables seccomp)
 
 # For integration/agent/vm, whose guest has no libraries.
 $(B)/agentctl-static: $(call objs,integration/agent,$(AGENTCTL)) $(LINK_proto)

@@ -6,8 +6,10 @@
  * Storages of the protocol: file systems the agent mounts for containers.
  * Drivers: virtio-fs (a tag), ephemeral (a file system of the kernel's),
  * local (a directory), blk, mmioblk and nvdimm (a block device), overlayfs. One
- * mount point is mounted once and counted. Unmounting may take its time
- * (unmounts.h): what would be mounted there, or from there, waits for it.
+ * mount point is mounted once and counted, whether it says `shared` or not: it
+ * stays while anybody has it, and a block device keeps its files beyond that.
+ * Unmounting may take its time (unmounts.h): what would be mounted there, or
+ * from there, waits for it.
  */
 
 #include <stdbool.h>

@@ -2,6 +2,19 @@
 /*
  * agentctl ADDRESS ROOTFS: drives an agent through the life of containers and
  * says what did not go as it must. ROOTFS holds a busybox in /bin.
+ *
+ * Where the agent is no machine's (integration/agent/native), good requests of
+ * methods that change one are not here but in boot_machine.c. What a virtual
+ * machine alone shows, user-mode Linux's and KVM's alike:
+ *	GetOOMEvent, and limits in UpdateContainer: groups of version 2 need
+ *		not have the controllers here (suite_spec.c)
+ *	MemAgentMemcgSet, on: it would age the pages of all that runs here
+ *		(suite_memory.c)
+ *	CreateSandbox with a host name, name servers or modules: they are the
+ *		machine's (suite_guest.c; modules: plug.c, as other kernels
+ *		have none)
+ *	SetIPTables: needs programs of the guest's image (suite_iptables.c)
+ *	ResizeVolume: needs CAP_SYS_RESOURCE (suite_resources.c)
  */
 #include <signal.h>
 #include <stdio.h>
@@ -141,6 +154,28 @@ static void test_exec(void)
 	check(remove_container("x1") == TTRPC_OK, "remove");
 }
 
+/* As Kata's runtime ends it, by no call of its own. */
+static void test_stdin_empty(void)
+{
+	struct test_spec s;
+	uint32_t len = 1;
+	int status;
+
+	spec_init(&s, rootfs, "sh", "-c", "cat; echo end", END);
+	check(create("b1", &s) == TTRPC_OK && start("b1") == TTRPC_OK, "start");
+	check(write_stdin("b1", "", "all\n", &len) == TTRPC_OK && len == 4 &&
+		      write_stdin("b1", "", "", &len) == TTRPC_OK && len == 0,
+	      "an empty WriteStdin");
+	check(strcmp(read_all("b1", "", false), "all\nend\n") == 0 &&
+		      wait_process("b1", "", &status) == TTRPC_OK &&
+		      status == 0,
+	      "is the end of input");
+	check(write_stdin("b1", "", "x", &len) == TTRPC_FAILED_PRECONDITION &&
+		      write_stdin("b1", "", "", &len) == TTRPC_OK,
+	      "nothing more can be written");
+	check(remove_container("b1") == TTRPC_OK, "remove");
+}
+
 static void test_stdin_full(void)
 {
 	static char big[100001];
@@ -240,6 +275,7 @@ int main(int argc, char **argv)
 	test_run();
 	test_errors();
 	test_exec();
+	test_stdin_empty();
 	test_stdin_full();
 	test_terminal();
 	test_linger();
@@ -247,6 +283,7 @@ int main(int argc, char **argv)
 	test_spec_suite(rootfs);
 	test_mounts_suite(rootfs);
 	test_scheduling_suite(rootfs);
+	test_seccomp_suite(rootfs);
 	test_idmap_suite(rootfs);
 	test_resources_suite(rootfs);
 	test_disks_suite(rootfs);

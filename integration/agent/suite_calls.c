@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -249,6 +251,59 @@ static void test_removal(const char *rootfs)
 	check(remove_container("k1") == TTRPC_NOT_FOUND, "it is gone");
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static pid_t first_of(const char *procs)
+{
+	FILE *f = fopen(procs, "r");
+	int pid = 0;
+
+	if (f && fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f)
+		(void)fclose(f);
+	return pid;
+}
+
+/* One that is killed and does not end: who traces it has not been told yet. */
+static void test_removal_limit(const char *rootfs)
+{
+	Agent__RemoveContainerRequest req =
+		AGENT__REMOVE_CONTAINER_REQUEST__INIT;
+	struct test_spec s;
+	enum ttrpc_code code;
+	int64_t from;
+	pid_t pid;
+
+	spec_init(&s, rootfs, "sleep", "1000", END);
+	s.lin.cgroups_path = strdup("/nacre-test/k");
+	check(create("k1", &s) == TTRPC_OK && start("k1") == TTRPC_OK, "start");
+	pid = first_of("/sys/fs/cgroup/nacre-test/k/cgroup.procs");
+	if (!check(pid > 0 && ptrace(PTRACE_SEIZE, pid, 0, 0) == 0, "trace it"))
+		return;
+	req.container_id = strdup("k1");
+	req.timeout = 1;
+	from = now_ns();
+	code = call("RemoveContainer", &req.base, &agent__empty__descriptor,
+		    NULL);
+	check(code == TTRPC_DEADLINE_EXCEEDED &&
+		      strstr(call_text, "processes of the container do not") &&
+		      now_ns() - from >= 1000000000,
+	      "RemoveContainer: a process that does not end in time");
+	check(waitpid(pid, NULL, __WALL) == pid, "it ends");
+	code = remove_container("k1");
+	check((code == TTRPC_OK || code == TTRPC_NOT_FOUND) &&
+		      access("/sys/fs/cgroup/nacre-test/k", F_OK) < 0,
+	      "RemoveContainer: once more, and it is gone");
+	(void)rmdir("/sys/fs/cgroup/nacre-test");
+}
+
 /* Processes that come faster than anybody can look. */
 static void test_kill(const char *rootfs)
 {
@@ -269,14 +324,6 @@ static void test_kill(const char *rootfs)
 		      access("/sys/fs/cgroup/nacre-test/k", F_OK) < 0,
 	      "nothing of it is left");
 	(void)rmdir("/sys/fs/cgroup/nacre-test");
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
 static void test_exit_time(const char *rootfs)
@@ -326,6 +373,7 @@ void test_calls_suite(const char *rootfs)
 	test_empty();
 	test_health();
 	test_removal(rootfs);
+	test_removal_limit(rootfs);
 	test_kill(rootfs);
 	test_exit_time(rootfs);
 	test_zombies();

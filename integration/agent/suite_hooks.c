@@ -100,6 +100,51 @@ static enum ttrpc_code exec_as(Agent__StringUser *names, struct test_spec *s)
 	return call("ExecProcess", &req.base, &agent__empty__descriptor, NULL);
 }
 
+static enum ttrpc_code create_as(Agent__StringUser *names, struct test_spec *s)
+{
+	Agent__CreateContainerRequest req =
+		AGENT__CREATE_CONTAINER_REQUEST__INIT;
+
+	req.container_id = strdup("n2");
+	req.oci = &s->spec;
+	req.string_user = names;
+	return call("CreateContainer", &req.base, &agent__empty__descriptor,
+		    NULL);
+}
+
+/* Of the first process: by names of the container's own files, which are more
+ * than the numbers of the spec. */
+static void test_first_names(const char *rootfs)
+{
+	Agent__StringUser names = AGENT__STRING_USER__INIT;
+	char *gids[] = {(char *)"7"};
+	struct test_spec s;
+
+	spec_init(&s, rootfs, "sh", "-c", "id -u; id -g; id -G; echo $HOME",
+		  END);
+	s.user.uid = s.user.gid = 5;
+	names.uid = strdup("one");
+	check(create_as(&names, &s) == TTRPC_OK && start("n2") == TTRPC_OK &&
+		      strcmp(read_all("n2", "", false),
+			     "1000\n1000\n1000\n/home/one\n") == 0,
+	      "CreateContainer: a user by name");
+	check(remove_container("n2") == TTRPC_OK, "remove");
+	names.uid = strdup("12");
+	names.gid = strdup("13");
+	names.additional_gids = gids;
+	names.n_additional_gids = 1;
+	check(create_as(&names, &s) == TTRPC_OK && start("n2") == TTRPC_OK &&
+		      strcmp(read_all("n2", "", false), "12\n13\n13 7\n/\n") ==
+			      0,
+	      "CreateContainer: numbers as text");
+	check(remove_container("n2") == TTRPC_OK, "remove");
+	names.uid = strdup("nobody-here");
+	check(create_as(&names, &s) != TTRPC_OK &&
+		      strstr(call_text, "unable to find user nobody-here") &&
+		      remove_container("n2") == TTRPC_NOT_FOUND,
+	      "CreateContainer: a user that is not there");
+}
+
 static void test_names(const char *rootfs)
 {
 	Agent__StringUser names = AGENT__STRING_USER__INIT;
@@ -139,4 +184,5 @@ static void test_names(const char *rootfs)
 void test_names_suite(const char *rootfs)
 {
 	test_names(rootfs);
+	test_first_names(rootfs);
 }

@@ -158,6 +158,56 @@ static void test_devices(void)
 	       "a:e5 666 3 4\n1\n");
 }
 
+/* What another process in the container says of the device. */
+static bool device_says(const char *exec, const char *part)
+{
+	struct test_spec x;
+	const char *out;
+	int status;
+
+	spec_init(&x, rootfs, "sh", "-c", "cat /dev/tun0 2>&1", END);
+	if (exec_process("s1", exec, &x) != TTRPC_OK)
+		return false;
+	out = read_all("s1", exec, false);
+	return strstr(out, part) &&
+	       wait_process("s1", exec, &status) == TTRPC_OK;
+}
+
+/* Of rules alone, as controllers may be missing here. */
+static void test_update(void)
+{
+	Agent__UpdateContainerRequest update =
+		AGENT__UPDATE_CONTAINER_REQUEST__INIT;
+	Oci__LinuxResources resources = OCI__LINUX_RESOURCES__INIT;
+	Oci__LinuxDeviceCgroup rule = OCI__LINUX_DEVICE_CGROUP__INIT;
+	Oci__LinuxDeviceCgroup *rules[] = {&rule};
+	Oci__LinuxDevice d = OCI__LINUX_DEVICE__INIT, *list[] = {&d};
+
+	d.path = strdup("/dev/tun0");
+	d.type = strdup("c");
+	d.major = rule.major = 10;
+	d.minor = rule.minor = 200;
+	script("sleep 100");
+	s.lin.devices = list;
+	s.lin.n_devices = 1;
+	check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK &&
+		      device_says("e1", "not permitted"),
+	      "a device that may not be used");
+	rule.allow = true;
+	rule.type = strdup("c");
+	rule.access = strdup("rw");
+	resources.devices = rules;
+	resources.n_devices = 1;
+	update.container_id = strdup("s1");
+	update.resources = &resources;
+	/* It is open, and no interface's yet. */
+	check(call("UpdateContainer", &update.base, &agent__empty__descriptor,
+		   NULL) == TTRPC_OK &&
+		      device_says("e2", "bad state"),
+	      "UpdateContainer: now it may");
+	check(remove_container("s1") == TTRPC_OK, "remove");
+}
+
 static void test_user(void)
 {
 	static char *caps[] = {(char *)"CAP_NET_BIND_SERVICE",
@@ -241,50 +291,6 @@ static void test_personality(void)
 	script("true");
 	s.lin.personality = &p;
 	expect_refusal("unknown personality", "personality");
-}
-
-static void test_seccomp(void)
-{
-	static Oci__LinuxSeccomp profile;
-	static Oci__LinuxSyscall rule;
-	static Oci__LinuxSyscall *rules[] = {&rule};
-	static char *names[] = {(char *)"mkdir", (char *)"mkdirat",
-				(char *)"not_a_call_yet"};
-
-	for (int nnp = 0; nnp < 2; nnp++) {
-		struct test_spec x;
-		int status;
-
-		oci__linux_seccomp__init(&profile);
-		oci__linux_syscall__init(&rule);
-		profile.default_action = strdup("SCMP_ACT_ALLOW");
-		profile.syscalls = rules;
-		profile.n_syscalls = 1;
-		rule.names = names;
-		rule.n_names = 3;
-		rule.action = strdup("SCMP_ACT_ERRNO");
-		rule.errno_ret_case = OCI__LINUX_SYSCALL__ERRNO_RET_ERRNORET;
-		rule.errnoret = 28; /* ENOSPC */
-		script("mkdir /dev/shm/x 2>&1; read x");
-		s.lin.seccomp = &profile;
-		s.process.no_new_privileges = nnp != 0;
-		check(create("s1", &s) == TTRPC_OK && start("s1") == TTRPC_OK,
-		      "seccomp, no_new_privs %d", nnp);
-		spec_init(&x, rootfs, "sh", "-c", "mkdir /dev/shm/y 2>&1", END);
-		x.process.no_new_privileges = nnp != 0;
-		check(exec_process("s1", "e", &x) == TTRPC_OK &&
-			      strstr(read_all("s1", "e", false), "No space") &&
-			      wait_process("s1", "e", &status) == TTRPC_OK,
-		      "filters execs too");
-		check(close_stdin("s1", "") == TTRPC_OK &&
-			      strstr(read_all("s1", "", false), "No space"),
-		      "filters the first process");
-		check(remove_container("s1") == TTRPC_OK, "remove");
-	}
-	profile.default_action = strdup("SCMP_ACT_NOTIFY");
-	script("true");
-	s.lin.seccomp = &profile;
-	expect_refusal("SCMP_ACT_NOTIFY", "SCMP_ACT_NOTIFY");
 }
 
 static void test_namespaces(void)
@@ -543,10 +549,10 @@ void test_spec_suite(const char *root)
 	test_view();
 	test_mounts();
 	test_devices();
+	test_update();
 	test_user();
 	test_limits();
 	test_personality();
-	test_seccomp();
 	test_namespaces();
 	test_other_namespaces();
 	test_hooks();

@@ -7,6 +7,7 @@
 void test_spec_suite(const char *rootfs);
 void test_mounts_suite(const char *rootfs);
 void test_scheduling_suite(const char *rootfs);
+void test_seccomp_suite(const char *rootfs);
 void test_resources_suite(const char *rootfs);
 /* A container whose /dev/xvda has the number of the guest's node. device: what
  * tells which that is; the rest of it is filled in. */
