@@ -320,7 +320,8 @@ $(B)/plug: $(call objs,integration/agent,plug plug_shares qmp calls client) \
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The agent as first process, for integration/agent/native.
-$(B)/boot: $(call objs,integration/agent,boot client) $(LINK_proto)
+$(B)/boot: $(call objs,integration/agent,boot boot_kernel boot_machine client) \
+		$(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

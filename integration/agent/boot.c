@@ -3,7 +3,8 @@
  * boot AGENT: the agent as the first process of a machine, as far as one can
  * be had without one: of new namespaces with an empty root. The device file
  * system would be this machine's own, so the agent gets another one in its
- * place; and so is what sysfs has of processors and memory.
+ * place; and so are the devices of sysfs, and system calls that would change
+ * this machine.
  */
 #include <elf.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -29,10 +31,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "integration/agent/boot.h"
+#include "integration/agent/boot_kernel.h"
 #include "integration/agent/client.h"
 
 #define GROUP "/sys/fs/cgroup/nacre-test-boot"
 #define SYSTEM "/sys/devices/system"
+#define BUS "/sys/devices/pci0000:00"
 #define MEMORY "/sys/devices/system/memory/"
 #define START_US 5000
 #define TRIES 100 /* of some 30 ms each */
@@ -41,7 +46,7 @@
 static pid_t agent;
 static FILE *said;
 
-static void need(bool ok, const char *what)
+void need(bool ok, const char *what)
 {
 	if (ok)
 		return;
@@ -53,7 +58,7 @@ static void need(bool ok, const char *what)
 	exit(1);
 }
 
-static void put(const char *path, const char *text)
+void put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
@@ -62,8 +67,7 @@ static void put(const char *path, const char *text)
 	close(fd);
 }
 
-/* As the agent sees it; static storage. */
-static const char *in_guest(const char *path)
+const char *in_guest(const char *path)
 {
 	static char text[2][256];
 	static unsigned which;
@@ -76,7 +80,7 @@ static const char *in_guest(const char *path)
 
 /* Its start. --------------------------------------------------------------- */
 
-static NORETURN void first_process(int binary, int console)
+static NORETURN void first_process(int binary, int console, int watched)
 {
 	static char name[] = "/init";
 	static char *argv[] = {name, NULL}, *env[] = {NULL};
@@ -92,7 +96,7 @@ static NORETURN void first_process(int binary, int console)
 	(void)prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0);
 	(void)prctl(PR_CAPBSET_DROP, CAP_SYS_MODULE, 0, 0, 0);
 	if (dup2(null, 0) < 0 || dup2(console, 1) < 0 || dup2(console, 2) < 0 ||
-	    ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
+	    kernel_watch(watched) < 0 || ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
 		_exit(126);
 	(void)syscall(SYS_execveat, binary, "", argv, env, AT_EMPTY_PATH);
 	_exit(127);
@@ -103,20 +107,26 @@ static void start_agent(const char *path)
 	unsigned long flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
 			      CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
 	int binary = open(path, O_RDONLY | O_CLOEXEC);
-	int console[2], status;
+	int console[2], watched[2], status;
 
 	need(binary >= 0, path);
-	need(pipe2(console, O_CLOEXEC) == 0, "pipe");
+	need(pipe2(console, O_CLOEXEC) == 0 &&
+		     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+				watched) == 0,
+	     "pipe");
 	/* The root of its control groups. */
 	need(mkdir(GROUP, 0755) == 0 || errno == EEXIST, GROUP);
 	put(GROUP "/cgroup.procs", "0");
 	agent = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
 	if (agent == 0)
-		first_process(binary, console[1]);
+		first_process(binary, console[1], watched[1]);
 	need(agent > 0, "namespaces");
 	put("/sys/fs/cgroup/cgroup.procs", "0");
 	close(console[1]);
+	close(watched[1]);
 	close(binary);
+	need(kernel_answer(watched[0]) == 0, "system calls are watched");
+	close(watched[0]);
 	said = fdopen(console[0], "r");
 	need(said && waitpid(agent, &status, 0) == agent && WIFSTOPPED(status),
 	     "a first process");
@@ -173,21 +183,36 @@ static void follow(void)
 }
 
 /* In its place, where what it has mounted until now can be covered. */
-static NORETURN void cover(int mounts)
+static void cover(void)
 {
-	if (setns(mounts, CLONE_NEWNS) < 0 ||
-	    mount("system", SYSTEM, "tmpfs", 0, NULL) < 0 ||
-	    mkdir(SYSTEM "/memory", 0755) < 0 ||
-	    mkdir(SYSTEM "/memory/memory32", 0755) < 0 ||
-	    mkdir(SYSTEM "/cpu", 0755) < 0 ||
-	    mkdir(SYSTEM "/cpu/cpu0", 0755) < 0 ||
-	    mkdir(SYSTEM "/cpu/cpu1", 0755) < 0)
-		_exit(1);
+	static const char *const dirs[] = {
+		SYSTEM,
+		SYSTEM "/memory",
+		SYSTEM "/memory/memory32",
+		SYSTEM "/cpu",
+		SYSTEM "/cpu/cpu0",
+		SYSTEM "/cpu/cpu1",
+		BUS,
+		BUS "/0000:00:04.0",
+		BUS "/0000:00:04.0/virtio0",
+		BUS "/0000:00:04.0/virtio0/block",
+		BUS "/0000:00:04.0/virtio0/block/" BOOT_DISK,
+	};
+
+	need(mount("devices", "/sys/devices", "tmpfs", 0, NULL) == 0,
+	     "/sys/devices");
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		need(mkdir(dirs[i], 0755) == 0, dirs[i]);
 	put("/cmdline", "quiet agent.server_addr=unix:///run/agent.sock\n");
-	_exit(mount("/cmdline", "/proc/cmdline", NULL, MS_BIND, NULL) < 0);
+	need(mount("/cmdline", "/proc/cmdline", NULL, MS_BIND, NULL) == 0,
+	     "/proc/cmdline");
+	put(BOOT_COMPACTED, "");
+	/* Of a kernel that has it. */
+	(void)mount(BOOT_COMPACTED, "/proc/sys/vm/compact_memory", NULL,
+		    MS_BIND, NULL);
 }
 
-static void prepare(void)
+void with_mounts(void (*work)(void), const char *what)
 {
 	char path[64];
 	int mounts, status;
@@ -197,10 +222,13 @@ static void prepare(void)
 	mounts = open(path, O_RDONLY | O_CLOEXEC);
 	need(mounts >= 0, path);
 	pid = fork();
-	if (pid == 0)
-		cover(mounts);
-	need(waitpid(pid, &status, 0) == pid && status == 0,
-	     "its system is not ours");
+	if (pid == 0) {
+		agent = 0; /* its parent's to end */
+		need(setns(mounts, CLONE_NEWNS) == 0, path);
+		work();
+		_exit(0);
+	}
+	need(waitpid(pid, &status, 0) == pid && status == 0, what);
 	close(mounts);
 }
 
@@ -224,7 +252,7 @@ static long try_start(const char *path, int64_t *took)
 	start_agent(path);
 	*took = processor_us();
 	follow();
-	prepare();
+	with_mounts(cover, "its system is not ours");
 	need(ptrace(PTRACE_DETACH, agent, 0, 0) == 0, "ptrace");
 	while (told < 0 && fgets(line, sizeof(line), said)) {
 		const char *us = strstr(line, " ready,");
@@ -315,6 +343,24 @@ static enum ttrpc_code probe(uint64_t first, uint64_t second)
 		    NULL);
 }
 
+/* Blocks of that size, and whether the kernel asks for them. */
+static bool details_are(uint64_t size, bool can_probe)
+{
+	Agent__GuestDetailsRequest req = AGENT__GUEST_DETAILS_REQUEST__INIT;
+	Agent__GuestDetailsResponse *reply = NULL;
+	bool yes;
+
+	req.mem_block_size = req.mem_hotplug_probe = true;
+	if (call("GetGuestDetails", &req.base,
+		 &agent__guest_details_response__descriptor,
+		 (ProtobufCMessage **)&reply) != TTRPC_OK)
+		return false;
+	yes = reply->mem_block_size_bytes == size &&
+	      reply->support_mem_hotplug_probe == can_probe;
+	agent__guest_details_response__free_unpacked(reply, NULL);
+	return yes;
+}
+
 /* A pipe keeps what is written one after another; its watch counts. */
 static void test_probe(void)
 {
@@ -326,6 +372,7 @@ static void test_probe(void)
 	check(probe(32ull * BLOCK, 34ull * BLOCK) == TTRPC_UNIMPLEMENTED &&
 		      strstr(call_text, "finds memory by itself"),
 	      "MemHotplugByProbe: a kernel that asks nobody");
+	check(details_are(0, false), "GetGuestDetails: it does not");
 	put(in_guest(MEMORY "block_size_bytes"), "8000000\n");
 	need(mkfifo(in_guest(MEMORY "probe"), 0200) == 0, "probe");
 	fd = open(in_guest(MEMORY "probe"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -333,6 +380,7 @@ static void test_probe(void)
 		     inotify_add_watch(watch, in_guest(MEMORY "probe"),
 				       IN_MODIFY | IN_CLOSE_WRITE) >= 0,
 	     "a watch");
+	check(details_are(BLOCK, true), "GetGuestDetails: it does");
 	check(probe(32ull * BLOCK, 33ull * BLOCK + 4096) ==
 			      TTRPC_INVALID_ARGUMENT &&
 		      strstr(call_text,
@@ -437,6 +485,7 @@ int main(int argc, char **argv)
 	test_place();
 	test_online();
 	test_probe();
+	test_machine();
 	test_end();
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed != 0;
