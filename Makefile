@@ -534,13 +534,13 @@ $(B)/integration/compare/guest.img: integration/compare/image \
 	$(Q)integration/compare/image $(B) $@
 
 # --- the whole -------------------------------------------------------------
-E2E_BINS := $(addprefix $(B)/integration/e2e/,console metrics)
+E2E_BINS := $(addprefix $(B)/integration/e2e/,console metrics ended)
 
 $(B)/integration/e2e/console: %: %.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
-$(B)/integration/e2e/metrics: %: %.o $(LINK_proto)
+$(addprefix $(B)/integration/e2e/,metrics ended): %: %.o $(LINK_proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -8,9 +8,11 @@
 
 # --- one life ----------------------------------------------------------------
 
-# Counts in the bundle, so that the host sees whether it runs.
+# Counts in the bundle, so that the host sees whether it runs; asked to end, it
+# waits until it may, and says so.
 # shellcheck disable=SC2016
-counting='trap "exit 5" TERM
+counting='end() { until [ -e /end ]; do sleep 0.1; done; echo >/ended; exit 5; }
+trap end TERM
 i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.1; done'
 
 one_life()
@@ -49,6 +51,7 @@ one_life()
 	refuses 'a signal that does not exist is refused' 'no such signal' \
 		nacre kill "$id" NONSENSE
 	succeeds 'kill TERM' nacre kill "$id" TERM
+	ending
 	happens 'state: stopped' has_status a stopped
 	is 'state: no pid when stopped' \
 		"$(nacre state "$id" | jq .pid)" 0
@@ -65,6 +68,35 @@ one_life()
 	succeeds 'delete --force of a deleted container' \
 		nacre delete --force "$id"
 	clean 'nothing is left of it'
+}
+
+now()
+{
+	date +%s%N
+}
+
+# The time of an end is the guest's own, whenever the supervisor hears of it. A
+# guest's clock begins with that of the machine, which may count seconds.
+ending()
+{
+	local supervisor from to
+
+	supervisor=$(supervisor_of a)
+	kill -STOP "$supervisor"
+	from=$(($(now) - 2000000000))
+	: >"$work/a/rootfs/end"
+	happens 'it ends when it may' test -e "$work/a/rootfs/ended"
+	to=$(($(now) + 1000000000))
+	until [ "$(now)" -gt $((to + 100000000)) ]; do
+		sleep 0.1
+	done
+	kill -CONT "$supervisor"
+	try "$release/integration/e2e/ended" "$state/$tag-a/task.sock" "$tag-a"
+	is 'Wait: its status' "${out% *}" 5
+	[ "${out#* }" -ge "$from" ] && [ "${out#* }" -le "$to" ] &&
+		pass 'Wait: the time of its end, not of the news' ||
+		fail 'Wait: the time of its end, not of the news' \
+			"from $from to $to, and not ${out#* }"
 }
 
 executions()

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 console=$release/integration/e2e/console
+type_key=io.kubernetes.cri.container-type id_key=io.kubernetes.cri.sandbox-id
 mib=100
 [ -z "$small" ] || mib=32
 
@@ -106,14 +107,17 @@ larger()
 	[ "$(stat -c %s "$1")" -gt "$2" ]
 }
 
-# A reader that takes its time.
+# A reader that takes its time holds up its process, and nobody else.
 # shellcheck disable=SC2016
 slow_reader()
 {
 	local child
 
-	bundle slow
+	bundle slow ".annotations = {\"$type_key\": \"sandbox\"}"
+	bundle beside ".annotations = {\"$type_key\": \"container\",
+		\"$id_key\": \"$tag-slow\"}"
 	up slow
+	up beside
 	mkfifo "$work/slowly"
 	exec 8<>"$work/slowly"
 	nacre exec "$tag-slow" sh -c 'echo $$ >/pid; exec cat /dev/zero' \
@@ -122,6 +126,10 @@ slow_reader()
 	happens 'its process writes' head -c 1 "$work/slowly"
 	guest_is 'a slow reader stops no other' slow 'seq 1 50000 | tail -n 1' \
 		50000
+	nacre exec "$tag-beside" seq 1 50000 </dev/null >"$work/out"
+	is 'nor one of another container of its sandbox' \
+		"$(wc -l <"$work/out") $(tail -n 1 "$work/out")" '50000 50000'
+	succeeds 'which goes, too' nacre delete --force "$tag-beside"
 	succeeds 'the process that waits for it can be killed' \
 		nacre exec "$tag-slow" sh -c 'kill $(cat /pid)'
 	cat <&8 >"$work/out" 8>&- &
