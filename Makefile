@@ -327,7 +327,7 @@ $(B)/boot: $(call objs,integration/agent,boot boot_kernel boot_machine client) \
 
 # --- programs of integration/virtiofs --------------------------------------
 CONFORM := conform conform_open conform_names conform_data conform_ids \
-	conform_acl conform_locks conform_leases conform_flags
+	conform_acl conform_locks conform_leases conform_flags conform_fs
 HOSTILE_GROUPS := $(addprefix hostile,_all _chain _shape _requests _layout \
 	_files _limits _queues _random) hostile
 HOSTILE := $(HOSTILE_GROUPS) $(addprefix hostile,_main _link _device _tree \

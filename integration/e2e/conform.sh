@@ -32,10 +32,12 @@ few=10
 
 # What differs, as an extended regular expression for "VOLUME: CASE", and why.
 declare -A known=(
+	['ext4: shift range']='FUSE does not know of it'
 	["[^:]*: xattr: .*'trusted\."]='the sandbox process has no CAP_SYS_ADMIN'
 )
 if [ "$kernel" = tuned ]; then
 	known['[^:]*: birth time']='FUSE has no statx before Linux 6.6'
+	known['[^:]*: file handle']='our guest kernel has no such calls'
 	known['[^:]*: lease']='our guest kernel refuses them, of FUSE'
 	known['[^:]*: set-group-ID directory: group 50']='FUSE does not tell
 		supplementary groups before Linux 6.3'
@@ -88,10 +90,27 @@ begin()
 		.process.capabilities |= map_values(. + ["CAP_CHOWN",
 			"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
 			"CAP_SETUID", "CAP_SETGID", "CAP_MKNOD", "CAP_SETFCAP",
-			"CAP_SYS_ADMIN", "CAP_LEASE"] | unique) |
+			"CAP_SYS_ADMIN", "CAP_LEASE",
+			"CAP_DAC_READ_SEARCH"] | unique) |
 		.linux.resources.devices = [{allow: true, access: "rwm"}]'
 	cp "$conform" "$work/c/rootfs/bin"
 	up c
+}
+
+# A line for each request queue in the container: how often it interrupted.
+interrupts()
+{
+	guest c "awk '/virtio[0-9]+-requests/ {
+		n = 0
+		for (i = 2; \$i ~ /^[0-9]+\$/; i++)
+			n += \$i
+		print \$NF, n }' /proc/interrupts" | sort
+}
+
+# more_on_queues BEFORE: on how many there were interrupts since.
+more_on_queues()
+{
+	interrupts | join "$1" - | awk '$3 > $2' | wc -l
 }
 
 all_cases()
@@ -99,12 +118,16 @@ all_cases()
 	local part other start=$SECONDS
 
 	begin
+	interrupts >"$work/before"
 	for ((part = 0; part <= last; part++)); do
 		# Of the tmpfs others, while that is a choice.
 		other=$(((part + step / 2) % step))
 		both $part $step $other
 	done
 	echo "# cases: $((SECONDS - start)) s"
+	# Linux 6.11 and later use all queues that there are.
+	[ "$kernel" != backports ] || is 'requests came on both queues' \
+		"$(more_on_queues "$work/before")" 2
 	agree ext4 $((least * (last + 1) / step))
 	agree tmpfs $((least * (last + 1) / step))
 	[ "$kernel" != tuned ] || is 'no lease is granted in the container' \

@@ -7,11 +7,13 @@
  *	conform -t [-g GROUP] [-p FIRST/STEP] DIR
  *
  * Prints "not ok" and both traces where they differ, with -v "ok" for the
- * others, and at last "N passed, N failed, N skipped". 0 if none failed.
+ * others, "skipped CASES (N)" for each kind of case that was, and at last "N
+ * passed, N failed, N skipped". 0 if none failed.
  *
  * Skipped: cases whose name starts with what -s says, and "xattr", "acl" and
- * "open direct" where one of the two has none (a tmpfs of a small kernel), and
- * "inode flags" where a new directory has others.
+ * "open direct" where one of the two has none (a tmpfs of a small kernel),
+ * "inode flags" where a new directory has others, and "zero range" and "shift
+ * range" where only one of the two can do that.
  *
  * With -t, what all cases do in DIR, a line each: name, tab, trace. Where two
  * kernels have the same file system, these lines are compared.
@@ -24,6 +26,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,7 +43,7 @@
 static const struct case_group *const tables[] = {
 	conform_open_groups,   conform_names_groups, conform_data_groups,
 	conform_ids_groups,    conform_acl_groups,   conform_locks_groups,
-	conform_leases_groups, conform_flags_groups,
+	conform_leases_groups, conform_flags_groups, conform_fs_groups,
 };
 
 void label(struct trial *t, const char *fmt, ...)
@@ -304,9 +307,11 @@ static int run_in(const char *base, const struct case_group *g, unsigned i,
 	return 0;
 }
 
-#define SKIPS_MAX 8u
+#define SKIPS_MAX 16u
+#define SKIPS_OWN 6u
 
 static const char *skips[SKIPS_MAX];
+static unsigned skipped_by[SKIPS_MAX];
 static unsigned nskips;
 
 static bool is_skipped(const char *group, const char *case_label)
@@ -315,8 +320,10 @@ static bool is_skipped(const char *group, const char *case_label)
 
 	snprintf(name, sizeof(name), "%s: %s", group, case_label);
 	for (unsigned i = 0; i < nskips; i++) {
-		if (strncmp(name, skips[i], strlen(skips[i])) == 0)
+		if (strncmp(name, skips[i], strlen(skips[i])) == 0) {
+			skipped_by[i]++;
 			return true;
+		}
 	}
 	return false;
 }
@@ -359,6 +366,19 @@ static long flags_of(const char *dir)
 
 	close(fd);
 	return ret;
+}
+
+/* What fallocate() of a range says. */
+static int range_error(const char *dir, int mode)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+	int error = 0;
+
+	if (fd < 0 || ftruncate(fd, 65536) || fallocate(fd, mode, 0, 4096))
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
 }
 
 static bool verbose;
@@ -436,6 +456,25 @@ static int run_cases(int (*run)(const struct case_group *g, unsigned i,
 	return 0;
 }
 
+/* What the two differ in, whoever serves them. */
+static void skip_unlike(char **dirs)
+{
+	if (!have_xattr)
+		skips[nskips++] = "xattr";
+	if (!have_acl)
+		skips[nskips++] = "acl";
+	if (!have_direct)
+		skips[nskips++] = "open direct";
+	if (flags_of(dirs[0]) != flags_of(dirs[1]))
+		skips[nskips++] = "inode flags";
+	if (range_error(dirs[0], FALLOC_FL_ZERO_RANGE) !=
+	    range_error(dirs[1], FALLOC_FL_ZERO_RANGE))
+		skips[nskips++] = "zero range";
+	if (range_error(dirs[0], FALLOC_FL_COLLAPSE_RANGE) !=
+	    range_error(dirs[1], FALLOC_FL_COLLAPSE_RANGE))
+		skips[nskips++] = "shift range";
+}
+
 int main(int argc, char **argv)
 {
 	struct choice choice = {.step = 1};
@@ -452,7 +491,7 @@ int main(int argc, char **argv)
 			choice.group = optarg;
 		else if (opt == 'p' && choose_part(&choice, optarg))
 			continue;
-		else if (opt == 's' && nskips < SKIPS_MAX - 4)
+		else if (opt == 's' && nskips < SKIPS_MAX - SKIPS_OWN)
 			skips[nskips++] = optarg;
 		else
 			return 2;
@@ -476,16 +515,13 @@ int main(int argc, char **argv)
 	}
 	if (trace)
 		return run_cases(trace_case, &choice, dirs) ? 2 : 0;
-	if (!have_xattr)
-		skips[nskips++] = "xattr";
-	if (!have_acl)
-		skips[nskips++] = "acl";
-	if (!have_direct)
-		skips[nskips++] = "open direct";
-	if (flags_of(dirs[0]) != flags_of(dirs[1]))
-		skips[nskips++] = "inode flags";
+	skip_unlike(dirs);
 	if (run_cases(compare_case, &choice, dirs))
 		return 2;
+	for (unsigned i = 0; i < nskips; i++) {
+		if (skipped_by[i])
+			printf("skipped %s (%u)\n", skips[i], skipped_by[i]);
+	}
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
 	return failed ? 1 : 0;
 }

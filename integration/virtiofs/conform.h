@@ -81,5 +81,6 @@ extern const struct case_group conform_acl_groups[];
 extern const struct case_group conform_locks_groups[];
 extern const struct case_group conform_leases_groups[];
 extern const struct case_group conform_flags_groups[];
+extern const struct case_group conform_fs_groups[];
 
 #endif

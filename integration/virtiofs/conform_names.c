@@ -28,6 +28,61 @@ static void rename_run(struct trial *t, unsigned i)
 	list(t, "b");
 }
 
+/* What has gone leaves a device that an overlayfs knows. */
+static void whiteout_run(struct trial *t, unsigned i)
+{
+	static const unsigned over[] = {KIND_NONE, KIND_FILE, KIND_DIR,
+					KIND_FULL_DIR};
+	unsigned from = i % KINDS;
+	unsigned to = over[i / KINDS];
+
+	label(t, "%s to %s", kind_name(from), kind_name(to));
+	make(t, "a", from);
+	make(t, "b", to);
+	ret(t, "rename",
+	    renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_WHITEOUT));
+	look(t, "a");
+	look(t, "b");
+	list(t, ".");
+	ret(t, "over it", rename("b", "a"));
+	look(t, "a");
+	ret(t, "again",
+	    renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_WHITEOUT));
+	ret(t, "unlink", unlink("a"));
+	list(t, ".");
+}
+
+/* Sets of flags, and unknown ones; onto itself, and of nothing. */
+static void rename_flags_run(struct trial *t, unsigned i)
+{
+	static const unsigned flags[] = {
+		RENAME_NOREPLACE,
+		RENAME_EXCHANGE,
+		RENAME_WHITEOUT,
+		RENAME_NOREPLACE | RENAME_WHITEOUT,
+		RENAME_NOREPLACE | RENAME_EXCHANGE,
+		RENAME_WHITEOUT | RENAME_EXCHANGE,
+		8,
+		1u << 31,
+	};
+	static const char *const pairs[][2] = {
+		{"a", "b"},   {"a", "new"}, {"a", "a"},	  {"d", "d/e"},
+		{"d/e", "d"}, {"no", "a"},  {"a", "d/f"}, {"no", "none"}};
+	const char *const *pair = pairs[i % 8];
+
+	label(t, "%s to %s, flags %x", pair[0], pair[1], flags[i / 8]);
+	put(t, "a", "hello", 0644);
+	put(t, "b", "other", 0600);
+	mkdir("d", 0755);
+	mkdir("d/e", 0755);
+	ret(t, "rename",
+	    renameat2(AT_FDCWD, pair[0], AT_FDCWD, pair[1], flags[i / 8]));
+	list(t, ".");
+	list(t, "d");
+	look(t, "a");
+	look(t, "b");
+}
+
 static void rename_more_run(struct trial *t, unsigned i)
 {
 	static const char *const pairs[][2] = {
@@ -237,6 +292,8 @@ static void deep_run(struct trial *t, unsigned i)
 const struct case_group conform_names_groups[] = {
 	{"rename", KINDS *KINDS * 3, rename_run},
 	{"rename more", 22, rename_more_run},
+	{"rename whiteout", KINDS * 4, whiteout_run},
+	{"rename flags", 64, rename_flags_run},
 	{"link", KINDS *KINDS * 2, link_run},
 	{"remove", KINDS * 2, remove_run},
 	{"exists", KINDS, exists_run},

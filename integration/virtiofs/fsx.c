@@ -4,11 +4,16 @@
  * Random reads, writes, truncations and mappings of one file, held against a
  * copy in memory:
  *
- *	fsx [-s SEED] [-n OPERATIONS] [-t SECONDS] [-l LENGTH] [-v] FILE
+ *	fsx [-s SEED] [-n OPERATIONS] [-t SECONDS] [-l LENGTH] [-u KIND]...
+ *	    [-v] FILE
  *
- * Two descriptors of the file are open at a time, and one mapping of it comes
- * and goes. Ends with 1 at the first byte that differs, says which operation
- * it was, and how to run it again.
+ * Two descriptors of the file are open at a time, and one shared mapping of it
+ * comes and goes, as do private ones. Ends with 1 at the first byte that
+ * differs, says which operation it was, and how to run it again.
+ *
+ * So it does when the file system refuses an operation, but for those of a KIND
+ * that may be unsupported there: copy, fallocate or map, which is of shared
+ * mappings. It goes on without them.
  */
 
 #include <errno.h>
@@ -38,9 +43,16 @@ static uint64_t seed;
 static uint64_t rng;
 static unsigned long op_number;
 static bool verbose;
-static bool no_falloc;
-static bool no_copy;
-static bool no_map;
+
+static struct kind {
+	const char *name;
+	bool may_lack;
+	bool lacking;
+} copying = {.name = "copy"}, allocation = {.name = "fallocate"},
+  mapping = {.name = "map"};
+
+static struct kind *const kinds[] = {&copying, &allocation, &mapping};
+
 static char history[LOG_SIZE][96];
 
 static uint64_t draw(uint64_t below)
@@ -71,9 +83,22 @@ static void fail(const char *what, size_t at)
 		if (line[0])
 			fprintf(stderr, "  %s\n", line);
 	}
-	fprintf(stderr, "again with: fsx -s %llu -n %lu -l %zu %s\n",
-		(unsigned long long)seed, op_number + 1, max_len, path);
+	fprintf(stderr, "again with: fsx -s %llu -n %lu -l %zu",
+		(unsigned long long)seed, op_number + 1, max_len);
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i]->may_lack)
+			fprintf(stderr, " -u %s", kinds[i]->name);
+	}
+	fprintf(stderr, " %s\n", path);
 	exit(1);
+}
+
+/* errno says that there is no such operation here. */
+static void lack(struct kind *kind, size_t at)
+{
+	if (!kind->may_lack)
+		fail(kind->name, at);
+	kind->lacking = true;
 }
 
 static int any_fd(void)
@@ -157,8 +182,8 @@ static void do_truncate(void)
  * cached, before Linux 6.6. */
 static bool map_open(void)
 {
-	if (map || no_map)
-		return !no_map;
+	if (map || mapping.lacking)
+		return !mapping.lacking;
 	map_len = max_len;
 	map = mmap(NULL, map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0],
 		   0);
@@ -167,7 +192,7 @@ static bool map_open(void)
 	map = NULL;
 	if (errno != ENODEV)
 		fail("mmap", 0);
-	no_map = true;
+	lack(&mapping, 0);
 	return false;
 }
 
@@ -211,6 +236,34 @@ static void do_map_write(void)
 		map_close();
 }
 
+/* What is written there is the mapping's alone. */
+static void do_map_private(void)
+{
+	size_t off = model_size ? place(model_size - 1) : 0;
+	size_t len;
+	uint8_t *own;
+
+	if (model_size == 0)
+		return;
+	len = extent(off, model_size);
+	logged("map private", off, len);
+	own = mmap(NULL, max_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, any_fd(),
+		   0);
+	if (own == MAP_FAILED)
+		fail("private mmap", off);
+	if (draw(2))
+		compare(own + off, off, len);
+	for (size_t i = 0; i < len; i++)
+		own[off + i] = buf[i] = (uint8_t)draw(256);
+	if (memcmp(own + off, buf, len))
+		fail("private mapping", off);
+	if (pread(any_fd(), buf, len, (off_t)off) != (ssize_t)len)
+		fail("short read", off);
+	compare(buf, off, len);
+	if (munmap(own, max_len))
+		fail("munmap", 0);
+}
+
 static void do_fallocate(void)
 {
 	bool punch = draw(2) == 0;
@@ -218,13 +271,13 @@ static void do_fallocate(void)
 	size_t len = extent(off, max_len);
 	int mode = punch ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : 0;
 
-	if (no_falloc)
+	if (allocation.lacking)
 		return;
 	logged(punch ? "punch" : "allocate", off, len);
 	if (fallocate(any_fd(), mode, (off_t)off, (off_t)len)) {
 		if (errno != EOPNOTSUPP)
 			fail("fallocate", off);
-		no_falloc = true;
+		lack(&allocation, off);
 		return;
 	}
 	if (!punch)
@@ -243,7 +296,7 @@ static void do_copy(void)
 	size_t len;
 	ssize_t n;
 
-	if (no_copy || model_size == 0)
+	if (copying.lacking || model_size == 0)
 		return;
 	len = extent(from, model_size);
 	len = len < max_len - to ? len : max_len - to;
@@ -255,7 +308,7 @@ static void do_copy(void)
 	if (n < 0) {
 		if (errno != EOPNOTSUPP && errno != EXDEV && errno != ENOSYS)
 			fail("copy_file_range", from);
-		no_copy = true;
+		lack(&copying, from);
 		return;
 	}
 	grow(to + (size_t)n);
@@ -318,10 +371,10 @@ static void check_all(void)
 }
 
 static void (*const ops[])(void) = {
-	do_read,     do_read,	do_read,      do_write,	    do_write,
-	do_write,    do_write,	do_map_read,  do_map_write, do_map_write,
-	do_truncate, do_copy,	do_fallocate, do_append,    reopen,
-	do_sync,     check_all,
+	do_read,     do_read,	do_read,	do_write,     do_write,
+	do_write,    do_write,	do_map_read,	do_map_write, do_map_write,
+	do_truncate, do_copy,	do_fallocate,	do_append,    reopen,
+	do_sync,     check_all, do_map_private,
 };
 
 static unsigned long number(const char *text)
@@ -334,6 +387,26 @@ static unsigned long number(const char *text)
 		exit(2);
 	}
 	return value;
+}
+
+static bool may_lack(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(kinds[i]->name, name) == 0)
+			return kinds[i]->may_lack = true;
+	}
+	return false;
+}
+
+static void summary(void)
+{
+	printf("fsx: seed %llu: %lu operations", (unsigned long long)seed,
+	       op_number);
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i]->lacking)
+			printf(", without %s", kinds[i]->name);
+	}
+	printf(", no difference\n");
 }
 
 static void start(void)
@@ -358,7 +431,7 @@ int main(int argc, char **argv)
 	int opt;
 
 	seed = (uint64_t)time(NULL);
-	while ((opt = getopt(argc, argv, "s:n:t:l:v")) >= 0) {
+	while ((opt = getopt(argc, argv, "s:n:t:l:u:v")) >= 0) {
 		if (opt == 's')
 			seed = number(optarg);
 		else if (opt == 'n')
@@ -367,6 +440,8 @@ int main(int argc, char **argv)
 			seconds = number(optarg);
 		else if (opt == 'l')
 			max_len = number(optarg);
+		else if (opt == 'u' && may_lack(optarg))
+			continue;
 		else if (opt == 'v')
 			verbose = true;
 		else
@@ -374,7 +449,8 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind != 1 || max_len < 1) {
 		fprintf(stderr, "usage: fsx [-s SEED] [-n OPERATIONS] "
-				"[-t SECONDS] [-l LENGTH] [-v] FILE\n");
+				"[-t SECONDS] [-l LENGTH] [-u KIND]... [-v] "
+				"FILE\n");
 		return 2;
 	}
 	path = argv[optind];
@@ -387,10 +463,6 @@ int main(int argc, char **argv)
 	}
 	check_all();
 	map_close();
-	printf("fsx: seed %llu: %lu operations%s%s%s, no difference\n",
-	       (unsigned long long)seed, op_number,
-	       no_falloc ? ", fallocate is not supported" : "",
-	       no_copy ? ", copy_file_range is not supported" : "",
-	       no_map ? ", shared mappings are not supported" : "");
+	summary();
 	return 0;
 }

@@ -153,6 +153,8 @@ static void run_conform(void)
 				       "-s",
 				       "birth time",
 				       "-s",
+				       "statvfs: size", /* not the same */
+				       "-s",
 				       uncached,
 				       "/mnt/work",
 				       "/other",
@@ -166,13 +168,16 @@ static void run_loads(void)
 {
 	const char *fsx = getenv("fsx");
 	const char *seconds = getenv("load");
-	const char *one[] = {"/mnt/bin/fsx", "-s", "3", "-n", fsx,
-			     "/mnt/one",     NULL};
-	const char *two[] = {"/mnt/bin/fsx", "-s", "4", "-n", fsx,
-			     "/mnt/two",     NULL};
+	const char *one[] = {"/mnt/bin/fsx", "-s", "3",	  "-n", fsx,
+			     "/mnt/one",     "-u", "map", NULL};
+	const char *two[] = {"/mnt/bin/fsx", "-s", "4",	  "-n", fsx,
+			     "/mnt/two",     "-u", "map", NULL};
 	const char *load[] = {"/bin/busybox", "sh", "/bin/load", seconds, NULL};
 	pid_t pids[3] = {0};
 
+	/* As with conform. */
+	if (!getenv("uncached"))
+		one[6] = two[6] = NULL;
 	if (fsx && access(one[0], X_OK) == 0) {
 		pids[0] = start(one, NULL);
 		pids[1] = start(two, NULL);

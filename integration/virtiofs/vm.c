@@ -54,11 +54,11 @@ static void verdict(const struct test_machine *t, bool load)
 		printf("%s\n", t->console);
 }
 
-static void print_times(const struct test_machine *t)
+static void print_lines(const struct test_machine *t, const char *start)
 {
 	const char *at = t->console;
 
-	while ((at = strstr(at, "time: "))) {
+	while ((at = strstr(at, start))) {
 		printf("  %.*s\n", (int)strcspn(at, "\r\n"), at);
 		at++;
 	}
@@ -146,7 +146,8 @@ int main(int argc, char **argv)
 			err.text) &&
 	    test_report(vm_start(t->vm, &err) == 0, "started %s", err.text)) {
 		test_machine_wait(t, NULL, o.timeout * 1000);
-		print_times(t);
+		print_lines(t, "skipped ");
+		print_lines(t, "time: ");
 		verdict(t, o.load != NULL);
 	}
 	test_machine_free(t);
