@@ -187,7 +187,7 @@ static int create_finish(struct fs_req *req, const char *name, int fd, int path)
 static int create_existing(struct fs_req *req, const char *name, int flags,
 			   const struct fuse_create_in *in)
 {
-	bool kill = (in->open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+	bool kill = fs_open_kills(req, flags, in->open_flags);
 	struct fs_inode found;
 	struct statx stx;
 	int fd;

@@ -45,6 +45,16 @@ int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
 	return 0;
 }
 
+/* Without FUSE_HANDLE_KILLPRIV_V2 a guest clears them itself, but leaves that
+ * to the open when the open truncates (fs/fuse/dir.c, fuse_do_setattr). Nor
+ * does it tell who has CAP_FSETID. */
+bool fs_open_kills(struct fs_req *req, int flags, uint32_t open_flags)
+{
+	if (fs_has(req->fs, FUSE_HANDLE_KILLPRIV_V2))
+		return (open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+	return (flags & O_TRUNC) && req->in.uid != 0;
+}
+
 static uint32_t cache_flags(const struct virtiofs *fs)
 {
 	switch (fs->config.cache) {
@@ -111,9 +121,9 @@ int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,
 int fs_open(struct fs_req *req)
 {
 	const struct fuse_open_in *in = req->args;
-	bool kill = (in->open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
 	struct fuse_open_out *out = fs_reply(req, sizeof(*out));
 	int flags;
+	bool kill;
 	int ret;
 	int fd;
 
@@ -124,6 +134,7 @@ int fs_open(struct fs_req *req)
 		return ret;
 	if (req->patience != FS_PATIENT && (flags & O_TRUNC))
 		return -EAGAIN;
+	kill = fs_open_kills(req, flags, in->open_flags);
 	if (kill)
 		fs_fsetid_drop(req->thread);
 	fd = fs_reopen_wait(req, req->inode, flags);

@@ -8,6 +8,9 @@
 
 /* The host's flags for those of the guest's open. 0 or -EINVAL, -EROFS. */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out) MUST_CHECK;
+/* Whether an open with these flags, the host's and FUSE_OPEN_*, clears set-id
+ * bits of a file that is there. */
+bool fs_open_kills(struct fs_req *req, int flags, uint32_t open_flags);
 /* A handle for fd (taken), open with those flags, and FOPEN_* by the cache
  * policy. 0 or -errno. */
 int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,

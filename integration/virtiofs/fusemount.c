@@ -143,7 +143,7 @@ int main(int argc, char **argv)
 	struct err err;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:c:warH")) >= 0) {
+	while ((opt = getopt(argc, argv, "t:c:warHk")) >= 0) {
 		if (opt == 't')
 			threads = (unsigned)atoi(optarg);
 		else if (opt == 'c')
@@ -156,12 +156,14 @@ int main(int argc, char **argv)
 			config.readonly = true;
 		else if (opt == 'H')
 			config.file_handles = VIRTIOFS_HANDLES_MANDATORY;
+		else if (opt == 'k')
+			config.no_killpriv = true;
 		else
 			return 2;
 	}
 	if (argc - optind != 2 || threads < 1 || threads > THREADS_MAX) {
 		fprintf(stderr, "usage: fusemount [-t THREADS] [-c CACHE] "
-				"[-w] [-a] [-r] [-H] SOURCE MOUNTPOINT\n");
+				"[-w] [-a] [-r] [-H] [-k] SOURCE MOUNTPOINT\n");
 		return 2;
 	}
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, "fusemount");

@@ -213,7 +213,7 @@ static void test_kill_bits(void **state)
 	struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = GUEST_UID};
 	struct fuse_open_in trunc = {.flags = O_WRONLY | O_TRUNC};
 	uint64_t node;
-	uint64_t fh;
+	uint64_t fh = 0;
 
 	if (!c)
 		skip();
@@ -263,6 +263,42 @@ static void test_kill_bits(void **state)
 	assert_int_equal(mode_of(c, "f"), 0755);
 	assert_false(has_cap(c));
 	assert_owner(c, "f", GUEST_UID, 0);
+	client_free(c);
+}
+
+/* The guest clears them, but for an open that truncates. */
+static void test_bits_of_guest(void **state)
+{
+	struct virtiofs_config config = {.xattr = true, .no_killpriv = true};
+	struct fuse_open_in trunc = {.flags = O_WRONLY | O_TRUNC};
+	struct client *c;
+	uint64_t node;
+	uint64_t fh;
+
+	if (geteuid() != 0)
+		skip();
+	c = client_new(&config);
+	assert_int_equal(client_init(c, UINT32_MAX), 0);
+	assert_int_equal(fchmod(c->dir, 0755), 0);
+	client_host_file(c, "f", "hello");
+	node = client_lookup(c, 1, "f");
+	set_bits(c);
+	assert_int_equal(
+		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
+		sizeof(struct fuse_open_out));
+	assert_int_equal(mode_of(c, "f"), 06755);
+	c->uid = GUEST_UID;
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_WRONLY, &fh), 0);
+	assert_int_equal(mode_of(c, "f"), 06755);
+	assert_int_equal(
+		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
+		sizeof(struct fuse_open_out));
+	assert_int_equal(mode_of(c, "f"), 0755);
+	set_bits(c);
+	assert_int_equal(
+		client_create(c, 1, "f", O_WRONLY | O_TRUNC, 0644, &node, &fh),
+		0);
+	assert_int_equal(mode_of(c, "f"), 0755);
 	client_free(c);
 }
 
@@ -357,7 +393,7 @@ static void unprivileged(void)
 {
 	struct client *c;
 	struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = 77};
-	uint64_t node;
+	uint64_t node = 0;
 	uint64_t fh;
 
 	c = client_started(VIRTIOFS_CACHE_AUTO);
@@ -410,7 +446,7 @@ static void empty_root(void)
 	struct fuse_setattr_in mode = {.valid = FATTR_MODE | FATTR_SIZE,
 				       .mode = 0600};
 	uint64_t node;
-	uint64_t fh;
+	uint64_t fh = 0;
 
 	client_host_file(c, "f", "hello");
 	assert_int_equal(chroot(c->path), 0);
@@ -458,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_setgid_directory),
 		cmocka_unit_test(test_supplementary_group),
 		cmocka_unit_test(test_kill_bits),
+		cmocka_unit_test(test_bits_of_guest),
 		cmocka_unit_test(test_empty_setattr),
 		cmocka_unit_test(test_acl),
 		cmocka_unit_test(test_mask_is_the_guests),
