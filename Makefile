@@ -389,7 +389,7 @@ $(B)/integration/virtiofs/fsprobe: $(B)/integration/virtiofs/fsprobe.o \
 	$(Q)$(CC) -static -o $@ $^
 
 # On the host, in a guest's place.
-$(addprefix $(B)/integration/virtiofs/,fsload reconnect): \
+$(addprefix $(B)/integration/virtiofs/,fsload reconnect effects): \
 		$(B)/integration/virtiofs/%: $(B)/integration/virtiofs/%.o \
 		$(call objs,integration/virtiofs,frontend) \
 		$(B)/integration/bench/measure.o $(LIB_base)

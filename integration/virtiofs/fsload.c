@@ -13,6 +13,13 @@
  * PID is the server's process, with those below it. The tree it shares gets
  * files, and loses them again.
  *
+ *	fsload SOCKET PID INODES
+ *
+ * The server's memory alone, as what is too much of it: more than 2 MiB at the
+ * beginning, or 200 bytes for each of as many inodes. That is what the
+ * processes have for themselves: not the guest's memory, nor what the kernel
+ * keeps for a descriptor, which an inode without a handle has.
+ *
  *	fsload SOCKET KIND COUNT DEPTH
  *
  * COUNT requests of a kind, DEPTH at a time, after what it takes for them to
@@ -35,6 +42,8 @@
 #define SMALL 4096u
 #define FILES 2000u
 #define INODES 10000u
+#define BASE_BYTES (2u << 20)
+#define INODE_BYTES 200
 #define FILE_SIZE (16u << 20)
 #define LONG_ENOUGH_NS 300000000ull
 #define NAME_LEN 16
@@ -369,14 +378,29 @@ static uint64_t server_bytes(void)
 	return family_sum(server, process_bytes);
 }
 
-static void measure_memory(uint64_t base)
+/* What an inode takes, of so many. */
+static double measure_memory(uint64_t base, unsigned inodes)
 {
 	const struct kind mknod = {.name = "inodes", .make = mknod_at};
 	uint64_t before = server_bytes();
+	double each;
 
 	say("memory", (double)base / 1024, "KiB");
-	run(&mknod, 0, INODES, FRONTEND_DEPTH);
-	say("memory-inode", (double)(server_bytes() - before) / INODES, "B");
+	run(&mknod, 0, inodes, FRONTEND_DEPTH);
+	each = (double)(server_bytes() - before) / inodes;
+	say("memory-inode", each, "B");
+	return each;
+}
+
+static int check_memory(const char *count)
+{
+	unsigned inodes = (unsigned)strtoul(count, NULL, 10);
+	uint64_t base = server_bytes();
+
+	return inodes && measure_memory(base, inodes) <= INODE_BYTES &&
+			       base <= BASE_BYTES
+		       ? 0
+		       : 1;
 }
 
 static void make_data(void)
@@ -434,8 +458,8 @@ int main(int argc, char **argv)
 {
 	uint64_t base;
 
-	if (argc != 3 && argc != 5) {
-		fprintf(stderr, "usage: fsload SOCKET PID | "
+	if (argc < 3 || argc > 5) {
+		fprintf(stderr, "usage: fsload SOCKET PID [INODES] | "
 				"SOCKET KIND COUNT DEPTH\n");
 		return 2;
 	}
@@ -446,10 +470,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	server = argv[2];
+	if (argc == 4)
+		return check_memory(argv[3]);
 	base = server_bytes();
 	make_data();
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		measure(&kinds[i]);
-	measure_memory(base);
+	measure_memory(base, INODES);
 	return 0;
 }
