@@ -620,7 +620,8 @@ fuzz:
 check:
 	$(Q)tests/check
 nightly:
-	$(Q)NACRE_NIGHTLY=1 tests/check packages build virtiofs conform nightly
+	$(Q)NACRE_NIGHTLY=1 tests/check packages build virtiofs virtiofsd \
+		conform loads nightly
 
 # --- lint ------------------------------------------------------------------
 tracked = $(wildcard $(shell git ls-files -- $(1) 2>/dev/null))

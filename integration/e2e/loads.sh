@@ -3,7 +3,8 @@
 #
 # Random I/O against a model (integration/virtiofs/fsx.c), with fio and stress-ng
 # beside it (integration/virtiofs/load), in a container; on the kvm machine also
-# over the DAX window.
+# over the DAX window. With NACRE_NIGHTLY in the environment, each takes half an
+# hour.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +15,9 @@ operations=10000 seconds=6 size=1m stressors=
 length=$((2 << 20))
 [ -z "$small" ] || operations=600 seconds=6 size=64k \
 	stressors='dentry fallocate hdd rename seek xattr'
+[ -z "${NACRE_NIGHTLY-}" ] || operations=1000000000 seconds=1800
+# Those of fsx end with the others, if there are more.
+[ -z "${NACRE_NIGHTLY-}" ] || time="-t $seconds"
 
 # Programs with libraries, which are the host's.
 with_programs='.mounts += [{destination: "/usr", type: "bind", source: "/usr",
@@ -57,9 +61,10 @@ begin()
 	up l
 	[ "$1" != DAX ] || mapped_first
 	guest_ok "$1: two fsx, fio and stress-ng begin" l "
-		(/bin/fsx -s 5 -l $length -n $operations /data/one >/one 2>&1 &
+		(/bin/fsx -s 5 -l $length -n $operations ${time-} /data/one \
+			>/one 2>&1 &
 		one=\$!
-		/bin/fsx -s 6 -n $operations /data/two >/two 2>&1 &
+		/bin/fsx -s 6 -n $operations ${time-} /data/two >/two 2>&1 &
 		two=\$!
 		/bin/load $seconds $size $stressors >/load.out 2>&1
 		load=\$?
@@ -71,7 +76,7 @@ begin()
 # ends WHAT: and all were content.
 ends()
 {
-	local root=$work/l/rootfs limit=$((3 * limit))
+	local root=$work/l/rootfs limit=$((3 * limit + seconds))
 
 	happens "$1: they end" test -s "$root/status"
 	is "$1: without a difference" "$(cat "$root/status")" 'fsx 0 0, load 0'
