@@ -17,6 +17,15 @@
 #define SIGNAL_BATCH 4u
 #define DAX_CHECK_MS 1000u
 
+/* Nobody waits behind a large request of the only vCPU. */
+size_t fs_device_quick_max(const struct virtiofs_device *fsdev)
+{
+	bool several = atomic_load_explicit(&fsdev->vcpus.several,
+					    memory_order_relaxed);
+
+	return fsdev->dev.direct && !several ? FS_MAX_WRITE : FS_QUICK;
+}
+
 static void fault(struct virtiofs_device *fsdev, unsigned q, const char *what)
 {
 	vdev_fault(&fsdev->dev, "queue %u: %s", q, what);
@@ -169,10 +178,7 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		fs_ring_leave(ring);
 		return false;
 	}
-	/* The next large one is for the vCPU: its data is in the cache of the
-	 * processor that moves it. */
-	if (fsdev->dev.direct && fs_chain_is_large(worker->chain))
-		fs_spin_stop(&worker->spin);
+	worker->fs->quick_max = fs_device_quick_max(fsdev);
 	if (!virtiofs_try(worker->fs, FS_NOWAIT, &len))
 		return serve_slowly(fsdev, ring, worker);
 	signal = n % SIGNAL_BATCH == 0 || !fs_ring_pending(ring);
@@ -435,7 +441,6 @@ device_alloc(const struct virtiofs_config *config)
 		fs_ring_init(&fsdev->rings[i], &fsdev->dev, i);
 	memcpy(fsdev->space.tag, config->tag, strlen(config->tag));
 	fsdev->space.num_request_queues = le32_make(queues);
-	fsdev->vcpus.hot_after = FS_HOT_AFTER;
 	if (config->vcpus && config->workers)
 		fsdev->dev.direct = (1u << fsdev->dev.nqueues) - 1;
 	return fsdev;

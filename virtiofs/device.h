@@ -57,11 +57,8 @@ static inline struct virtiofs_device *fs_device_of(struct virtio_device *dev)
 /* One from the ring; 0: there is none; -errno: that is the end. */
 int fs_device_pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		  struct virtq_chain *chain) MUST_CHECK;
-/* More than what the threads of several vCPUs do themselves. */
-static inline bool fs_chain_is_large(const struct virtq_chain *chain)
-{
-	return chain->read_len > FS_QUICK || chain->write_len > FS_QUICK;
-}
+/* The most bytes that one moves while it leads. */
+size_t fs_device_quick_max(const struct virtiofs_device *fsdev);
 
 /* A chain that holds no request was popped: the end. */
 void fs_device_bad_request(struct virtiofs_device *fsdev,

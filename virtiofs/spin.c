@@ -159,8 +159,3 @@ void fs_spin_expect(struct fs_spin *spin)
 	else
 		spin->window_ns = fs_spin_longest();
 }
-
-void fs_spin_stop(struct fs_spin *spin)
-{
-	spin->window_ns = 0;
-}

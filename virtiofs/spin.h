@@ -34,8 +34,6 @@ void fs_spin_woken(struct fs_spin *spin);
 
 /* The caller knows that requests come soon, though this thread slept. */
 void fs_spin_expect(struct fs_spin *spin);
-/* It is better to sleep than to wait for the next one. */
-void fs_spin_stop(struct fs_spin *spin);
 /* Nanoseconds, the longest window: what comes within is soon. */
 uint32_t fs_spin_longest(void);
 

@@ -23,7 +23,6 @@ struct fs_vcpu {
 	unsigned vain;	  /* how often brief ones were not, less what were */
 	unsigned wait;	  /* how many are left to others */
 	uint64_t left_ns; /* when the guest went on */
-	unsigned soon;	  /* small requests soon after that, less others */
 	struct virtq_chain chain;
 };
 
@@ -94,15 +93,13 @@ static bool try_briefly(struct fs_vcpu *v, uint32_t *len)
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
-	bool several = atomic_load_explicit(&fsdev->vcpus.several,
-					    memory_order_relaxed);
 	int least = virtiofs_begin(v->fs, &v->chain);
 
 	if (least < 0) {
 		fs_device_bad_request(fsdev, ring);
 		return least;
 	}
-	v->fs->quick_max = several ? FS_QUICK : FS_MAX_WRITE;
+	v->fs->quick_max = fs_device_quick_max(fsdev);
 	if (least == FS_NOWAIT && virtiofs_try(v->fs, FS_NOWAIT, len))
 		return 1;
 	return least <= FS_BRIEF && try_briefly(v, len);
@@ -137,19 +134,18 @@ static bool serve(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return !fs_ring_rest(ring);
 }
 
+/* Where requests come soon after each other, a thread of the pool is to look
+ * for the next ones: while it does, they cost the guest no exit. */
 static void note_pace(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		      struct fs_vcpu *v, uint64_t entered)
 {
 	bool soon = entered - v->left_ns < fs_spin_longest();
 
 	v->left_ns = monotonic_ns();
-	if (!soon || fs_chain_is_large(&v->chain)) {
-		v->soon /= 2;
-	} else if (++v->soon >= fsdev->vcpus.hot_after) {
-		v->soon = 0;
-		atomic_store_explicit(&fsdev->hot, true, memory_order_relaxed);
-		fs_device_call_pool(fsdev, ring);
-	}
+	if (!soon || fsdev->vcpus.alone)
+		return;
+	atomic_store_explicit(&fsdev->hot, true, memory_order_relaxed);
+	fs_device_call_pool(fsdev, ring);
 }
 
 bool fs_vcpu_kick(struct virtio_device *dev, unsigned q, unsigned vcpu)

@@ -25,12 +25,8 @@ struct fs_vcpu;
 struct fs_vcpus {
 	struct fs_vcpu *threads[VIRTIO_VCPUS_MAX];
 	atomic_bool several; /* that have started */
-	unsigned hot_after;  /* FS_HOT_AFTER; tests have other ideas */
+	bool alone;	     /* tests: nobody looks for the next request */
 };
-
-/* Small requests, each soon after one before it, until a thread of the pool is
- * to look for the next ones: while it does, they cost the guest no exit. */
-#define FS_HOT_AFTER 1u
 
 /* For struct virtio_device_ops. */
 int fs_vcpu_started(struct virtio_device *dev, unsigned vcpu) MUST_CHECK;

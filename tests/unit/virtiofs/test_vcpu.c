@@ -2,7 +2,6 @@
 #include "tests/unit/virtiofs/rig.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -17,7 +16,7 @@ static void vcpu_open(struct rig *rig, unsigned workers)
 {
 	rig_open_for(rig, workers, 1, true);
 	/* The pool has only what is left to it. */
-	fs_device_of(rig->d->dev)->vcpus.hot_after = UINT_MAX;
+	fs_device_of(rig->d->dev)->vcpus.alone = true;
 	assert_int_equal(virtio_device_vcpu_started(rig->d->dev, 0), 0);
 	test_driver_start(rig->d, FEATURES, 64);
 }
@@ -117,40 +116,56 @@ static void test_at_once(void **state)
 
 #define LARGE (200u << 10)
 
+static const char large[LARGE] = {[0] = 'f', [LARGE - 1] = 'l'};
+
+/* A file of that, and what reads it. */
+static void open_large(struct rig *rig, uint64_t *node, uint64_t *fh)
+{
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/large", rig->path);
+	assert_int_equal(
+		file_replace(AT_FDCWD, path, large, sizeof(large), 0644), 0);
+	assert_int_equal(at_once(rig, FUSE_LOOKUP, 1, "large", 6, &body), 0);
+	entry = body;
+	*node = entry->nodeid;
+	assert_int_equal(at_once(rig, FUSE_OPEN, *node, &open_in,
+				 sizeof(open_in), &body),
+			 0);
+	*fh = ((const struct fuse_open_out *)body)->fh;
+}
+
+static struct sent send_large(struct rig *rig, uint64_t node, uint64_t fh)
+{
+	struct fuse_read_in read_in = {.fh = fh, .size = LARGE};
+
+	return send(rig, REQUEST, FUSE_READ, node, &read_in, sizeof(read_in),
+		    sizeof(struct fuse_out_header) + LARGE);
+}
+
 /* Of which the pool would get every byte, if another vCPU were there. */
 static void test_large(void **state)
 {
-	static char data[LARGE] = {[0] = 'f', [LARGE - 1] = 'l'};
-	struct fuse_open_in open_in = {.flags = O_RDONLY};
-	struct fuse_read_in read_in = {.size = LARGE};
-	const struct fuse_entry_out *entry;
 	const void *body;
 	struct sent sent;
 	struct rig rig;
 	uint64_t node;
+	uint64_t fh;
 	uint32_t head;
-	char path[80];
 
 	vcpu_open(&rig, 1);
 	session(&rig);
-	snprintf(path, sizeof(path), "%s/large", rig.path);
-	assert_int_equal(file_replace(AT_FDCWD, path, data, sizeof(data), 0644),
-			 0);
-	assert_int_equal(at_once(&rig, FUSE_LOOKUP, 1, "large", 6, &body), 0);
-	entry = body;
-	node = entry->nodeid;
-	assert_int_equal(at_once(&rig, FUSE_OPEN, node, &open_in,
-				 sizeof(open_in), &body),
-			 0);
-	read_in.fh = ((const struct fuse_open_out *)body)->fh;
+	open_large(&rig, &node, &fh);
 	become_unattended(&rig);
-	sent = send(&rig, REQUEST, FUSE_READ, node, &read_in, sizeof(read_in),
-		    sizeof(struct fuse_out_header) + LARGE);
+	sent = send_large(&rig, node, fh);
 	assert_true(kick_now(&rig));
 	assert_true(test_used(rig.d, REQUEST, &head, NULL));
 	assert_int_equal(head, sent.head);
 	assert_int_equal(reply(&rig, sent, &body), 0);
-	assert_memory_equal(body, data, LARGE);
+	assert_memory_equal(body, large, LARGE);
 	rig_close(&rig);
 }
 
@@ -300,11 +315,39 @@ static void test_hot(void **state)
 
 	vcpu_open(&rig, 1);
 	session(&rig);
-	fs_device_of(rig.d->dev)->vcpus.hot_after = FS_HOT_AFTER;
+	fs_device_of(rig.d->dev)->vcpus.alone = false;
 	for (unsigned i = 0; i < 3000 && !attended; i++) {
 		struct sent sent = send(&rig, REQUEST, FUSE_GETATTR, 1,
 					&getattr, sizeof(getattr), 256);
 
+		assert_true(kick_now(&rig));
+		assert_int_equal(left(&rig, sent), 0);
+		for (unsigned n = 0; n < 1000 && !attended; n++)
+			attended = !is_unattended(&rig);
+	}
+	assert_true(attended);
+	rig_close(&rig);
+}
+
+/* Whoever looks takes a large one as it comes, and goes on looking. */
+static void test_hot_large(void **state)
+{
+	bool attended = false;
+	struct rig rig;
+	uint64_t node;
+	uint64_t fh;
+	size_t brk;
+
+	vcpu_open(&rig, 1);
+	session(&rig);
+	open_large(&rig, &node, &fh);
+	fs_device_of(rig.d->dev)->vcpus.alone = false;
+	brk = rig.d->brk;
+	for (unsigned i = 0; i < 3000 && !attended; i++) {
+		struct sent sent;
+
+		rig.d->brk = brk;
+		sent = send_large(&rig, node, fh);
 		assert_true(kick_now(&rig));
 		assert_int_equal(left(&rig, sent), 0);
 		for (unsigned n = 0; n < 1000 && !attended; n++)
@@ -340,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_alternately),
 		cmocka_unit_test(test_hot),
+		cmocka_unit_test(test_hot_large),
 		cmocka_unit_test(test_fault),
 	};
 
