@@ -9,6 +9,10 @@
 #include "base/cleanup.h"
 #include "runtime/oci/convert.h"
 
+/* In force where none is named. podman names it always, and needs no agent with
+ * extensions for that. */
+#define UMASK_DEFAULT 0022
+
 /*
  * What protobuf's defaults cannot say: a member that is 0 differs from one
  * that is missing. These travel as value + 1, or as a marker.
@@ -18,12 +22,12 @@ static int fix_process(const struct json *obj, Oci__Process *process,
 {
 	const struct json *user = json_get(obj, "user");
 	const struct json *adj = json_get(obj, "oomScoreAdj");
-	int64_t umask = -1;
+	int64_t umask = UMASK_DEFAULT;
 	int ret = json_int_opt(user, "umask", 0, 0777, &umask, err);
 
 	if (ret < 0)
 		return ret;
-	if (process->user)
+	if (process->user && umask != UMASK_DEFAULT)
 		process->user->umask_plus_one = (uint32_t)(umask + 1);
 	process->has_oom_score_adj = adj && json_type(adj) != JSON_NULL;
 	return 0;

@@ -109,6 +109,11 @@ static void test_minimal(void **state)
 	assert_string_equal("sh", spec->process->args[0]);
 	assert_false(spec->process->has_oom_score_adj);
 	oci__spec__free_unpacked(spec, NULL);
+	/* The usual one is no reason for an extension. */
+	spec = good(HEAD "\"process\":{\"args\":[\"a\"],\"cwd\":\"/\","
+			 "\"user\":{\"umask\":18}}}");
+	assert_int_equal(0, spec->process->user->umask_plus_one);
+	oci__spec__free_unpacked(spec, NULL);
 }
 
 static void test_linux(void **state)
@@ -116,7 +121,7 @@ static void test_linux(void **state)
 	Oci__Spec *spec = good(
 		HEAD
 		"\"process\":{\"args\":[\"a\"],\"cwd\":\"/x\","
-		"\"user\":{\"uid\":5,\"umask\":18,\"additionalGids\":[7,8]},"
+		"\"user\":{\"uid\":5,\"umask\":63,\"additionalGids\":[7,8]},"
 		"\"oomScoreAdj\":0,\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
 		"\"hard\":18446744073709551615,\"soft\":4}]},"
 		"\"annotations\":{\"k\":\"v\"},"
@@ -133,7 +138,7 @@ static void test_linux(void **state)
 		"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":13}]}}}");
 	Oci__Linux *l = spec->linux_config;
 
-	assert_int_equal(19, spec->process->user->umask_plus_one);
+	assert_int_equal(64, spec->process->user->umask_plus_one);
 	assert_int_equal(8, spec->process->user->additional_gids[1]);
 	assert_true(spec->process->has_oom_score_adj);
 	assert_true(spec->process->rlimits[0]->hard == UINT64_MAX);
