@@ -210,7 +210,7 @@ static void test_no_extensions(void **state)
 			 client_exec_with(fd, "x",
 					  ", \"user\": {\"uid\": 0, "
 					  "\"gid\": 0, \"umask\": "
-					  "18}"));
+					  "23}"));
 	assert_memory_equal(client_text, "process.user.umask:", 19);
 	/* The id is free. */
 	assert_int_equal(TTRPC_OK, client_exec(fd, "x"));
@@ -238,7 +238,7 @@ static void test_extensions(void **state)
 	assert_int_equal(TTRPC_OK, client_exec_with(fd, "x",
 						    ", \"user\": {\"uid\": 0, "
 						    "\"gid\": 0, \"umask\": "
-						    "18}"));
+						    "23}"));
 	client_linux("");
 	end(fd);
 }
