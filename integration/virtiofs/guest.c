@@ -4,7 +4,7 @@
  * Init of a guest with one virtio-fs device, tag "test": runs the programs of
  * bin/ in the shared tree, and powers off.
  *
- *	bin/conform against a tmpfs
+ *	bin/conform against a tmpfs, all cases or those of $part
  *	bin/fsx twice at the same time, $fsx operations each, and beside them
  *	bin/load $load, if it is there, with the shared tree as its root
  *	then times of simple work
@@ -145,7 +145,10 @@ static void run_conform(void)
 	const char *const uncached = getenv("uncached")
 					     ? "mmap: shared mapping, writable"
 					     : "birth time";
+	const char *part = getenv("part");
 	const char *const conform[] = {"/mnt/bin/conform",
+				       "-p",
+				       part ? part : "0/1",
 				       "-s",
 				       "set-group-ID directory: group 50",
 				       "-s",

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] [-n OPERATIONS]
- *	     [-l SECONDS] [-t SECONDS] KERNEL INITRAMFS TREE
+ * usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] [-p PART/PARTS]
+ *	     [-n OPERATIONS] [-l SECONDS] [-t SECONDS] KERNEL INITRAMFS TREE
  *
  * A user-mode machine with TREE on a virtio-fs device; INITRAMFS has guest.c
- * as init. -b: writeback; -n: of each fsx; -l: of the other loads, none
- *without; -t: it takes no longer. Prints the guest's console and a verdict.
+ * as init. -b: writeback; -p: of conform's cases, all without; -n: of each
+ * fsx; -l: of the other loads, none without; -t: it takes no longer. Prints the
+ * guest's console and a verdict.
  */
 
 #include <fcntl.h>
@@ -68,6 +69,7 @@ struct options {
 	struct virtiofs_config fs;
 	const char *operations;
 	const char *load;
+	const char *part;
 	unsigned timeout;
 	char **paths; /* of kernel, initramfs and tree */
 };
@@ -75,8 +77,8 @@ struct options {
 static void usage(void)
 {
 	fprintf(stderr, "usage: vm [-w WORKERS] [-q QUEUES] [-c CACHE] [-b] "
-			"[-n OPERATIONS] [-l SECONDS] [-t SECONDS] "
-			"KERNEL INITRAMFS TREE\n");
+			"[-p PART/PARTS] [-n OPERATIONS] [-l SECONDS] "
+			"[-t SECONDS] KERNEL INITRAMFS TREE\n");
 	exit(2);
 }
 
@@ -84,7 +86,7 @@ static void parse(struct options *o, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "w:q:c:bn:l:t:")) >= 0) {
+	while ((opt = getopt(argc, argv, "w:q:c:bp:n:l:t:")) >= 0) {
 		if (opt == 'w')
 			o->fs.workers = (unsigned)atoi(optarg);
 		else if (opt == 'q')
@@ -93,6 +95,8 @@ static void parse(struct options *o, int argc, char **argv)
 			o->fs.cache = cache_of(optarg);
 		else if (opt == 'b')
 			o->fs.writeback = true;
+		else if (opt == 'p')
+			o->part = optarg;
 		else if (opt == 'n')
 			o->operations = optarg;
 		else if (opt == 'l')
@@ -129,8 +133,9 @@ int main(int argc, char **argv)
 	parse(&o, argc, argv);
 	uncached = o.fs.cache == VIRTIOFS_CACHE_NEVER ||
 		   o.fs.cache == VIRTIOFS_CACHE_METADATA;
-	snprintf(cmdline, sizeof(cmdline), "quiet fsx=%s%s%s%s", o.operations,
-		 o.load ? " load=" : "", o.load ? o.load : "",
+	snprintf(cmdline, sizeof(cmdline), "quiet fsx=%s%s%s%s%s%s",
+		 o.operations, o.load ? " load=" : "", o.load ? o.load : "",
+		 o.part ? " part=" : "", o.part ? o.part : "",
 		 uncached ? " uncached=1" : "");
 	test_kernel = o.paths[0];
 	if (o.load)
