@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtiofs/rig.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "virtiofs/device.h"
 
@@ -29,12 +35,55 @@ static bool is_unattended(struct rig *rig)
 	return test_get16(rig->d, r->used + 4 + 8ull * r->size) == r->avail_idx;
 }
 
-/* Whoever served the last one may look for the next one for a while. */
+static bool is_asleep(const char *task)
+{
+	char path[64];
+	char *text;
+	size_t len;
+	bool asleep;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", task);
+	assert_int_equal(file_read(AT_FDCWD, path, 4096, &text, &len), 0);
+	asleep = strstr(text, ") S ") != NULL;
+	free(text);
+	return asleep;
+}
+
+static bool others_sleep(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *d;
+	bool all = true;
+
+	assert_non_null(dir);
+	while (all && (d = readdir(dir))) {
+		if (d->d_name[0] != '.' && atoi(d->d_name) != gettid())
+			all = is_asleep(d->d_name);
+	}
+	closedir(dir);
+	return all;
+}
+
+/* Where other tests want the processor, nobody looks for requests: that ends.
+ */
+#define LIMIT_NS 60000000000u
+
+/* Whoever served the last one may look for the next one for a while, and
+ * whoever was called once too often is about to look. */
 static void become_unattended(struct rig *rig)
 {
-	for (unsigned turns = 0; !is_unattended(rig); turns++) {
+	const struct fs_pool *pool = &fs_device_of(rig->d->dev)->pool;
+	eventfd_t calls;
+	bool quiet = false;
+
+	for (unsigned turns = 0; !quiet; turns++) {
 		assert_true(turns < 10000);
 		assert_true(evloop_once(rig->loop, 1) >= 0);
+		if (!is_unattended(rig))
+			continue;
+		/* Nobody wakes for what is taken back. */
+		eventfd_read(pool->call_fd[0], &calls);
+		quiet = others_sleep() && is_unattended(rig);
 	}
 }
 
@@ -54,27 +103,45 @@ static int left(struct rig *rig, struct sent sent)
 	return reply(rig, sent, NULL);
 }
 
-static int at_once(struct rig *rig, uint32_t opcode, uint64_t node,
-		   const void *arg, size_t len, const void **body)
+/* True: the reply is there when the kick returns. */
+static bool is_served_now(struct rig *rig, struct sent sent)
 {
-	struct sent sent;
-	unsigned signals;
+	unsigned signals = test_signals(rig->d, REQUEST);
 	uint32_t head;
 
-	become_unattended(rig);
-	sent = send(rig, REQUEST, opcode, node, arg, len, 4096);
 	test_set_used_event(rig->d, REQUEST, rig->d->rings[REQUEST].used_idx);
-	signals = test_signals(rig->d, REQUEST);
 	assert_true(kick_now(rig));
-	assert_true(test_used(rig->d, REQUEST, &head, NULL));
+	if (!test_used(rig->d, REQUEST, &head, NULL)) {
+		left(rig, sent);
+		return false;
+	}
 	assert_int_equal(head, sent.head);
 	assert_true(test_signals(rig->d, REQUEST) > signals);
 	assert_true(is_unattended(rig));
+	return true;
+}
+
+/* One that may be sent again: on a busy machine, what should be brief takes too
+ * long now and then, and the pool has the next ones. */
+static int at_once(struct rig *rig, uint32_t opcode, uint64_t node,
+		   const void *arg, size_t len, const void **body)
+{
+	uint64_t end = monotonic_ns() + LIMIT_NS;
+	size_t brk = rig->d->brk;
+	struct sent sent;
+
+	do {
+		assert_true(monotonic_ns() < end);
+		rig->d->brk = brk;
+		become_unattended(rig);
+		sent = send(rig, REQUEST, opcode, node, arg, len, 4096);
+	} while (!is_served_now(rig, sent));
 	return reply(rig, sent, body);
 }
 
 static void test_at_once(void **state)
 {
+	struct fuse_setattr_in setattr = {.valid = FATTR_MODE, .mode = 0600};
 	struct fuse_getattr_in getattr = {0};
 	struct {
 		struct fuse_create_in in;
@@ -110,7 +177,9 @@ static void test_at_once(void **state)
 		assert_true(kick_now(&rig));
 		assert_int_equal(left(&rig, sent), 0);
 	}
-	assert_int_equal(at_once(&rig, FUSE_UNLINK, 1, "file", 5, NULL), 0);
+	assert_int_equal(at_once(&rig, FUSE_SETATTR, node, &setattr,
+				 sizeof(setattr), NULL),
+			 0);
 	rig_close(&rig);
 }
 
@@ -321,16 +390,21 @@ static bool is_hot_after(struct rig *rig, struct sent sent)
  * then nobody has to notify of one. */
 static void test_hot(void **state)
 {
+	uint64_t end = monotonic_ns() + LIMIT_NS;
 	struct fuse_getattr_in getattr = {0};
 	struct rig rig;
 	bool hot = false;
+	size_t brk;
 
 	vcpu_open(&rig, 1);
 	session(&rig);
 	fs_device_of(rig.d->dev)->vcpus.alone = false;
-	for (unsigned i = 0; i < 3000 && !hot; i++)
+	brk = rig.d->brk;
+	while (!hot && monotonic_ns() < end) {
+		rig.d->brk = brk;
 		hot = is_hot_after(&rig, send(&rig, REQUEST, FUSE_GETATTR, 1,
 					      &getattr, sizeof(getattr), 256));
+	}
 	assert_true(hot);
 	rig_close(&rig);
 }
@@ -338,6 +412,7 @@ static void test_hot(void **state)
 /* Whoever looks takes a large one as it comes, and goes on looking. */
 static void test_hot_large(void **state)
 {
+	uint64_t end = monotonic_ns() + LIMIT_NS;
 	struct rig rig;
 	bool hot = false;
 	uint64_t node;
@@ -349,7 +424,7 @@ static void test_hot_large(void **state)
 	open_large(&rig, &node, &fh);
 	fs_device_of(rig.d->dev)->vcpus.alone = false;
 	brk = rig.d->brk;
-	for (unsigned i = 0; i < 3000 && !hot; i++) {
+	while (!hot && monotonic_ns() < end) {
 		rig.d->brk = brk;
 		hot = is_hot_after(&rig, send_large(&rig, node, fh));
 	}
