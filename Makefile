@@ -88,7 +88,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 	session server pool ring spin device needs idmap dax fhandle \
-	fileattr xattrmap replay watch watch_tree wait vcpu
+	fileattr acl xattrmap replay watch watch_tree wait vcpu
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------

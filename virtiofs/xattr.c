@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "virtiofs/acl.h"
 #include "virtiofs/cred.h"
 #include "virtiofs/name.h"
 
@@ -120,6 +121,9 @@ int fs_getxattr(struct fs_req *req)
 		return (int)n;
 	if (in->size == 0)
 		return size_reply(req, n);
+	if (fs_acl_is(name))
+		fs_acl_to_guest(req->fs->config.uids, req->fs->config.gids,
+				req->reply, (size_t)n);
 	req->reply_len = (size_t)n;
 	return 0;
 }
@@ -195,13 +199,27 @@ static int value_set(struct fs_req *req, const char *name, const void *value,
 	return ret;
 }
 
+/* As the host has it: the value, or a copy in the place of the reply, which is
+ * empty. NULL: *err. */
+static const void *value_to_host(struct fs_req *req, const char *name,
+				 const void *value, size_t size, int *err)
+{
+	if (!fs_acl_is(name))
+		return value;
+	memcpy(req->reply, value, size);
+	*err = fs_acl_to_host(req->fs->config.uids, req->fs->config.gids,
+			      req->reply, size);
+	return *err ? NULL : req->reply;
+}
+
 int fs_setxattr(struct fs_req *req)
 {
 	bool ext = fs_has(req->fs, FUSE_SETXATTR_EXT);
 	const struct fuse_setxattr_in *in = req->args;
 	size_t pos = ext ? sizeof(*in) : FUSE_COMPAT_SETXATTR_IN_SIZE;
-	bool kill;
+	const void *value;
 	const char *name;
+	bool kill;
 	int ret;
 
 	if (req->args_len < pos)
@@ -214,6 +232,10 @@ int fs_setxattr(struct fs_req *req)
 		return -EINVAL;
 	if (in->size > XATTR_SIZE_MAX)
 		return -E2BIG;
+	value = value_to_host(req, name, (const char *)req->args + pos,
+			      in->size, &ret);
+	if (!value)
+		return ret;
 	/* Setting an ACL clears the set-group-ID bit unless the caller is in
 	 * the file's group or has CAP_FSETID: so the caller's group it is. */
 	if (kill) {
@@ -221,8 +243,7 @@ int fs_setxattr(struct fs_req *req)
 		if (ret)
 			return ret;
 	}
-	ret = value_set(req, name, (const char *)req->args + pos, in->size,
-			(int)in->flags);
+	ret = value_set(req, name, value, in->size, (int)in->flags);
 	if (kill)
 		fs_cred_leave_group(req);
 	return ret;

@@ -32,6 +32,7 @@
 #include "base/log.h"
 #include "base/replay.h"
 #include "virtiofs/dax.h"
+#include "virtiofs/idmap.h"
 #include "virtiofs/server.h"
 
 #define RECORD 6u
@@ -244,6 +245,13 @@ static void requests_run(struct fs_thread *thread, struct virtq_chain *chain,
 	}
 }
 
+/* Nobody but root keeps their number, and one is forbidden. */
+static const struct fs_idmap others = {
+	.to_host = {2,
+		    {{1, 100001, 65535, false}, {65536, UINT32_MAX, 1, true}}},
+	.to_guest = {1, {{100001, 1, 65535, false}}},
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct virtiofs_config config = {
@@ -265,6 +273,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0) {
 		config.posix_acl = data[0] & 1;
 		config.replay = data[0] & 2;
+		if (data[0] & 4)
+			config.uids = config.gids = &others;
 	}
 	dir = tree_make();
 	config.root_fd = dir;

@@ -447,10 +447,6 @@ static int check(const struct daemon_options *o, struct err *err)
 	if (o->fs.xattrmap && o->fs.posix_acl)
 		return err_set(err, EINVAL,
 			       "--xattrmap: does not go with --posix-acl");
-	if (o->fs.posix_acl && (o->fs.uids || o->fs.gids))
-		return err_set(err, EINVAL,
-			       "--posix-acl: names owners, which "
-			       "--translate-uid and --translate-gid change");
 	if (maps && o->sandbox != DAEMON_SANDBOX_NAMESPACE)
 		return err_set(err, EINVAL,
 			       "--uid-map and --gid-map: need --sandbox "

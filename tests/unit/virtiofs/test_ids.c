@@ -2,8 +2,12 @@
 #include "tests/unit/virtiofs/client.h"
 
 #include <grp.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+
+#include "virtiofs/idmap.h"
 
 /* Ids of others, and what their bits do. Most of it needs root. */
 
@@ -374,6 +378,82 @@ static void test_acl(void **state)
 	client_free(c);
 }
 
+/* The same, and what others may. */
+static const struct named_acl {
+	struct posix_acl_xattr_header head;
+	struct posix_acl_xattr_entry owner, user, owners, group, mask, other;
+} named = {
+	.head = {POSIX_ACL_XATTR_VERSION},
+	.owner = {ACL_USER_OBJ, 7, UINT32_MAX},
+	.user = {ACL_USER, 4, GUEST_UID},
+	.owners = {ACL_GROUP_OBJ, 5, UINT32_MAX},
+	.group = {ACL_GROUP, 4, GUEST_GID},
+	.mask = {ACL_MASK, 4, UINT32_MAX},
+	.other = {ACL_OTHER, 5, UINT32_MAX},
+};
+
+static int set_named(struct client *c, uint64_t node)
+{
+	struct fuse_setxattr_in in = {.size = sizeof(named)};
+	char more[24 + sizeof(named)];
+
+	memcpy(more, "system.posix_acl_access", 24);
+	memcpy(more + 24, &named, sizeof(named));
+	return client_call(c, FUSE_SETXATTR, node, &in, sizeof(in), more,
+			   sizeof(more));
+}
+
+/* Whom a list names is another one on the host; and who is forbidden is not to
+ * be named. */
+static void test_acl_of_others(void **state)
+{
+	struct fs_idmap uids = {0};
+	struct fs_idmap gids = {0};
+	struct virtiofs_config config = {
+		.xattr = true,
+		.posix_acl = true,
+		.uids = &uids,
+		.gids = &gids,
+	};
+	struct fuse_getxattr_in get = {.size = 200};
+	struct named_acl there;
+	char path[100];
+	struct client *c;
+	uint64_t node;
+	int n;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(fs_idmap_add(&uids, "map:1000:5000:1000"), 0);
+	assert_int_equal(fs_idmap_add(&gids, "map:2000:70000:1000"), 0);
+	assert_int_equal(fs_idmap_add(&gids, "forbid-guest:3000:1"), 0);
+	c = client_new(&config);
+	assert_int_equal(client_init(c, UINT32_MAX), 0);
+	client_host_file(c, "f", "x");
+	node = client_lookup(c, 1, "f");
+	n = set_named(c, node);
+	if (n == -EOPNOTSUPP) {
+		client_free(c);
+		skip();
+	}
+	assert_int_equal(n, 0);
+	snprintf(path, sizeof(path), "%s/f", c->path);
+	n = (int)getxattr(path, "system.posix_acl_access", &there,
+			  sizeof(there));
+	assert_int_equal(n, sizeof(named));
+	assert_int_equal(there.user.e_id, 5000 + GUEST_UID - 1000);
+	assert_int_equal(there.group.e_id, 70000 + GUEST_GID - 2000);
+	n = client_call(c, FUSE_GETXATTR, node, &get, sizeof(get),
+			"system.posix_acl_access", 24);
+	assert_int_equal(n, sizeof(named));
+	assert_memory_equal(client_body(c), &named, sizeof(named));
+
+	gids.to_host.n = 0;
+	assert_int_equal(fs_idmap_add(&gids, "forbid-guest:2000:1000"), 0);
+	assert_int_equal(set_named(c, node), -EPERM);
+	client_free(c);
+}
+
 static void test_mask_is_the_guests(void **state)
 {
 	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
@@ -497,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_bits_of_guest),
 		cmocka_unit_test(test_empty_setattr),
 		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_acl_of_others),
 		cmocka_unit_test(test_mask_is_the_guests),
 		cmocka_unit_test(test_unprivileged),
 		cmocka_unit_test(test_empty_root),
