@@ -51,6 +51,23 @@ static void follow_agent(bool socket)
 	_exit(1);
 }
 
+/* It is ready, and has said so, when it waits for work. In its root. */
+static void await_rest(void)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	char stat[256] = "";
+
+	for (int i = 0; i < 3000 && !strstr(stat, ") S "); i++) {
+		FILE *f = fopen("/proc/1/stat", "r");
+
+		if (!f || !fgets(stat, sizeof(stat), f))
+			perror("stat");
+		if (f)
+			(void)fclose(f);
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* Longer than what a UART takes at once: the rest comes when it has room. */
 static void greet(void)
 {
@@ -112,6 +129,7 @@ static void be_client(void)
 	memory = on_cmdline("pid1.memory");
 	follow_agent(socket);
 	if (crash) {
+		await_rest();
 		/* As if the agent had done it. */
 		if (kill(1, SIGSEGV) < 0)
 			perror("kill");
