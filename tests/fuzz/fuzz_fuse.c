@@ -3,10 +3,11 @@
 /*
  * FUSE requests of a hostile guest against a small tree in memory.
  *
- *	input:	record...
+ *	input:	options (1), record...
  *	record:	opcode (1), node (1), readable cut (1), writable size (1),
  *		length (2, little-endian), arguments
  *
+ * Options are ACLs (bit 0), the agent that repeats (1), other owners (2).
  * `node` picks a number that is or was valid, or, from 0xf0 on, a made-up one.
  * Opcodes from 0x80 to 0xef are those of the agent that repeats what the host
  *did (virtiofs/replay.h). Opcode 0xff stands for raw bytes instead of a header.
