@@ -51,7 +51,7 @@ static bool name_allowed(const struct virtiofs *fs, const char *name)
 {
 	if (has_prefix(name, "security."))
 		return strcmp(name, "security.capability") == 0;
-	if (has_prefix(name, "system.posix_acl_"))
+	if (fs_acl_is(name))
 		return fs->config.posix_acl;
 	return has_prefix(name, "user.") || has_prefix(name, "trusted.");
 }
