@@ -7,11 +7,12 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 
-/* Looking for longer costs more than to sleep and be woken. That many times
- * what a system call takes, as machines differ: 50 to 100 us on one of today,
- * and more on one that is emulated. */
-#define WINDOW_CALLS 400u
-#define WINDOW_MAX_LEAST 50000u
+/* Looking for longer costs more than to sleep and be woken, and what the guest
+ * pays for its notification. That many times what a system call takes, as
+ * machines differ: 100 to 250 us on one of today, and more on one that is
+ * emulated. */
+#define WINDOW_CALLS 1000u
+#define WINDOW_MAX_LEAST 100000u
 #define WINDOW_MAX_MOST 2000000u
 /* Of the longest window. */
 #define WINDOW_MIN_SHARE 10u

@@ -386,14 +386,14 @@ static bool is_hot_after(struct rig *rig, struct sent sent)
 	return false;
 }
 
-/* Requests that come soon after each other call a thread that looks for them:
- * then nobody has to notify of one. */
-static void test_hot(void **state)
+/* Requests that are some time apart. */
+static void become_hot(uint64_t apart_ns)
 {
 	uint64_t end = monotonic_ns() + LIMIT_NS;
 	struct fuse_getattr_in getattr = {0};
 	struct rig rig;
 	bool hot = false;
+	uint64_t next;
 	size_t brk;
 
 	vcpu_open(&rig, 1);
@@ -401,12 +401,28 @@ static void test_hot(void **state)
 	fs_device_of(rig.d->dev)->vcpus.alone = false;
 	brk = rig.d->brk;
 	while (!hot && monotonic_ns() < end) {
+		next = monotonic_ns() + apart_ns;
+		while (monotonic_ns() < next)
+			;
 		rig.d->brk = brk;
 		hot = is_hot_after(&rig, send(&rig, REQUEST, FUSE_GETATTR, 1,
 					      &getattr, sizeof(getattr), 256));
 	}
 	assert_true(hot);
 	rig_close(&rig);
+}
+
+/* Requests that come soon after each other call a thread that looks for them:
+ * then nobody has to notify of one. */
+static void test_hot(void **state)
+{
+	become_hot(0);
+}
+
+/* The exits of a guest take more time than it needs without them. */
+static void test_hot_apart(void **state)
+{
+	become_hot(2ull * fs_spin_longest());
 }
 
 /* Whoever looks takes a large one as it comes, and goes on looking. */
@@ -458,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_alternately),
 		cmocka_unit_test(test_hot),
+		cmocka_unit_test(test_hot_apart),
 		cmocka_unit_test(test_hot_large),
 		cmocka_unit_test(test_fault),
 	};
