@@ -284,24 +284,46 @@ static int proc_open(struct virtiofs *fs, struct err *err)
 	return proc_check(fs, err);
 }
 
+/* Both ways, as the name is the same for guest and host. */
+static bool keeps_name(const struct fs_xattrmap *map, const char *name)
+{
+	char buf[FS_XATTR_NAME];
+	const char *there;
+	int error;
+
+	there = fs_xattr_to_host(map, name, buf, &error);
+	if (!there || strcmp(there, name) != 0)
+		return false;
+	there = fs_xattr_to_guest(map, name);
+	return there && strcmp(there, name) == 0;
+}
+
 /*
  * Who writes to a file takes its capabilities away; under another name the host
- * does not (CVE-2021-20263), so that the guest has to.
+ * does not (CVE-2021-20263), so that the guest has to. Lists under another name
+ * would not be what the host acts on.
  */
 static int xattrmap_check(const struct virtiofs_config *config, struct err *err)
 {
 	static const char capability[] = "security.capability";
+	static const char *const lists[] = {
+		"system.posix_acl_access",
+		"system.posix_acl_default",
+	};
+	const struct fs_xattrmap *map = config->xattrmap;
 	char buf[FS_XATTR_NAME];
 	const char *name;
 	int error;
 
-	if (!config->xattrmap)
+	if (!map)
 		return 0;
-	if (config->posix_acl)
-		return err_set(err, EINVAL,
-			       "attributes under other names do not go with "
-			       "posix_acl");
-	name = fs_xattr_to_host(config->xattrmap, capability, buf, &error);
+	for (size_t i = 0; config->posix_acl && i < ARRAY_SIZE(lists); i++) {
+		if (!keeps_name(map, lists[i]))
+			return err_set(err, EINVAL,
+				       "%s has to keep its name for posix_acl",
+				       lists[i]);
+	}
+	name = fs_xattr_to_host(map, capability, buf, &error);
 	if (name && strcmp(name, capability) != 0 && !config->no_killpriv)
 		return err_set(err, EINVAL,
 			       "%s under another name does not go with "

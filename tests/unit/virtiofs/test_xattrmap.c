@@ -194,6 +194,50 @@ static void capabilities_stay_with_the_host(void **state)
 	virtiofs_free(fs);
 }
 
+/* What the server says of a map, NULL: it takes it. */
+static const char *refusal(const char *text, struct err *err)
+{
+	struct virtiofs_config config = {
+		.xattr = true,
+		.posix_acl = true,
+		.no_killpriv = true,
+		.xattrmap = &map,
+		.proc_fd = -1,
+	};
+	struct virtiofs *fs;
+
+	assert_int_equal(fs_xattrmap_parse(&map, text), 0);
+	config.root_fd = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fs = virtiofs_new(&config, err);
+	if (!fs)
+		return err->text;
+	virtiofs_free(fs);
+	return NULL;
+}
+
+static void lists_keep_their_names(void **state)
+{
+	static const char *const bad[] = {
+		":map::user.virtiofs.:",
+		":bad:all:system.:::ok:all:::",
+		":unsupported:client:system.posix_acl_default:::ok:all:::",
+		/* Set by their names, and not seen. */
+		":bad:server::system.::ok:all:::",
+	};
+	struct err err;
+	const char *text;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		text = refusal(bad[i], &err);
+		if (!text || !strstr(text, "system.posix_acl_"))
+			fail_msg("%s: %s", bad[i], text ? text : "taken");
+	}
+	text = refusal(":prefix:all:trusted.:user.virtiofs.::ok:all:::", &err);
+	if (text)
+		fail_msg("%s", text);
+	assert_null(refusal(":ok:all:::", &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +247,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_rule),
 		cmocka_unit_test(the_server_maps),
 		cmocka_unit_test(capabilities_stay_with_the_host),
+		cmocka_unit_test(lists_keep_their_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
