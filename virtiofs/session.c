@@ -320,7 +320,8 @@ static int xattrmap_check(const struct virtiofs_config *config, struct err *err)
 	for (size_t i = 0; config->posix_acl && i < ARRAY_SIZE(lists); i++) {
 		if (!keeps_name(map, lists[i]))
 			return err_set(err, EINVAL,
-				       "%s has to keep its name for posix_acl",
+				       "xattrmap: %s has to keep its name for "
+				       "posix_acl",
 				       lists[i]);
 	}
 	name = fs_xattr_to_host(map, capability, buf, &error);

@@ -444,9 +444,6 @@ static int check(const struct daemon_options *o, struct err *err)
 			       "--socket-group: needs --socket-path");
 	if (o->fs.xattrmap && !o->fs.xattr)
 		return err_set(err, EINVAL, "--xattrmap: needs --xattr");
-	if (o->fs.xattrmap && o->fs.posix_acl)
-		return err_set(err, EINVAL,
-			       "--xattrmap: does not go with --posix-acl");
 	if (maps && o->sandbox != DAEMON_SANDBOX_NAMESPACE)
 		return err_set(err, EINVAL,
 			       "--uid-map and --gid-map: need --sandbox "
