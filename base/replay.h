@@ -17,7 +17,8 @@
  *	kind (replay_kind), 'd' for a directory or '-', name without NUL
  *
  * which fails with REPLAY_ACCEPTED, so that it is no event itself. An
- * announcement holds for what it announces, and until the next one.
+ * announcement holds for what it announces, and until the next one. Of a file,
+ * REPLAY_NONE is accepted, and no other.
  */
 
 #include <errno.h>
@@ -41,10 +42,12 @@ enum replay_kind {
 };
 
 /* What the host tells the agent; numbers of the protocol. Directories have
- * numbers, which are never used again. */
+ * numbers, which are never used again. So have files that are volumes: of such
+ * a root, there are FORGET and, with name "", MODIFY, CLOSE_WRITE and ATTRIB.
+ */
 enum file_event_kind {
-	FILE_EVENT_ROOT = 1,  /* to_dir: the directory at the path `name`
-			       * below the shared tree */
+	FILE_EVENT_ROOT = 1,  /* to_dir: the directory, or the file, at the
+			       * path `name` below the shared tree */
 	FILE_EVENT_DIRECTORY, /* to_dir: the directory `name` in dir */
 	FILE_EVENT_FORGET,    /* dir is not watched any more */
 	FILE_EVENT_CREATE,    /* name in dir; so are the others */
@@ -52,7 +55,7 @@ enum file_event_kind {
 	FILE_EVENT_RENAME, /* to to_name in to_dir */
 	FILE_EVENT_MODIFY,
 	FILE_EVENT_CLOSE_WRITE,
-	FILE_EVENT_ATTRIB, /* name "": of dir itself */
+	FILE_EVENT_ATTRIB, /* name "": of the directory itself, too */
 	FILE_EVENT_KINDS,
 };
 

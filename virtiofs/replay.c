@@ -240,12 +240,14 @@ static int announce(struct fs_req *req)
 
 	if (ret)
 		return ret;
-	if (strcmp(attribute, REPLAY_XATTR) != 0 || req->inode->type != S_IFDIR)
+	if (strcmp(attribute, REPLAY_XATTR) != 0)
 		return -EPERM;
 	if (in->size != req->args_len - pos || in->size < 2 ||
 	    in->size - 2 > FS_NAME_MAX)
 		return -EINVAL;
 	value = (const uint8_t *)req->args + pos;
+	if (req->inode->type != S_IFDIR && value[0] != REPLAY_NONE)
+		return -EPERM;
 	if (value[0] == REPLAY_WATCH || value[0] == REPLAY_NONE) {
 		if (value[0] == REPLAY_WATCH)
 			atomic_store(&req->inode->noted, true);

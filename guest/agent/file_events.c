@@ -61,6 +61,8 @@ static bool event_valid(const Agent__FileEvent *e)
 		return is_root(&e->name);
 	case FILE_EVENT_FORGET:
 		return e->name.len == 0;
+	case FILE_EVENT_MODIFY:
+	case FILE_EVENT_CLOSE_WRITE:
 	case FILE_EVENT_ATTRIB:
 		return e->name.len == 0 || is_name(&e->name);
 	case FILE_EVENT_RENAME:
@@ -68,11 +70,24 @@ static bool event_valid(const Agent__FileEvent *e)
 	case FILE_EVENT_DIRECTORY:
 	case FILE_EVENT_CREATE:
 	case FILE_EVENT_DELETE:
-	case FILE_EVENT_MODIFY:
-	case FILE_EVENT_CLOSE_WRITE:
 		return is_name(&e->name);
 	default:
 		return false;
+	}
+}
+
+bool file_event_fits(enum file_event_kind kind, bool named, bool file)
+{
+	switch (kind) {
+	case FILE_EVENT_FORGET:
+		return true;
+	case FILE_EVENT_MODIFY:
+	case FILE_EVENT_CLOSE_WRITE:
+		return named != file;
+	case FILE_EVENT_ATTRIB:
+		return !named || !file;
+	default:
+		return !file;
 	}
 }
 

@@ -25,11 +25,13 @@
 #define SHARED AGENT_RUN "/shared/containers/"
 #define AGENT_RUN "/run/kata-containers"
 
-/* Held open: a directory that the host has removed must still be reached. */
+/* Held open: a directory that the host has removed must still be reached. A
+ * root may be a regular file. */
 struct directory {
 	uint64_t id;
 	uint64_t root; /* id of it */
-	int fd;	       /* O_PATH */
+	bool file;
+	int fd; /* O_PATH */
 	char container[ID_MAX + 1];
 };
 
@@ -64,14 +66,6 @@ static const struct directory *find(uint64_t id)
 			high = mid;
 	}
 	return NULL;
-}
-
-/* -1: not one of ours. */
-static int fd_of(uint64_t id)
-{
-	const struct directory *dir = find(id);
-
-	return dir ? dir->fd : -1;
 }
 
 /* Takes fd. Ids come in order. */
@@ -142,6 +136,19 @@ static int announce_done(int fd, int ret)
 	return -error;
 }
 
+/* A server that does not know us would do what we do. */
+static int introduce(const struct directory *dir)
+{
+	struct stat st;
+
+	if (!dir->file)
+		return announce(dir->fd, REPLAY_WATCH, true, "");
+	if (fstat(dir->fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? announce(dir->fd, REPLAY_NONE, false, "")
+				   : -EINVAL;
+}
+
 static int take_directory(const struct change *c)
 {
 	const struct directory *parent = NULL;
@@ -152,6 +159,7 @@ static int take_directory(const struct change *c)
 
 	if (c->kind == FILE_EVENT_ROOT) {
 		dir.root = dir.id;
+		dir.file = !c->directory;
 		(void)snprintf(path, sizeof(path), SHARED "%s", c->name);
 		(void)snprintf(dir.container, sizeof(dir.container), "%.*s",
 			       (int)strcspn(c->name, "/"), c->name);
@@ -159,17 +167,19 @@ static int take_directory(const struct change *c)
 		parent = find(c->dir);
 		if (!parent)
 			return -ENOENT;
+		if (!file_event_fits(c->kind, true, parent->file))
+			return -EINVAL;
 		dir.root = parent->root;
 		from = parent->fd;
 		memcpy(dir.container, parent->container, sizeof(dir.container));
 		(void)snprintf(path, sizeof(path), "%s", c->name);
 	}
 	dir.fd = openat(from, path,
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			O_PATH | (dir.file ? 0 : O_DIRECTORY) | O_NOFOLLOW |
+				O_CLOEXEC);
 	if (dir.fd < 0)
 		return -errno;
-	/* A server that does not know us would do what we do. */
-	ret = announce(dir.fd, REPLAY_WATCH, true, "");
+	ret = introduce(&dir);
 	if (!ret)
 		ret = add(&dir);
 	if (ret < 0)
@@ -177,15 +187,15 @@ static int take_directory(const struct change *c)
 	return ret;
 }
 
-/* Changes. ---------------------------------------------------------------- */
+/* Changes, of a name in fd, or of what fd is: "". -------------------------- */
 
 /* With what the guest caches of it brought up to date. */
 static int look(int fd, const char *name, struct statx *stx)
 {
-	return statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC,
-		     STATX_BASIC_STATS, stx) < 0
-		       ? -errno
-		       : 0;
+	const int flags =
+		AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC;
+
+	return statx(fd, name, flags, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;
 }
 
 static struct timespec time_of(const struct statx_timestamp *t)
@@ -206,23 +216,15 @@ static int touch(int fd, const char *name, bool modify)
 	if (modify)
 		times[0].tv_nsec = UTIME_OMIT;
 	times[1] = time_of(&stx.stx_mtime);
-	return utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-}
-
-static int touch_self(int fd)
-{
-	struct timespec times[2];
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	times[0] = st.st_atim;
-	times[1] = st.st_mtim;
-	return utimensat(AT_FDCWD, fd_path(fd).text, times, 0) < 0 ? -errno : 0;
+	/* Without a name, not before Linux 5.8. */
+	ret = name[0] ? utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW)
+		      : utimensat(AT_FDCWD, fd_path(fd).text, times, 0);
+	return ret < 0 ? -errno : 0;
 }
 
 static int open_and_close(int dir, const char *name)
 {
+	const int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct statx stx;
 	int ret = look(dir, name, &stx);
 	int fd;
@@ -231,8 +233,8 @@ static int open_and_close(int dir, const char *name)
 		return ret;
 	if (!S_ISREG(stx.stx_mode))
 		return 0;
-	fd = openat(dir, name,
-		    O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = name[0] ? openat(dir, name, flags | O_NOFOLLOW)
+		     : open(fd_path(dir).text, flags);
 	/* A program that runs: it changed all the same. */
 	if (fd < 0)
 		return touch(dir, name, true);
@@ -263,28 +265,34 @@ static int delete (const struct change *c, int fd)
 
 static int move(const struct change *c, int fd)
 {
-	int to = fd_of(c->to_dir);
+	const struct directory *to = find(c->to_dir);
 	int ret;
 
-	if (to < 0)
+	if (!to)
 		return -ENOENT;
-	ret = announce(to, REPLAY_TO, c->directory, c->to_name);
+	if (!file_event_fits(c->kind, true, to->file))
+		return -EINVAL;
+	ret = announce(to->fd, REPLAY_TO, c->directory, c->to_name);
 	if (!ret)
 		ret = announce(fd, REPLAY_FROM, c->directory, c->name);
 	if (ret < 0)
 		return ret;
-	return announce_done(fd, renameat(fd, c->name, to, c->to_name));
+	return announce_done(fd, renameat(fd, c->name, to->fd, c->to_name));
 }
 
 static int repeat(const struct change *c)
 {
-	int fd = fd_of(c->dir);
+	const struct directory *dir = find(c->dir);
+	int fd;
 
 	if (c->kind == FILE_EVENT_ROOT || c->kind == FILE_EVENT_DIRECTORY)
 		return take_directory(c);
 	/* It went before it could be opened. */
-	if (fd < 0)
+	if (!dir)
 		return -ENOENT;
+	if (!file_event_fits(c->kind, c->name[0] != '\0', dir->file))
+		return -EINVAL;
+	fd = dir->fd;
 	switch (c->kind) {
 	case FILE_EVENT_FORGET:
 		remove_if(has_id, &c->dir);
@@ -300,7 +308,7 @@ static int repeat(const struct change *c)
 	case FILE_EVENT_CLOSE_WRITE:
 		return open_and_close(fd, c->name);
 	case FILE_EVENT_ATTRIB:
-		return c->name[0] ? touch(fd, c->name, false) : touch_self(fd);
+		return touch(fd, c->name, false);
 	default:
 		return -EINVAL;
 	}

@@ -165,7 +165,7 @@ static enum ttrpc_code replay(Agent__FileEvent **events, size_t n)
 	return ask("ReplayEvents", &req.base);
 }
 
-/* The next event of the watch; its name, a short one, must be that. */
+/* The next event of the watch; its name, a short one or "", must be that. */
 static bool hears(int watch, uint32_t mask, const char *name)
 {
 	struct {
@@ -173,14 +173,47 @@ static bool hears(int watch, uint32_t mask, const char *name)
 		char name[sizeof(struct inotify_event)]; /* as it is padded */
 	} e;
 	struct pollfd pfd = {.fd = watch, .events = POLLIN};
+	/* And not the one behind it. */
+	size_t room = *name ? sizeof(e) : sizeof(e.event);
 
 	memset(&e, 0, sizeof(e));
-	if (poll(&pfd, 1, WAIT_MS) <= 0 || read(watch, &e, sizeof(e)) <= 0)
+	if (poll(&pfd, 1, WAIT_MS) <= 0 || read(watch, &e, room) <= 0)
 		return false;
 	if (e.event.mask == mask && strcmp(e.name, name) == 0)
 		return true;
 	printf("# event %#x of %s\n", e.event.mask, e.name);
 	return false;
+}
+
+/* As a volume by itself, after the directory that has it. */
+static void test_file_events(int watch)
+{
+	Agent__FileEvent root = AGENT__FILE_EVENT__INIT;
+	Agent__FileEvent modify = AGENT__FILE_EVENT__INIT;
+	Agent__FileEvent close_write = AGENT__FILE_EVENT__INIT;
+	Agent__FileEvent attrib = AGENT__FILE_EVENT__INIT;
+	Agent__FileEvent create = AGENT__FILE_EVENT__INIT;
+	Agent__FileEvent *events[] = {&root, &create, &modify, &close_write,
+				      &attrib};
+
+	root.kind = FILE_EVENT_ROOT;
+	root.to_dir = 2;
+	root.name = bytes("c/f");
+	modify.kind = FILE_EVENT_MODIFY;
+	close_write.kind = FILE_EVENT_CLOSE_WRITE;
+	attrib.kind = FILE_EVENT_ATTRIB;
+	create.kind = FILE_EVENT_CREATE;
+	create.name = bytes("x");
+	modify.dir = close_write.dir = attrib.dir = create.dir = 2;
+	put(in_guest(SHARED "/c/f"), "text");
+	need(inotify_add_watch(watch, in_guest(SHARED "/c/f"),
+			       IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB) >= 0,
+	     "a watch");
+	check(replay(events, ARRAY_SIZE(events)) == TTRPC_OK &&
+		      hears(watch, IN_MODIFY, "") &&
+		      hears(watch, IN_CLOSE_WRITE, "") &&
+		      hears(watch, IN_ATTRIB, ""),
+	      "ReplayEvents: of a file, those that it has");
 }
 
 /* A real watch of a directory that no server of virtio-fs shares. */
@@ -201,6 +234,7 @@ static void test_events(void)
 		     0,
 	     "a watch");
 	root.kind = FILE_EVENT_ROOT;
+	root.directory = true;
 	root.to_dir = 1;
 	root.name = bytes("c/v");
 	modify.kind = FILE_EVENT_MODIFY;
@@ -215,6 +249,7 @@ static void test_events(void)
 		      hears(watch, IN_ATTRIB, "f") &&
 		      replay(&events[1], 2) == TTRPC_INVALID_ARGUMENT,
 	      "ReplayEvents: none of them when one is not usable");
+	test_file_events(watch);
 	close(watch);
 }
 

@@ -311,6 +311,8 @@ static void test_changes(void **state)
 	assert_int_equal(fstatat(c->dir, "a", &before, 0), 0);
 	as_agent(c);
 	node = client_lookup(c, 1, "a");
+	/* A volume by itself, in no directory that is watched. */
+	announce(c, node, "n-");
 	assert_int_equal(client_setattr(c, node, &in), 0);
 	assert_int_equal(out->attr.size, 4);
 	assert_int_equal(client_open(c, FUSE_OPEN, node, O_WRONLY, &fh), 0);
@@ -335,6 +337,8 @@ static void test_malformed(void **state)
 	file = client_lookup(c, 1, "a");
 	assert_int_equal(set_xattr(c, 1, "user.other", "c-a", 3), -EPERM);
 	assert_int_equal(set_xattr(c, file, REPLAY_XATTR, "c-a", 3), -EPERM);
+	assert_int_equal(set_xattr(c, file, REPLAY_XATTR, "w-", 2), -EPERM);
+	assert_int_equal(set_xattr(c, file, REPLAY_XATTR, "n", 1), -EINVAL);
 	assert_int_equal(set_xattr(c, 1, REPLAY_XATTR, "c", 1), -EINVAL);
 	assert_int_equal(set_xattr(c, 1, REPLAY_XATTR, "c-", 2), -EINVAL);
 	assert_int_equal(set_xattr(c, 1, REPLAY_XATTR, "c-..", 4), -EINVAL);

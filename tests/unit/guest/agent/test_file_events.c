@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -46,11 +47,13 @@ static void test_names(void **state)
 			continue;
 		for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 			assert_int_equal(check_name(kind, good[i]), 0);
-		for (size_t i = kind == FILE_EVENT_ATTRIB ? 1 : 0;
+		for (size_t i = kind >= FILE_EVENT_MODIFY ? 1 : 0;
 		     i < ARRAY_SIZE(bad); i++)
 			assert_int_equal(check_name(kind, bad[i]), -EINVAL);
 	}
-	/* The directory itself. */
+	/* The directory or file itself. */
+	assert_int_equal(check_name(FILE_EVENT_MODIFY, ""), 0);
+	assert_int_equal(check_name(FILE_EVENT_CLOSE_WRITE, ""), 0);
 	assert_int_equal(check_name(FILE_EVENT_ATTRIB, ""), 0);
 	assert_int_equal(check(FILE_EVENT_CREATE, "a\0b", 3, ""), -EINVAL);
 	memset(name, 'n', sizeof(name));
@@ -85,6 +88,37 @@ static void test_kinds(void **state)
 	assert_int_equal(check_name(FILE_EVENT_FORGET, "a"), -EINVAL);
 }
 
+/* A file has nothing in it, and a directory is not written. */
+static void test_fitting(void **state)
+{
+	static const struct {
+		enum file_event_kind kind;
+		bool named;
+		bool of_directory, of_file;
+	} cases[] = {
+		{FILE_EVENT_FORGET, false, true, true},
+		{FILE_EVENT_DIRECTORY, true, true, false},
+		{FILE_EVENT_CREATE, true, true, false},
+		{FILE_EVENT_DELETE, true, true, false},
+		{FILE_EVENT_RENAME, true, true, false},
+		{FILE_EVENT_MODIFY, true, true, false},
+		{FILE_EVENT_MODIFY, false, false, true},
+		{FILE_EVENT_CLOSE_WRITE, true, true, false},
+		{FILE_EVENT_CLOSE_WRITE, false, false, true},
+		{FILE_EVENT_ATTRIB, true, true, false},
+		{FILE_EVENT_ATTRIB, false, true, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(
+			file_event_fits(cases[i].kind, cases[i].named, false),
+			cases[i].of_directory);
+		assert_int_equal(
+			file_event_fits(cases[i].kind, cases[i].named, true),
+			cases[i].of_file);
+	}
+}
+
 static void test_size(void **state)
 {
 	static Agent__FileEvent *events[FILE_EVENTS_MAX + 1];
@@ -111,9 +145,8 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_roots),
-		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_roots),
+		cmocka_unit_test(test_kinds), cmocka_unit_test(test_fitting),
 		cmocka_unit_test(test_size),
 	};
 
