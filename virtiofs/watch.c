@@ -28,7 +28,7 @@
 	(FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_MODIFY | FAN_CLOSE_WRITE | \
 	 FAN_ATTRIB | FAN_ONDIR | FAN_EVENT_ON_CHILD)
 
-/* A directory and a name in it, of one event. */
+/* Of one event: a directory and a name in it, or a file and no name. */
 struct place {
 	bool there;
 	struct watch_key key;
@@ -92,6 +92,18 @@ void watch_emit(struct fs_watch *w, const struct fs_event *event)
 	w->config.ready(w->config.arg);
 }
 
+void watch_tell(struct fs_watch *w, enum file_event_kind kind, bool directory,
+		const struct watch_dir *dir, const char *name)
+{
+	watch_emit(w, &(struct fs_event){
+			      .kind = kind,
+			      .directory = directory,
+			      .dir = dir->id,
+			      .name = name,
+			      .to_name = "",
+		      });
+}
+
 const struct fs_event *fs_watch_first(const struct fs_watch *w)
 {
 	return w->first ? &w->first->event : NULL;
@@ -118,23 +130,11 @@ void fs_watch_drop(struct fs_watch *w)
 
 /* The kernel's events. ---------------------------------------------------- */
 
-static void tell(struct fs_watch *w, enum file_event_kind kind, bool directory,
-		 const struct watch_dir *dir, const char *name)
-{
-	watch_emit(w, &(struct fs_event){
-			      .kind = kind,
-			      .directory = directory,
-			      .dir = dir->id,
-			      .name = name,
-			      .to_name = "",
-		      });
-}
-
 static void created(struct fs_watch *w, struct watch_dir *dir, const char *name,
 		    bool directory, bool own)
 {
 	if (!own)
-		tell(w, FILE_EVENT_CREATE, directory, dir, name);
+		watch_tell(w, FILE_EVENT_CREATE, directory, dir, name);
 	if (directory)
 		watch_dir_add(w, dir, name, !own);
 }
@@ -145,7 +145,7 @@ static void deleted(struct fs_watch *w, struct watch_dir *dir, const char *name,
 	struct watch_dir *child = directory ? watch_dir_child(dir, name) : NULL;
 
 	if (!own)
-		tell(w, FILE_EVENT_DELETE, directory, dir, name);
+		watch_tell(w, FILE_EVENT_DELETE, directory, dir, name);
 	if (child)
 		watch_dir_drop(w, child);
 }
@@ -156,11 +156,11 @@ static void moved_in(struct fs_watch *w, struct watch_dir *dir,
 		     const char *name, bool directory, bool own)
 {
 	if (!own)
-		tell(w, FILE_EVENT_CREATE, directory, dir, name);
+		watch_tell(w, FILE_EVENT_CREATE, directory, dir, name);
 	if (directory)
 		watch_dir_add(w, dir, name, false);
 	else if (!own)
-		tell(w, FILE_EVENT_CLOSE_WRITE, false, dir, name);
+		watch_tell(w, FILE_EVENT_CLOSE_WRITE, false, dir, name);
 }
 
 static bool exists(const struct watch_dir *dir, const char *name)
@@ -195,7 +195,7 @@ static void renamed(struct fs_watch *w, struct watch_dir *dir, const char *name,
 		watch_dir_add(w, to_dir, to_name, false);
 	/* Made again, which the kernel has merged with the first time. */
 	if (!own && !directory && exists(dir, name))
-		tell(w, FILE_EVENT_CREATE, false, dir, name);
+		watch_tell(w, FILE_EVENT_CREATE, false, dir, name);
 }
 
 static struct watch_dir *in_tree(struct fs_watch *w, const struct place *place,
@@ -247,11 +247,11 @@ static void on_change(struct fs_watch *w, struct watch_dir *dir,
 	if (mask & FAN_MOVED_TO)
 		moved_in(w, dir, name, directory, own);
 	if (!own && !directory && (mask & FAN_MODIFY))
-		tell(w, FILE_EVENT_MODIFY, false, dir, name);
+		watch_tell(w, FILE_EVENT_MODIFY, false, dir, name);
 	if (!own && !directory && (mask & FAN_CLOSE_WRITE))
-		tell(w, FILE_EVENT_CLOSE_WRITE, false, dir, name);
+		watch_tell(w, FILE_EVENT_CLOSE_WRITE, false, dir, name);
 	if (!own && !gone && (mask & FAN_ATTRIB))
-		tell(w, FILE_EVENT_ATTRIB, directory, dir, name);
+		watch_tell(w, FILE_EVENT_ATTRIB, directory, dir, name);
 	if (gone && !first)
 		deleted(w, dir, name, directory, own);
 }
@@ -261,7 +261,7 @@ static void on_self(struct fs_watch *w, const struct watch_dir *dir,
 		    uint64_t mask, bool own)
 {
 	if (!own && (mask & FAN_ATTRIB))
-		tell(w, FILE_EVENT_ATTRIB, true, dir, "");
+		watch_tell(w, FILE_EVENT_ATTRIB, true, dir, "");
 }
 
 static void on_place(struct fs_watch *w, const struct place *at, uint64_t mask,
@@ -283,7 +283,30 @@ static void on_place(struct fs_watch *w, const struct place *at, uint64_t mask,
 	}
 }
 
-/* fanotify(7): the header, the file system, the handle, the name. */
+/* Whichever name and directory the host's program came by, if any: the source
+ * of a bind mount lies elsewhere, and one that lost its name lies nowhere. */
+static void on_file(struct fs_watch *w, const struct watch_key *key,
+		    uint64_t mask)
+{
+	static const struct {
+		uint64_t mask;
+		enum file_event_kind kind;
+	} kinds[] = {
+		{FAN_MODIFY, FILE_EVENT_MODIFY},
+		{FAN_CLOSE_WRITE, FILE_EVENT_CLOSE_WRITE},
+		{FAN_ATTRIB, FILE_EVENT_ATTRIB},
+	};
+	struct watch_dir *file = NULL;
+
+	while ((file = watch_dir_find(w, key, file))) {
+		for (size_t i = 0; i < ARRAY_SIZE(kinds) && file->file; i++)
+			if (mask & kinds[i].mask)
+				watch_tell(w, kinds[i].kind, false, file, "");
+	}
+}
+
+/* fanotify(7): the header, the file system, the handle; the name of all but a
+ * file that is told by itself. */
 static void place_read(const char *at, size_t len, struct place *place)
 {
 	struct fanotify_event_info_fid info;
@@ -296,8 +319,7 @@ static void place_read(const char *at, size_t len, struct place *place)
 	memcpy(&handle, at + sizeof(info), sizeof(handle));
 	at += sizeof(info) + sizeof(handle);
 	len -= sizeof(info) + sizeof(handle);
-	if (handle.handle_bytes > WATCH_HANDLE_MAX ||
-	    handle.handle_bytes >= len)
+	if (handle.handle_bytes > MIN(len, WATCH_HANDLE_MAX))
 		return;
 	memcpy(place->key.fsid, &info.fsid, sizeof(place->key.fsid));
 	place->key.type = handle.handle_type;
@@ -305,16 +327,18 @@ static void place_read(const char *at, size_t len, struct place *place)
 	memcpy(place->key.bytes, at, handle.handle_bytes);
 	name = at + handle.handle_bytes;
 	len -= handle.handle_bytes;
-	if (strnlen(name, len) == len || strlen(name) > REPLAY_NAME_MAX)
+	if (info.hdr.info_type == FAN_EVENT_INFO_TYPE_FID)
+		len = 0;
+	else if (strnlen(name, len) == len || strlen(name) > REPLAY_NAME_MAX)
 		return;
-	memcpy(place->name, name, strlen(name) + 1);
+	memcpy(place->name, name, len ? strlen(name) + 1 : 0);
 	place->there = true;
 }
 
 static void on_event(struct fs_watch *w, const char *at,
 		     const struct fanotify_event_metadata *m)
 {
-	struct place plain = {0}, from = {0}, to = {0};
+	struct place plain = {0}, from = {0}, to = {0}, file = {0};
 	bool own = m->pid == w->self;
 
 	for (size_t pos = m->metadata_len; pos < m->event_len;) {
@@ -325,6 +349,8 @@ static void on_event(struct fs_watch *w, const char *at,
 			break;
 		if (head.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME)
 			place_read(at + pos, head.len, &plain);
+		else if (head.info_type == FAN_EVENT_INFO_TYPE_FID)
+			place_read(at + pos, head.len, &file);
 		else if (head.info_type == INFO_OLD_NAME)
 			place_read(at + pos, head.len, &from);
 		else if (head.info_type == INFO_NEW_NAME)
@@ -335,6 +361,8 @@ static void on_event(struct fs_watch *w, const char *at,
 		on_rename(w, &from, &to, (m->mask & FAN_ONDIR) != 0, own);
 	else if (plain.there)
 		on_place(w, &plain, m->mask, own);
+	if (file.there && !own)
+		on_file(w, &file.key, m->mask);
 }
 
 static void on_readable(struct evsource *src, uint32_t revents)
@@ -361,7 +389,7 @@ static int watch_open(struct fs_watch *w, struct err *err)
 	int ret;
 
 	w->fan = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK |
-				       FAN_REPORT_DFID_NAME,
+				       FAN_REPORT_FID | FAN_REPORT_DFID_NAME,
 			       O_RDONLY);
 	if (w->fan < 0)
 		return err_sys(err, "fanotify");
@@ -379,6 +407,7 @@ struct fs_watch *fs_watch_new(const struct fs_watch_config *config,
 
 	if (!w) {
 		close(config->root_fd);
+		close(config->proc_fd);
 		err_set(err, ENOMEM, "file events: out of memory");
 		return NULL;
 	}
@@ -408,6 +437,7 @@ void fs_watch_free(struct fs_watch *w)
 	if (w->fan >= 0)
 		close(w->fan);
 	close(w->config.root_fd);
+	close(w->config.proc_fd);
 	free(w);
 }
 

@@ -3,14 +3,15 @@
 #define VIRTIOFS_WATCH_H
 
 /*
- * Changes that others than this process make in directories that it serves:
- * fanotify(7) on each directory of a tree, up to a number of them. What the
- * guest does through the server is this process's doing, and the guest's
- * kernel knows it; of that, the tree alone is kept up to date.
+ * Changes that others than this process make in directories that it serves, or
+ * to files that are served as such: fanotify(7) on each directory of a tree, or
+ * on the file, up to a number of them. What the guest does through the server
+ * is this process's doing, and the guest's kernel knows it; of that, the tree
+ * alone is kept up to date.
  *
  * Events wait in a queue until they are taken, and the kernel's are not read
  * meanwhile: it merges what happens to one file, and says when it lost some.
- * Then each directory is told to have changed (FILE_EVENT_ATTRIB).
+ * Then each directory and file is told to have changed (FILE_EVENT_ATTRIB).
  *
  * Needs CAP_SYS_ADMIN when it is made, not afterwards, and Linux 5.13; before
  * 5.17, a rename is a deletion and a creation. System calls afterwards, beside
@@ -37,7 +38,8 @@ struct fs_event {
 struct fs_watch_config {
 	struct evloop *loop;
 	int root_fd;	/* taken; an O_PATH directory */
-	unsigned limit; /* directories */
+	int proc_fd;	/* taken; this process's /proc/self/fd */
+	unsigned limit; /* directories and files */
 	/* On the loop: there are events, after there were none. */
 	void (*ready)(void *arg);
 	/* One line on what is not watched. */
@@ -47,12 +49,13 @@ struct fs_watch_config {
 
 struct fs_watch;
 
-/* NULL: err. Takes root_fd in every case. */
+/* NULL: err. Takes root_fd and proc_fd in every case. */
 struct fs_watch *fs_watch_new(const struct fs_watch_config *config,
 			      struct err *err);
 void fs_watch_free(struct fs_watch *w);
 
-/* Watches the directory at a path below the root, and what is in it. */
+/* Watches the directory at a path below the root, and what is in it; or the
+ * regular file there, whose events have the name "". */
 void fs_watch_add(struct fs_watch *w, const char *path);
 /* Those whose path begins with prefix. */
 void fs_watch_remove(struct fs_watch *w, const char *prefix);

@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
 #endif
+#define FILE_MASK (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB)
 
 static bool key_equal(const struct watch_key *a, const struct watch_key *b)
 {
@@ -74,7 +77,18 @@ static int key_read(int fd, struct watch_key *key)
 	return 0;
 }
 
-static int mark(struct fs_watch *w, unsigned what, int fd)
+/* By its descriptor: its name may be another's by now. */
+static int mark_file(struct fs_watch *w, unsigned what, int fd)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%d", fd);
+	return fanotify_mark(w->fan, what, FILE_MASK, w->config.proc_fd, name)
+		       ? -errno
+		       : 0;
+}
+
+static int mark_dir(struct fs_watch *w, unsigned what, int fd)
 {
 	int ret = fanotify_mark(w->fan, what | FAN_MARK_ONLYDIR, w->mask, fd,
 				".");
@@ -83,18 +97,26 @@ static int mark(struct fs_watch *w, unsigned what, int fd)
 	if (ret && errno == EINVAL && (w->mask & FAN_RENAME)) {
 		w->mask = (w->mask & ~(uint64_t)FAN_RENAME) | FAN_MOVED_FROM |
 			  FAN_MOVED_TO;
-		return mark(w, what, fd);
+		return mark_dir(w, what, fd);
 	}
 	return ret ? -errno : 0;
 }
 
+static int mark(struct fs_watch *w, unsigned what, const struct watch_dir *dir)
+{
+	return dir->file ? mark_file(w, what, dir->fd)
+			 : mark_dir(w, what, dir->fd);
+}
+
 /* A name of a directory that is held open, or a path below the root; neither
- * leaves it, nor, but for a root, its mount. */
+ * leaves it, nor, but for a root, its mount. A directory, or at the path,
+ * whatever there is. */
 static int open_dir(const struct fs_watch *w, const struct watch_dir *parent,
 		    const char *name)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC |
+			 (parent ? (unsigned)O_DIRECTORY : 0u),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
 			   RESOLVE_NO_SYMLINKS | (parent ? RESOLVE_NO_XDEV : 0),
 	};
@@ -106,13 +128,19 @@ static int open_dir(const struct fs_watch *w, const struct watch_dir *parent,
 
 static int dir_open(struct fs_watch *w, struct watch_dir *dir)
 {
+	struct stat st;
 	int ret;
 
 	dir->fd = open_dir(w, dir->parent, dir->name);
 	if (dir->fd < 0)
 		return dir->fd;
+	if (fstat(dir->fd, &st))
+		return -errno;
+	dir->file = S_ISREG(st.st_mode);
+	if (!dir->file && !S_ISDIR(st.st_mode))
+		return -ENOTDIR;
 	ret = key_read(dir->fd, &dir->key);
-	return ret ? ret : mark(w, FAN_MARK_ADD, dir->fd);
+	return ret ? ret : mark(w, FAN_MARK_ADD, dir);
 }
 
 static void dir_free(struct watch_dir *dir)
@@ -129,8 +157,8 @@ static bool room_for(struct fs_watch *w, const char *name)
 		return true;
 	if (!w->full)
 		watch_warn(w,
-			   "%u directories are watched, which is the limit: "
-			   "%.100s and others are not",
+			   "%u directories and files are watched, which is the "
+			   "limit: %.100s and others are not",
 			   w->ndirs, name);
 	w->full = true;
 	return false;
@@ -140,7 +168,7 @@ static void scan_later(struct fs_watch *w, struct watch_dir *dir)
 {
 	struct watch_dir **end = &w->scans;
 
-	if (dir->scanning)
+	if (dir->scanning || dir->file)
 		return;
 	while (*end)
 		end = &(*end)->next_scan;
@@ -184,7 +212,8 @@ struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 	dir->name = strdup(name);
 	ret = dir->name ? dir_open(w, dir) : -ENOMEM;
 	if (ret) {
-		/* Gone again, or a mount of its own: nothing to watch. */
+		/* Gone again, a mount of its own, or of a kind that has no
+		 * events: nothing to watch. */
 		if (ret != -ENOENT && ret != -ENOTDIR && ret != -EXDEV)
 			watch_warn(w, "%.100s is not watched: %s", name,
 				   strerror(-ret));
@@ -195,7 +224,7 @@ struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 	watch_emit(w, &(struct fs_event){
 			      .kind = parent ? FILE_EVENT_DIRECTORY
 					     : FILE_EVENT_ROOT,
-			      .directory = true,
+			      .directory = !dir->file,
 			      .dir = parent ? parent->id : 0,
 			      .to_dir = dir->id,
 			      .name = name,
@@ -241,14 +270,8 @@ static void leaf_drop(struct fs_watch *w, struct watch_dir *dir)
 	*p = dir->next_same;
 	/* It may be gone, and its mark with it. */
 	if (!watch_dir_find(w, &dir->key, NULL))
-		(void)mark(w, FAN_MARK_REMOVE, dir->fd);
-	watch_emit(w, &(struct fs_event){
-			      .kind = FILE_EVENT_FORGET,
-			      .directory = true,
-			      .dir = dir->id,
-			      .name = "",
-			      .to_name = "",
-		      });
+		(void)mark(w, FAN_MARK_REMOVE, dir);
+	watch_tell(w, FILE_EVENT_FORGET, !dir->file, dir, "");
 	w->ndirs--;
 	w->full = false;
 	dir_free(dir);
@@ -306,13 +329,7 @@ static void found(struct fs_watch *w, struct watch_dir *dir,
 			close(fd);
 	}
 	if (dir->announce && !(directory && watch_dir_child(dir, d->d_name)))
-		watch_emit(w, &(struct fs_event){
-				      .kind = FILE_EVENT_CREATE,
-				      .directory = directory,
-				      .dir = dir->id,
-				      .name = d->d_name,
-				      .to_name = "",
-			      });
+		watch_tell(w, FILE_EVENT_CREATE, directory, dir, d->d_name);
 	if (directory)
 		watch_dir_add(w, dir, d->d_name, dir->announce);
 }
@@ -390,13 +407,7 @@ void watch_tree_check(struct fs_watch *w)
 			continue;
 		}
 		next = dir->children ? dir->children : next_of(dir);
-		watch_emit(w, &(struct fs_event){
-				      .kind = FILE_EVENT_ATTRIB,
-				      .directory = true,
-				      .dir = dir->id,
-				      .name = "",
-				      .to_name = "",
-			      });
+		watch_tell(w, FILE_EVENT_ATTRIB, !dir->file, dir, "");
 		scan_later(w, dir);
 	}
 }

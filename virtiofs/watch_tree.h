@@ -3,7 +3,7 @@
 #define VIRTIOFS_WATCH_TREE_H
 
 /* The directories that are watched (watch.c): a tree for each root, and the
- * way from the kernel's file handles to them. */
+ * way from the kernel's file handles to them. A root may be a file. */
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 #define WATCH_HANDLE_MAX 128u
 #define WATCH_BUCKETS 1024u
 
-/* As fanotify names a directory. */
+/* As fanotify names a directory or a file. */
 struct watch_key {
 	int fsid[2];
 	int type;
@@ -32,6 +32,7 @@ struct watch_dir {
 	struct watch_dir *next; /* sibling, or root */
 	struct watch_dir *next_scan;
 	uint64_t id;
+	bool file; /* a root that is no directory: a regular file */
 	bool scanning;
 	bool announce; /* what is found in it is new */
 	int fd;	       /* O_PATH */
@@ -69,9 +70,12 @@ struct fs_watch {
 int watch_tree_init(struct fs_watch *w) MUST_CHECK;
 /* Appends an event. Names are copied. */
 void watch_emit(struct fs_watch *w, const struct fs_event *event);
+/* One of a name in dir; "": of dir. */
+void watch_tell(struct fs_watch *w, enum file_event_kind kind, bool directory,
+		const struct watch_dir *dir, const char *name);
 void watch_warn(struct fs_watch *w, const char *fmt, ...) PRINTF(2, 3);
 
-/* NULL: not watched, and why was said. */
+/* NULL: not watched, and why was said. Without a parent, a root. */
 struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 				const char *name, bool announce);
 /* With all below it. */

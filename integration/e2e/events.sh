@@ -226,7 +226,7 @@ pod()
 	: >"$work/deep/f"
 	hears 'and heard of' '/v CREATE f' '/v CLOSE_WRITE f = '
 	happens 'the log says of the rest' \
-		grep -q '3 directories are watched, which is the limit' "$log"
+		grep -q '3 directories and files are watched' "$log"
 	succeeds 'the container goes' nacre delete --force "$tag-one"
 	happens 'its directories are not watched any more' has_watches pod 0
 	: >"$work/deep/g"

@@ -60,26 +60,21 @@ static void on_warning(void *arg, const char *text)
 	(void)!control_send(f->control, CONTROL_LOG, line, (size_t)len);
 }
 
-int file_watch_init(struct file_watch *f, struct evloop *loop, int control,
-		    int root_fd, unsigned limit, struct err *err)
+int file_watch_init(struct file_watch *f, int control,
+		    struct fs_watch_config *config, struct err *err)
 {
-	const struct fs_watch_config config = {
-		.loop = loop,
-		.root_fd = root_fd,
-		.limit = limit,
-		.ready = on_ready,
-		.warn = on_warning,
-		.arg = f,
-	};
 	int ret;
 
+	config->ready = on_ready;
+	config->warn = on_warning;
+	config->arg = f;
 	f->control = control;
-	f->watch = fs_watch_new(&config, err);
+	f->watch = fs_watch_new(config, err);
 	if (!f->watch)
 		return -err->code;
-	ret = evtimer_init(loop, &f->retry, on_retry);
+	ret = evtimer_init(config->loop, &f->retry, on_retry);
 	if (!ret)
-		ret = evtimer_init(loop, &f->soon, on_events);
+		ret = evtimer_init(config->loop, &f->soon, on_events);
 	return ret < 0 ? err_ret(err, ret, "file events") : 0;
 }
 

@@ -22,9 +22,10 @@ struct file_watch {
 	struct evtimer retry;
 };
 
-/* Before the lock-down. Takes root_fd, an O_PATH directory. */
-int file_watch_init(struct file_watch *f, struct evloop *loop, int control,
-		    int root_fd, unsigned limit, struct err *err) MUST_CHECK;
+/* Before the lock-down. Takes the config's descriptors; the callbacks in it are
+ * set here. */
+int file_watch_init(struct file_watch *f, int control,
+		    struct fs_watch_config *config, struct err *err) MUST_CHECK;
 /* False: not a message that is for here. */
 bool file_watch_message(struct file_watch *f, const struct control_message *m);
 

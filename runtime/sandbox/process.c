@@ -202,14 +202,23 @@ static enum virtiofs_file_handles handles_of(const struct config *config)
 /* Without it, the guest has its files all the same. */
 static void watch_files(struct running *r)
 {
-	int root = fcntl(r->jail.shared_fd, F_DUPFD_CLOEXEC, 0);
+	AUTO_FD int root = fcntl(r->jail.shared_fd, F_DUPFD_CLOEXEC, 0);
+	AUTO_FD int proc = fcntl(r->jail.proc_fd, F_DUPFD_CLOEXEC, 0);
+	struct fs_watch_config config = {
+		.loop = r->loop,
+		.limit = r->params->config->file_events_limit,
+	};
 	struct err err;
+	int ret;
 
-	if (root < 0)
-		err_sys(&err, "file events");
-	if (root < 0 ||
-	    file_watch_init(&r->files, r->loop, r->control, root,
-			    r->params->config->file_events_limit, &err) < 0)
+	if (root < 0 || proc < 0) {
+		ret = err_sys(&err, "file events");
+	} else {
+		config.root_fd = steal_fd(&root);
+		config.proc_fd = steal_fd(&proc);
+		ret = file_watch_init(&r->files, r->control, &config, &err);
+	}
+	if (ret < 0)
 		report(r, CONTROL_LOG, err.text);
 }
 
@@ -219,7 +228,7 @@ static int add_share(struct running *r, struct err *err)
 	bool events = strcmp(config->file_events, "none") != 0;
 	struct virtiofs_config fs = {
 		.root_fd = -1,
-		.proc_fd = steal_fd(&r->jail.proc_fd),
+		.proc_fd = -1,
 		.tag = SANDBOX_SHARE_TAG,
 		.cache = cache_of(config),
 		.xattr = true,
@@ -241,6 +250,7 @@ static int add_share(struct running *r, struct err *err)
 	if (events)
 		watch_files(r);
 	fs.root_fd = steal_fd(&r->jail.shared_fd);
+	fs.proc_fd = steal_fd(&r->jail.proc_fd);
 	if (fs.writeback && (fs.cache == VIRTIOFS_CACHE_NEVER ||
 			     fs.cache == VIRTIOFS_CACHE_METADATA))
 		return err_set(err, EINVAL,

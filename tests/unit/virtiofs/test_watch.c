@@ -60,6 +60,8 @@ static int set_up(void **state)
 	f->loop = evloop_new();
 	config.loop = f->loop;
 	config.root_fd = open(f->top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	config.proc_fd =
+		open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	f->watch = fs_watch_new(&config, &err);
 	if (!f->watch)
 		fail_msg("%s", err.text);
@@ -254,7 +256,7 @@ static void test_limit(void **state)
 	starts(f);
 	by_host(f, "for i in 1 2 3 4 5 6 7 8 9 10; do mkdir v/$i; done");
 	assert_non_null(strstr(take(f), "directory/ 1:7 8:;"));
-	assert_non_null(strstr(f->warnings, "8 directories are watched"));
+	assert_non_null(strstr(f->warnings, "8 directories and files are "));
 	assert_null(strstr(strchr(f->warnings, '\n'), "limit"));
 	/* Their own names are news all the same. */
 	by_host(f, "rmdir v/9; echo >v/10/x; rmdir v/1");
@@ -297,6 +299,142 @@ static void test_twice(void **state)
 	assert_string_equal(take(f), "forget/ 4: 0:;forget/ 1: 0:;");
 	by_host(f, "echo >v/d/y");
 	assert_string_equal(take(f), "");
+}
+
+/* Marks that the kernel has of this process. */
+static int marks(void)
+{
+	char line[256];
+	int n = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		FILE *info;
+
+		snprintf(line, sizeof(line), "/proc/self/fdinfo/%d", fd);
+		info = fopen(line, "re");
+		while (info && fgets(line, sizeof(line), info))
+			n += !strncmp(line, "fanotify ino:", 13);
+		if (info)
+			fclose(info);
+	}
+	return n;
+}
+
+/* A volume that is a file, whatever directory it is changed by. */
+static void test_file(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "echo text >other/a; ln other/a other/b");
+	fs_watch_add(f->watch, "other/b");
+	assert_string_equal(take(f), "root 0:other/b 1:;");
+	by_host(f, "echo more >>other/a");
+	assert_string_equal(take(f), "modify 1: 0:;close 1: 0:;");
+	by_host(f, "echo more >>other/b");
+	assert_string_equal(take(f), "modify 1: 0:;close 1: 0:;");
+	by_host(f, "chmod 600 other/a");
+	assert_string_equal(take(f), "attrib 1: 0:;");
+	by_host(f, "cat other/a >/dev/null; echo >other/c; chmod 700 other");
+	assert_string_equal(take(f), "");
+	fs_watch_remove(f->watch, "other/");
+	assert_string_equal(take(f), "forget 1: 0:;");
+	by_host(f, "echo more >>other/a");
+	assert_string_equal(take(f), "");
+	assert_string_equal(f->warnings, "");
+}
+
+static void test_file_own(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	by_host(f, "echo text >other/a");
+	fs_watch_add(f->watch, "other/a");
+	assert_string_equal(take(f), "root 0:other/a 1:;");
+	fd = openat(f->dir, "other/a", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(fchmod(fd, 0600), 0);
+	close(fd);
+	assert_string_equal(take(f), "");
+}
+
+/* As where a volume is mounted on its own: it stays the same file, which loses
+ * its name. */
+static void test_file_replaced(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "echo old >other/a; echo new >other/b");
+	fs_watch_add(f->watch, "other/a");
+	assert_string_equal(take(f), "root 0:other/a 1:;");
+	by_host(f, "exec 3>>other/a; mv other/b other/a; echo >>other/a; "
+		   "echo >&3");
+	assert_string_equal(take(f), "attrib 1: 0:;modify 1: 0:;close 1: 0:;");
+	by_host(f, "echo more >>other/a; rm other/a");
+	assert_string_equal(take(f), "");
+	/* Its mark goes, though another has the name. */
+	by_host(f, "echo >other/a");
+	assert_int_equal(marks(), 1);
+	fs_watch_remove(f->watch, "other/a");
+	assert_string_equal(take(f), "forget 1: 0:;");
+	assert_int_equal(marks(), 0);
+}
+
+/* One file as a volume of two containers, and in a third one of theirs. */
+static void test_file_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "echo text >v/a");
+	starts(f);
+	fs_watch_add(f->watch, "v/a");
+	fs_watch_add(f->watch, "./v/a");
+	assert_string_equal(take(f), "root 0:v/a 2:;root 0:./v/a 3:;");
+	by_host(f, "echo more >>v/a");
+	assert_string_equal(take(f), "modify 1:a 0:;close 1:a 0:;"
+				     "modify 3: 0:;close 3: 0:;"
+				     "modify 2: 0:;close 2: 0:;");
+	assert_int_equal(marks(), 2);
+	fs_watch_remove(f->watch, "./");
+	assert_string_equal(take(f), "forget 3: 0:;");
+	assert_int_equal(marks(), 2);
+	by_host(f, "chmod 600 v/a");
+	assert_string_equal(take(f), "attrib 1:a 0:;attrib 2: 0:;");
+	fs_watch_remove(f->watch, "v/");
+	assert_string_equal(take(f), "forget 2: 0:;");
+	assert_int_equal(marks(), 1);
+	by_host(f, "chmod 644 v/a; mv v/a v/b");
+	assert_string_equal(take(f), "attrib 1:a 0:;rename 1:a 1:b;");
+}
+
+static void test_file_kinds(void **state)
+{
+	struct fixture *f = *state;
+
+	by_host(f, "mkfifo other/fifo; echo >other/a; ln -s a other/link; "
+		   "ln -s other far");
+	fs_watch_add(f->watch, "other/fifo");
+	fs_watch_add(f->watch, "other/link");
+	fs_watch_add(f->watch, "other/none");
+	assert_string_equal(f->warnings, "");
+	fs_watch_add(f->watch, "far/a");
+	by_host(f, "echo >>other/a; chmod 600 other/fifo");
+	assert_string_equal(take(f), "");
+}
+
+static void test_file_limit(void **state)
+{
+	struct fixture *f = *state;
+
+	starts(f);
+	by_host(f, "for i in 1 2 3 4 5 6 7 8; do echo >other/$i; done");
+	for (char path[] = "other/1"; path[6] <= '8'; path[6]++)
+		fs_watch_add(f->watch, path);
+	assert_non_null(strstr(take(f), "root 0:other/7 8:;"));
+	assert_non_null(strstr(f->warnings, "limit: other/8 and others"));
+	fs_watch_remove(f->watch, "other/1");
+	fs_watch_add(f->watch, "other/8");
+	assert_string_equal(take(f), "forget 2: 0:;root 0:other/8 9:;");
 }
 
 /* More files than may wait: they are read as they are taken. */
@@ -345,10 +483,13 @@ static void flood(const struct fixture *f)
 static void test_overflow(void **state)
 {
 	struct fixture *f = *state;
-	bool told = false, found = false;
+	bool told = false, file_told = false, found = false;
 	const struct fs_event *e;
 
 	starts(f);
+	by_host(f, "echo >other/a");
+	fs_watch_add(f->watch, "other/a");
+	assert_string_equal(take(f), "root 0:other/a 2:;");
 	flood(f);
 	for (unsigned idle = 0; idle < 3;) {
 		assert_int_equal(evloop_once(f->loop, 5), 0);
@@ -356,11 +497,13 @@ static void test_overflow(void **state)
 		for (; (e = fs_watch_first(f->watch));
 		     fs_watch_drop(f->watch)) {
 			told |= !strcmp(line_of(e), "attrib/ 1: 0:");
-			found |= !strcmp(line_of(e), "directory/ 1:new 2:");
+			file_told |= !strcmp(line_of(e), "attrib 2: 0:");
+			found |= !strcmp(line_of(e), "directory/ 1:new 3:");
 		}
 	}
 	assert_non_null(strstr(f->warnings, "are lost"));
 	assert_true(told);
+	assert_true(file_told);
 	assert_true(found);
 }
 
@@ -372,6 +515,9 @@ int main(void)
 		TEST(test_atomic_writer), TEST(test_directories),
 		TEST(test_own),		  TEST(test_limit),
 		TEST(test_links),	  TEST(test_twice),
+		TEST(test_file),	  TEST(test_file_own),
+		TEST(test_file_replaced), TEST(test_file_twice),
+		TEST(test_file_kinds),	  TEST(test_file_limit),
 		TEST(test_pace),	  TEST(test_overflow),
 #undef TEST
 	};

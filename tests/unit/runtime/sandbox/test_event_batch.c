@@ -39,9 +39,15 @@ static void test_round_trip(void **state)
 						    .name = "",
 						    .to_name = "",
 					    }));
+	assert_true(event_batch_add(&batch, &(struct fs_event){
+						    .kind = FILE_EVENT_ROOT,
+						    .to_dir = 10,
+						    .name = "id/0-file",
+						    .to_name = "",
+					    }));
 	request = event_batch_read(batch.text, batch.len);
 	assert_non_null(request);
-	assert_int_equal(request->n_events, 2);
+	assert_int_equal(request->n_events, 3);
 	e = request->events[0];
 	assert_int_equal(e->kind, FILE_EVENT_RENAME);
 	assert_true(e->directory);
@@ -52,6 +58,9 @@ static void test_round_trip(void **state)
 	assert_memory_equal(e->to_name.data, "to", 2);
 	assert_int_equal(request->events[1]->dir, 9);
 	assert_int_equal(request->events[1]->name.len, 0);
+	/* A file. */
+	assert_false(request->events[2]->directory);
+	assert_int_equal(request->events[2]->to_dir, 10);
 	agent__replay_events_request__free_unpacked(request, NULL);
 	request = event_batch_read("", 0);
 	assert_non_null(request);
