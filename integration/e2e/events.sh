@@ -7,7 +7,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# volume DIRECTORY DESTINATION [OPTION]: a filter for bundle.
+# volume SOURCE DESTINATION [OPTION]: a filter for bundle.
 volume()
 {
 	printf '.mounts += [{destination: "%s", type: "bind",
@@ -51,7 +51,7 @@ hears()
 	[ "$got" != "$wanted" ] || pass "$what"
 }
 
-# watches NAME: how many directories its sandbox process watches.
+# watches NAME: how many directories and files its sandbox process watches.
 watches()
 {
 	cat "/proc/$(sandbox_of "$1")/fdinfo/"* 2>/dev/null |
@@ -70,6 +70,12 @@ attributes()
 	md5sum <"$1"
 }
 
+# overwrite FILE TEXT: of the same length.
+overwrite()
+{
+	echo "$2" | dd of="$1" conv=notrunc 2>/dev/null
+}
+
 files()
 {
 	local v=$work/vol before
@@ -77,7 +83,7 @@ files()
 	echo text >"$v/a"
 	hears 'a file is made' '/v CREATE a' '/v MODIFY a = text' \
 		'/v CLOSE_WRITE a = text'
-	echo more | dd of="$v/a" conv=notrunc 2>/dev/null
+	overwrite "$v/a" more
 	hears 'it is written again' '/v MODIFY a = more' \
 		'/v CLOSE_WRITE a = more'
 	chmod 600 "$v/a"
@@ -98,7 +104,7 @@ files()
 	hears 'a link is made' '/v CREATE link'
 	rm "$v/link"
 	hears 'and removed' '/v DELETE link'
-	echo anew | dd of="$v/kept" conv=notrunc 2>/dev/null
+	overwrite "$v/kept" anew
 	hears 'who has a file open reads what is new' '/v MODIFY kept = anew' \
 		'/v/kept MODIFY' '/v CLOSE_WRITE kept = anew' '/v/kept CLOSE_WRITE'
 }
@@ -210,6 +216,64 @@ kubernetes()
 	succeeds 'the container goes' nacre delete --force "$tag-two"
 }
 
+# Mounted by itself: its events are without a name, and it stays the one file.
+mounted_file()
+{
+	local dir=$work/single before
+
+	mkdir "$dir"
+	echo text >"$dir/f"
+	configure '.file_events = "all"'
+	watcher file "$(volume single/f /f)" /f /f
+	happens 'a file that is mounted is watched' has_watches file 1
+	overwrite "$dir/f" more
+	hears 'it is written' '/f MODIFY' '/f CLOSE_WRITE'
+	guest_is 'the guest reads what is new' file 'cat /f' more
+	chmod 600 "$dir/f"
+	hears 'its mode changes' '/f ATTRIB'
+	before=$(attributes "$dir/f")
+	ln "$dir/f" "$dir/link"
+	hears 'it has another name' '/f ATTRIB'
+	rm "$dir/link"
+	hears 'it loses it' '/f ATTRIB'
+	is 'nothing of this was done to the file' "$(attributes "$dir/f")" \
+		"$before"
+	guest_ok 'a guest writes it itself' file 'echo own >>/f'
+	hears 'it hears of it once' '/f MODIFY' '/f CLOSE_WRITE'
+	echo other >"$dir/g"
+	mv "$dir/g" "$dir/f"
+	hears 'the host has another one in its place' '/f ATTRIB'
+	echo >>"$dir/f"
+	guest_is 'the guest keeps what was mounted' file 'cat /f' 'more
+own'
+	succeeds 'the container goes' nacre delete --force "$tag-file"
+	is 'of what was not mounted, it heard nothing' \
+		"$(tail -n "+$((heard + 1))" "$work/file.out")" ''
+}
+
+# A key of a ConfigMap, read-only, and a file that is no volume of Kubernetes'.
+kubernetes_file()
+{
+	local volume=$work/volumes/kubernetes.io~configmap/keys
+
+	mkdir -p "$volume"
+	echo old >"$volume/key"
+	echo old >"$work/other/file"
+	configure '.virtio_fs_cache = "never"'
+	watcher key "$(volume volumes/kubernetes.io~configmap/keys/key /k ro) |
+		$(volume other/file /w)" /bin/busybox /k /w
+	happens 'a file that Kubernetes writes is watched' has_watches key 1
+	overwrite "$work/other/file" new
+	overwrite "$volume/key" new
+	hears 'it is written' '/k MODIFY' '/k CLOSE_WRITE'
+	guest_is 'the guest reads what is new' key 'cat /k /w' 'new
+new'
+	rm "$volume/key"
+	hears 'it goes' '/k ATTRIB'
+	is 'no event failed' "$(grep -c 'file event' "$log")" 0
+	succeeds 'the container goes' nacre delete --force "$tag-key"
+}
+
 # Of a pod's containers, with what is left when one of them goes.
 pod()
 {
@@ -245,5 +309,7 @@ many
 guests_own
 succeeds 'the container goes' nacre delete --force "$tag-one"
 kubernetes
+mounted_file
+kubernetes_file
 pod
 clean 'nothing is left'

@@ -94,8 +94,7 @@ static bool wanted(const struct config *config, const Oci__Mount *m)
 	return !strcmp(config->file_events, "all") || is_kubernetes(m->source);
 }
 
-/* A file that is mounted has no directory to be watched. */
-static bool is_directory(const struct container *c, const char *path)
+static bool has_events(const struct container *c, const char *path)
 {
 	AUTO_FREE char *host = NULL;
 	struct stat st;
@@ -104,7 +103,8 @@ static bool is_directory(const struct container *c, const char *path)
 		host = NULL;
 		return false;
 	}
-	return lstat(host, &st) == 0 && S_ISDIR(st.st_mode);
+	return lstat(host, &st) == 0 &&
+	       (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode));
 }
 
 static void say(const struct container *c, enum control_type type,
@@ -136,7 +136,7 @@ void file_events_begin(const struct container *c)
 		}
 		mount_share_name(name, sizeof(name), i, m->destination);
 		snprintf(path, sizeof(path), "%s/%s", c->id, name);
-		if (is_directory(c, path))
+		if (has_events(c, path))
 			say(c, CONTROL_WATCH, path);
 	}
 }
