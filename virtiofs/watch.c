@@ -18,6 +18,9 @@
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
 #endif
+#ifndef FAN_REPORT_TARGET_FID
+#define FAN_REPORT_TARGET_FID 0x00001000
+#endif
 #define INFO_OLD_NAME 10
 #define INFO_NEW_NAME 12
 
@@ -384,13 +387,24 @@ static void on_readable(struct evsource *src, uint32_t revents)
 	}
 }
 
+/* Since Linux 5.17 with the target's id in all events, without which the kernel
+ * would not merge the creation of a file with what is written to it. */
+static int group_open(void)
+{
+	unsigned flags = FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK |
+			 FAN_REPORT_FID | FAN_REPORT_DFID_NAME;
+	int fd = fanotify_init(flags | FAN_REPORT_TARGET_FID, O_RDONLY);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = fanotify_init(flags, O_RDONLY);
+	return fd;
+}
+
 static int watch_open(struct fs_watch *w, struct err *err)
 {
 	int ret;
 
-	w->fan = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK |
-				       FAN_REPORT_FID | FAN_REPORT_DFID_NAME,
-			       O_RDONLY);
+	w->fan = group_open();
 	if (w->fan < 0)
 		return err_sys(err, "fanotify");
 	ret = watch_tree_init(w);

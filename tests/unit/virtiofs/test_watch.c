@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "virtiofs/watch_tree.h"
 
 #define LIMIT 8u
 
@@ -165,6 +168,20 @@ static void test_files(void **state)
 	by_host(f, "chmod 700 v");
 	assert_string_equal(take(f), "attrib/ 1: 0:;");
 	assert_string_equal(f->warnings, "");
+}
+
+/* The kernel's queue holds the longer for it. */
+static void test_merged(void **state)
+{
+	struct fixture *f = *state;
+	int bytes;
+
+	starts(f);
+	by_host(f, "echo text >v/a");
+	assert_int_equal(ioctl(f->watch->fan, FIONREAD, &bytes), 0);
+	assert_int_equal(bytes, FAN_EVENT_METADATA_LEN);
+	assert_string_equal(take(f), "create 1:a 0:;modify 1:a 0:;"
+				     "close 1:a 0:;");
 }
 
 static void test_renames(void **state)
@@ -511,14 +528,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		TEST(test_files),	  TEST(test_renames),
-		TEST(test_atomic_writer), TEST(test_directories),
-		TEST(test_own),		  TEST(test_limit),
-		TEST(test_links),	  TEST(test_twice),
-		TEST(test_file),	  TEST(test_file_own),
-		TEST(test_file_replaced), TEST(test_file_twice),
-		TEST(test_file_kinds),	  TEST(test_file_limit),
-		TEST(test_pace),	  TEST(test_overflow),
+		TEST(test_files),	TEST(test_merged),
+		TEST(test_renames),	TEST(test_atomic_writer),
+		TEST(test_directories), TEST(test_own),
+		TEST(test_limit),	TEST(test_links),
+		TEST(test_twice),	TEST(test_file),
+		TEST(test_file_own),	TEST(test_file_replaced),
+		TEST(test_file_twice),	TEST(test_file_kinds),
+		TEST(test_file_limit),	TEST(test_pace),
+		TEST(test_overflow),
 #undef TEST
 	};
 
