@@ -7,7 +7,8 @@
  *	record:	opcode (1), node (1), readable cut (1), writable size (1),
  *		length (2, little-endian), arguments
  *
- * Options are ACLs (bit 0), the agent that repeats (1), other owners (2).
+ * Options are ACLs (bit 0), the agent that repeats (1), other owners (2), some
+ * attributes under other names (3).
  * `node` picks a number that is or was valid, or, from 0xf0 on, a made-up one.
  * Opcodes from 0x80 to 0xef are those of the agent that repeats what the host
  *did (virtiofs/replay.h). Opcode 0xff stands for raw bytes instead of a header.
@@ -35,6 +36,7 @@
 #include "virtiofs/dax.h"
 #include "virtiofs/idmap.h"
 #include "virtiofs/server.h"
+#include "virtiofs/xattrmap.h"
 
 #define RECORD 6u
 #define REQUESTS_MAX 64u
@@ -43,6 +45,7 @@
 
 static char top[64];
 static int top_fd = -1;
+static struct fs_xattrmap names;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -75,6 +78,8 @@ static void start(void)
 	file_make(top_fd, "secret", "untouched");
 	setrlimit(RLIMIT_FSIZE, &limit);
 	signal(SIGXFSZ, SIG_IGN);
+	if (fs_xattrmap_parse(&names, ":prefix:all:user.a:user.b.::ok:all:::"))
+		BUG("the map of attributes");
 	log_open(open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_TEXT, LOG_DEBUG,
 		 "fuzz");
 }
@@ -276,6 +281,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		config.replay = data[0] & 2;
 		if (data[0] & 4)
 			config.uids = config.gids = &others;
+		if (data[0] & 8)
+			config.xattrmap = &names;
 	}
 	dir = tree_make();
 	config.root_fd = dir;
