@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/xattr.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,10 +306,9 @@ static bool keeps_name(const struct fs_xattrmap *map, const char *name)
  */
 static int xattrmap_check(const struct virtiofs_config *config, struct err *err)
 {
-	static const char capability[] = "security.capability";
 	static const char *const lists[] = {
-		"system.posix_acl_access",
-		"system.posix_acl_default",
+		XATTR_NAME_POSIX_ACL_ACCESS,
+		XATTR_NAME_POSIX_ACL_DEFAULT,
 	};
 	const struct fs_xattrmap *map = config->xattrmap;
 	char buf[FS_XATTR_NAME];
@@ -324,12 +324,12 @@ static int xattrmap_check(const struct virtiofs_config *config, struct err *err)
 				       "posix_acl",
 				       lists[i]);
 	}
-	name = fs_xattr_to_host(map, capability, buf, &error);
-	if (name && strcmp(name, capability) != 0 && !config->no_killpriv)
+	name = fs_xattr_to_host(map, XATTR_NAME_CAPS, buf, &error);
+	if (name && strcmp(name, XATTR_NAME_CAPS) != 0 && !config->no_killpriv)
 		return err_set(err, EINVAL,
 			       "%s under another name does not go with "
 			       "killpriv",
-			       capability);
+			       XATTR_NAME_CAPS);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -50,7 +51,7 @@ static bool has_prefix(const char *name, const char *prefix)
 static bool name_allowed(const struct virtiofs *fs, const char *name)
 {
 	if (has_prefix(name, "security."))
-		return strcmp(name, "security.capability") == 0;
+		return strcmp(name, XATTR_NAME_CAPS) == 0;
 	if (fs_acl_is(name))
 		return fs->config.posix_acl;
 	return has_prefix(name, "user.") || has_prefix(name, "trusted.");
@@ -94,7 +95,7 @@ static ssize_t value_get(struct fs_req *req, const struct fs_inode *inode,
 
 bool fs_has_default_acl(struct fs_req *req, const struct fs_inode *dir)
 {
-	return value_get(req, dir, "system.posix_acl_default", NULL, 0) > 0;
+	return value_get(req, dir, XATTR_NAME_POSIX_ACL_DEFAULT, NULL, 0) > 0;
 }
 
 static int size_reply(struct fs_req *req, ssize_t n)
