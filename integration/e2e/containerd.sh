@@ -77,11 +77,16 @@ attached()
 	try runs --rm -- one /no/such/command
 	is 'run: a missing command is an error' "$status" 1
 	like 'it names the command' "$err" '/no/such/command'
-	# script gives ctr a terminal.
+	# script gives ctr a terminal, of which ctr tells the size once the
+	# container has started.
 	try script -qc "stty rows 30 cols 90
-		timeout --foreground -k 5 $limit ctr run --runtime io.containerd.runc.v2 \
+		timeout --foreground -k 5 $limit ctr run \
+		--runtime io.containerd.runc.v2 \
 		--runc-binary $work/runtime --env PATH=/bin --rootfs --tty \
-		--rm $work/template $tag-tty stty size" /dev/null
+		--rm $work/template $tag-tty sh -c '
+			until stty size 2>/dev/null | grep -x \"30 90\"; do
+				sleep 0.1
+			done'" /dev/null
 	like 'run: a terminal with its size' "$out" '30 90'
 }
 
