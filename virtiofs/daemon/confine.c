@@ -187,11 +187,6 @@ static const struct syscall_rule loop_rules[] = {
 	{SCMP_SYS(clone), SYSCALL_MASK_SET, 0, CLONE_VM | CLONE_THREAD},
 };
 
-static bool uses_handles(const struct daemon_options *o)
-{
-	return o->fs.file_handles != VIRTIOFS_HANDLES_NEVER;
-}
-
 /* Async-signal-safe. */
 static void on_sigsys(int signo, siginfo_t *info, void *context)
 {
@@ -212,7 +207,7 @@ static void on_sigsys(int signo, siginfo_t *info, void *context)
 	_exit(128 + SIGSYS);
 }
 
-static int filter(const struct daemon_options *o, struct err *err)
+static int filter(const struct daemon_options *o, bool handles, struct err *err)
 {
 	static const enum syscall_refusal refusals[] = {
 		[DAEMON_SECCOMP_KILL] = SYSCALL_REFUSE_KILL,
@@ -228,7 +223,7 @@ static int filter(const struct daemon_options *o, struct err *err)
 		syscalls_common,
 		virtiofs_syscalls,
 		SYSCALL_LIST(loop_rules),
-		uses_handles(o) ? virtiofs_handle_syscalls : none,
+		handles ? virtiofs_handle_syscalls : none,
 	};
 	struct syscall_filter filter;
 	int ret;
@@ -255,7 +250,8 @@ int confine_thread(void *arg, const char *name)
 	return -pthread_sigmask(SIG_UNBLOCK, &refused, NULL);
 }
 
-int confine_lock(const struct daemon_options *o, int root_fd, struct err *err)
+int confine_lock(const struct daemon_options *o, bool handles, int root_fd,
+		 struct err *err)
 {
 	uint64_t caps = (VIRTIOFS_CAPS | o->add_caps) & ~o->drop_caps;
 	int ret;
@@ -264,12 +260,12 @@ int confine_lock(const struct daemon_options *o, int root_fd, struct err *err)
 		return err_set(err, EPERM,
 			       "--modcaps: a capability that the process does "
 			       "not have");
-	if (uses_handles(o))
+	if (handles)
 		caps |= VIRTIOFS_HANDLE_CAPS & ~o->drop_caps;
 	ret = privilege_reduce(caps, err);
 	/* Landlock asks for the path to a file, which one that was opened by
 	 * its handle need not have. */
-	if (!ret && o->sandbox != DAEMON_SANDBOX_NONE && !uses_handles(o))
+	if (!ret && o->sandbox != DAEMON_SANDBOX_NONE && !handles)
 		ret = landlock_confine(root_fd, err);
-	return ret < 0 ? ret : filter(o, err);
+	return ret < 0 ? ret : filter(o, handles, err);
 }

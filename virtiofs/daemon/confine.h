@@ -17,6 +17,7 @@
  * descriptors.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -41,8 +42,9 @@ pid_t confine_fork(const struct daemon_options *o, int *alive_fd,
 /* Enters the sandbox; no path leads out of it afterwards. */
 int confine_enter(const struct daemon_options *o, struct confined *confined,
 		  struct err *err) MUST_CHECK;
-/* Capabilities, Landlock, system calls. root_fd: the shared directory. */
-int confine_lock(const struct daemon_options *o, int root_fd,
+/* Capabilities, Landlock, system calls. handles: what the device has, whatever
+ * the options prefer. root_fd: the shared directory. */
+int confine_lock(const struct daemon_options *o, bool handles, int root_fd,
 		 struct err *err) MUST_CHECK;
 /* On each thread that comes later: virtiofs_config.thread_started. */
 int confine_thread(void *arg, const char *name);

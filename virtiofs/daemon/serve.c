@@ -181,7 +181,8 @@ static struct virtio_device *make_device(const struct daemon_options *o,
 		return NULL;
 	if (root < 0)
 		err_set(err, EMFILE, "descriptor of the shared directory");
-	else if (confine_lock(o, root, err) == 0)
+	else if (confine_lock(o, virtiofs_device_has_handles(dev), root, err) ==
+		 0)
 		return dev;
 	virtio_device_free(dev);
 	return NULL;
