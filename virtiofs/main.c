@@ -190,6 +190,8 @@ int main(int argc, char **argv)
 
 	log_open(STDERR_FILENO, LOG_TEXT, LOG_INFO, NAME);
 	signal(SIGPIPE, SIG_IGN);
+	/* Ignored, as a caller may have left it, children leave no status. */
+	signal(SIGCHLD, SIG_DFL);
 	if (ret == 0 && options.help)
 		return fputs(daemon_options_usage, stdout) < 0;
 	if (ret == 0 && options.version)
