@@ -142,9 +142,10 @@ TESTS_vmm += vmm/core/test_iobus vmm/hw/test_serial vmm/hw/test_power \
 	vmm/machine/test_kvm vmm/machine/test_kvm_window
 TESTS_vmm += vmm/machine/test_uml
 TESTS_virtiofs := virtiofs/test_server virtiofs/test_files \
-	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids virtiofs/test_try \
-	virtiofs/test_slots virtiofs/test_spin virtiofs/test_device \
-	virtiofs/test_kicks virtiofs/test_race
+	virtiofs/test_confine virtiofs/test_names virtiofs/test_ids \
+	virtiofs/test_bits virtiofs/test_try virtiofs/test_slots \
+	virtiofs/test_spin virtiofs/test_device virtiofs/test_kicks \
+	virtiofs/test_race
 TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fileattr \
 	virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \

@@ -363,12 +363,12 @@ static int kill_bits(struct fs_req *req, const struct fuse_setattr_in *in)
 	int ret = 0;
 
 	/* Without group-execute, the bit stays for root and members. */
-	if (req->in.uid != 0)
+	if (!req->root)
 		ret = fs_cred_enter_group(req);
 	if (ret)
 		return ret;
 	ret = set_owner(req, in);
-	if (req->in.uid != 0)
+	if (!req->root)
 		fs_cred_leave_group(req);
 	return ret;
 }

@@ -68,6 +68,33 @@ static int cred_error(int ret)
 	return ret == -EINVAL ? -EOVERFLOW : ret;
 }
 
+/* The guest's root keeps the capabilities with the ids, nobody else does. */
+static bool is_itself(const struct fs_req *req)
+{
+	return req->root && req->in.uid == req->thread->uid;
+}
+
+static bool stays(const struct fs_req *req)
+{
+	return !req->thread->can_setid ||
+	       (is_itself(req) && req->in.gid == req->thread->gid);
+}
+
+/*
+ * The guest's kernel has checked the permissions, with the caller's
+ * supplementary groups, which are not known here. So the directory must not be
+ * checked again; but CAP_FSETID stays away, unless the guest's root is somebody
+ * else here, so that a set-group-ID bit goes as POSIX has it (CVE-2022-0358).
+ */
+static uint64_t caps_to_create(const struct fs_req *req)
+{
+	uint64_t keep = CAP_BIT(CAP_DAC_OVERRIDE);
+
+	if (req->root)
+		keep |= CAP_BIT(CAP_FSETID);
+	return req->thread->effective & keep;
+}
+
 int fs_cred_enter(struct fs_req *req)
 {
 	struct fs_thread *thread = req->thread;
@@ -76,24 +103,16 @@ int fs_cred_enter(struct fs_req *req)
 	/* No id, or one that may not be used (FS_ID_FORBIDDEN). */
 	if (req->in.uid == (uid_t)-1 || req->in.gid == (gid_t)-1)
 		return -EOVERFLOW;
-	if (!thread->can_setid ||
-	    (req->in.uid == thread->uid && req->in.gid == thread->gid))
+	if (stays(req))
 		return 0;
-	/* A user namespace may forbid it: then the bit goes, see below. */
+	/* A user namespace may forbid it: then the bit goes. */
 	if (req->has_group && groups_set(1, &req->group))
 		req->has_group = false;
 	ret = gid_set(req->in.gid);
 	if (!ret)
 		ret = uid_set(req->in.uid);
-	/*
-	 * The guest's kernel has checked the permissions, with the caller's
-	 * supplementary groups, which are not known here. So the directory
-	 * must not be checked again; but CAP_FSETID stays away, so that a
-	 * set-group-ID bit goes as POSIX has it (CVE-2022-0358).
-	 */
-	if (!ret && req->in.uid != thread->uid)
-		ret = caps_set(thread,
-			       thread->effective & CAP_BIT(CAP_DAC_OVERRIDE));
+	if (!ret && !is_itself(req))
+		ret = caps_set(thread, caps_to_create(req));
 	if (!ret)
 		return 0;
 	fs_cred_leave(req);
@@ -104,8 +123,7 @@ void fs_cred_leave(struct fs_req *req)
 {
 	struct fs_thread *thread = req->thread;
 
-	if (!thread->can_setid ||
-	    (req->in.uid == thread->uid && req->in.gid == thread->gid))
+	if (stays(req))
 		return;
 	/* The real and saved ids never changed, so this cannot be refused:
 	 * going on with the wrong ids would be worse than to end. */

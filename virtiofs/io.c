@@ -52,7 +52,7 @@ bool fs_open_kills(struct fs_req *req, int flags, uint32_t open_flags)
 {
 	if (fs_has(req->fs, FUSE_HANDLE_KILLPRIV_V2))
 		return (open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
-	return (flags & O_TRUNC) && req->in.uid != 0;
+	return (flags & O_TRUNC) && !req->root;
 }
 
 static uint32_t cache_flags(const struct virtiofs *fs)

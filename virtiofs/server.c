@@ -326,6 +326,7 @@ int virtiofs_begin(struct fs_thread *thread, const struct virtq_chain *chain)
 	    sizeof(req->in))
 		return -EPROTO;
 	req->replayed = fs_is_replay(req->fs, &req->in);
+	req->root = req->in.uid == 0;
 	req->in.uid = fs_id_to_host(req->fs->config.uids, req->in.uid);
 	req->in.gid = fs_id_to_host(req->fs->config.gids, req->in.gid);
 	op = op_find(req->in.opcode);

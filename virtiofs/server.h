@@ -152,6 +152,7 @@ struct fs_req {
 	/* Less than FS_PATIENT: -EAGAIN rather than to wait. */
 	enum fs_patience patience;
 	bool replayed;	  /* what the host did: see replay.h */
+	bool root;	  /* the guest's, whoever in.uid is on the host */
 	int refused;	  /* 0, or the error that it has in any case */
 	const void *args; /* after the header; at least the opcode's minimum */
 	size_t args_len;  /* bytes at args */

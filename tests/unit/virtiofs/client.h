@@ -306,4 +306,41 @@ static inline void client_host_file(struct client *c, const char *name,
 	close(fd);
 }
 
+/* Owners and modes on the host. -------------------------------------------- */
+
+#define GUEST_UID 1234
+#define GUEST_GID 2345
+
+/* A user of the guest; NULL: it takes root to be one. */
+static inline struct client *client_of_user(void)
+{
+	struct client *c;
+
+	if (geteuid() != 0)
+		return NULL;
+	c = client_started(VIRTIOFS_CACHE_AUTO);
+	assert_int_equal(fchmod(c->dir, 0755), 0);
+	c->uid = GUEST_UID;
+	c->gid = GUEST_GID;
+	return c;
+}
+
+static inline void client_owner(struct client *c, const char *name, uid_t uid,
+				gid_t gid)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(c->dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_uid, uid);
+	assert_int_equal(st.st_gid, gid);
+}
+
+static inline mode_t client_mode(struct client *c, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(c->dir, name, &st, 0), 0);
+	return st.st_mode & 07777;
+}
+
 #endif

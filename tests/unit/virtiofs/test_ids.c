@@ -9,38 +9,12 @@
 
 #include "virtiofs/idmap.h"
 
-/* Ids of others, and what their bits do. Most of it needs root. */
-
-#define GUEST_UID 1234
-#define GUEST_GID 2345
-
-static struct client *root_client(void)
-{
-	struct client *c;
-
-	if (geteuid() != 0)
-		return NULL;
-	c = client_started(VIRTIOFS_CACHE_AUTO);
-	assert_int_equal(fchmod(c->dir, 0755), 0);
-	c->uid = GUEST_UID;
-	c->gid = GUEST_GID;
-	return c;
-}
-
-static void assert_owner(struct client *c, const char *name, uid_t uid,
-			 gid_t gid)
-{
-	struct stat st;
-
-	assert_int_equal(fstatat(c->dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
-	assert_int_equal(st.st_uid, uid);
-	assert_int_equal(st.st_gid, gid);
-}
+/* Ids of others. Most of it needs root. */
 
 /* The directory is root's alone: the guest's kernel has checked, not we. */
 static void test_owner(void **state)
 {
-	struct client *c = root_client();
+	struct client *c = client_of_user();
 	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
 	struct fuse_mknod_in mknod_in = {.mode = S_IFIFO | 0644};
 	struct fuse_create_in tmp = {.flags = O_RDWR, .mode = 0600};
@@ -52,15 +26,15 @@ static void test_owner(void **state)
 		skip();
 	entry = client_body(c);
 	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0640, &node, &fh), 0);
-	assert_owner(c, "f", GUEST_UID, GUEST_GID);
+	client_owner(c, "f", GUEST_UID, GUEST_GID);
 	client_entry(c, client_call(c, FUSE_MKDIR, 1, &mkdir_in,
 				    sizeof(mkdir_in), "d", 2));
-	assert_owner(c, "d", GUEST_UID, GUEST_GID);
+	client_owner(c, "d", GUEST_UID, GUEST_GID);
 	client_entry(c, client_call(c, FUSE_MKNOD, 1, &mknod_in,
 				    sizeof(mknod_in), "p", 2));
-	assert_owner(c, "p", GUEST_UID, GUEST_GID);
+	client_owner(c, "p", GUEST_UID, GUEST_GID);
 	client_entry(c, client_call(c, FUSE_SYMLINK, 1, "s\0t", 4, NULL, 0));
-	assert_owner(c, "s", GUEST_UID, GUEST_GID);
+	client_owner(c, "s", GUEST_UID, GUEST_GID);
 	client_entry(
 		c, client_call(c, FUSE_TMPFILE, 1, &tmp, sizeof(tmp), "#", 2));
 	assert_int_equal(entry->attr.uid, GUEST_UID);
@@ -76,7 +50,7 @@ static void test_owner(void **state)
 	c->uid = 0;
 	c->gid = GUEST_GID;
 	assert_int_equal(client_create(c, 1, "g", O_RDWR, 0640, &node, &fh), 0);
-	assert_owner(c, "g", 0, GUEST_GID);
+	client_owner(c, "g", 0, GUEST_GID);
 	assert_int_equal(geteuid(), 0);
 	assert_int_equal(getegid(), 0);
 	client_free(c);
@@ -86,7 +60,7 @@ static void test_owner(void **state)
  * set-group-ID file in it. */
 static void test_setgid_directory(void **state)
 {
-	struct client *c = root_client();
+	struct client *c = client_of_user();
 	struct fuse_mkdir_in mkdir_in = {.mode = 0755};
 	struct fuse_mknod_in mknod_in = {.mode = S_IFREG | 02755};
 	struct stat st;
@@ -106,7 +80,7 @@ static void test_setgid_directory(void **state)
 				    sizeof(mknod_in), "n", 2));
 	assert_int_equal(fstatat(c->dir, "d/f", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
-	assert_owner(c, "d/f", GUEST_UID, 99);
+	client_owner(c, "d/f", GUEST_UID, 99);
 	assert_int_equal(fstatat(c->dir, "d/n", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
 	/* Directories inherit the bit. */
@@ -115,14 +89,6 @@ static void test_setgid_directory(void **state)
 	assert_int_equal(fstatat(c->dir, "d/e", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 02755);
 	client_free(c);
-}
-
-static mode_t mode_of(struct client *c, const char *name)
-{
-	struct stat st;
-
-	assert_int_equal(fstatat(c->dir, name, &st, 0), 0);
-	return st.st_mode & 07777;
 }
 
 /* A MKNOD with an extension behind it. */
@@ -155,7 +121,7 @@ static int mknod_extended(struct client *c, uint64_t dir, const void *ext,
 /* Who is in the group, by what the extension says, keeps the bit. */
 static void test_supplementary_group(void **state)
 {
-	struct client *c = root_client();
+	struct client *c = client_of_user();
 	uint32_t ext[4] = {16, FS_EXT_GROUPS, 1, 99};
 	gid_t group;
 	uint64_t dir;
@@ -168,164 +134,25 @@ static void test_supplementary_group(void **state)
 	assert_int_equal(fchmodat(c->dir, "d", 02777, 0), 0);
 	dir = client_lookup(c, 1, "d");
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
-	assert_int_equal(mode_of(c, "d/n"), 02755);
-	assert_owner(c, "d/n", GUEST_UID, 99);
+	assert_int_equal(client_mode(c, "d/n"), 02755);
+	client_owner(c, "d/n", GUEST_UID, 99);
 	/* It was for that request. */
 	assert_int_equal(getgroups(1, &group), 0);
 	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "n"), 0);
 	ext[3] = 98;
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
-	assert_int_equal(mode_of(c, "d/n"), 0755);
+	assert_int_equal(client_mode(c, "d/n"), 0755);
 	assert_int_equal(client_name(c, FUSE_UNLINK, dir, "n"), 0);
 	/* Two groups are none; sizes that are wrong. */
 	ext[2] = 2;
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), 0);
-	assert_int_equal(mode_of(c, "d/n"), 0755);
+	assert_int_equal(client_mode(c, "d/n"), 0755);
 	ext[0] = 24;
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
 	ext[0] = 0;
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
 	ext[0] = 10;
 	assert_int_equal(mknod_extended(c, dir, ext, sizeof(ext)), -EINVAL);
-	client_free(c);
-}
-
-static void set_bits(struct client *c)
-{
-	static const uint8_t cap[20] = {0, 0, 0, 2, 1}; /* revision 2 */
-	char path[128];
-
-	assert_int_equal(fchmodat(c->dir, "f", 06755, 0), 0);
-	snprintf(path, sizeof(path), "%s/f", c->path);
-	assert_int_equal(
-		setxattr(path, "security.capability", cap, sizeof(cap), 0), 0);
-}
-
-static bool has_cap(struct client *c)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/f", c->path);
-	return getxattr(path, "security.capability", NULL, 0) > 0;
-}
-
-/* CVE-2021-20263 and what FUSE_HANDLE_KILLPRIV_V2 promises. */
-static void test_kill_bits(void **state)
-{
-	struct client *c = root_client();
-	struct fuse_setattr_in size = {.valid = FATTR_SIZE};
-	struct fuse_setattr_in owner = {.valid = FATTR_UID, .uid = GUEST_UID};
-	struct fuse_open_in trunc = {.flags = O_WRONLY | O_TRUNC};
-	uint64_t node;
-	uint64_t fh = 0;
-
-	if (!c)
-		skip();
-	client_host_file(c, "f", "hello");
-	node = client_lookup(c, 1, "f");
-	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDWR, &fh), 0);
-
-	/* A caller with CAP_FSETID keeps the bits, but not capabilities. */
-	set_bits(c);
-	assert_int_equal(client_write(c, node, fh, 0, "x", 1, 0), 1);
-	assert_int_equal(mode_of(c, "f"), 06755);
-	assert_false(has_cap(c));
-	set_bits(c);
-	assert_int_equal(
-		client_write(c, node, fh, 0, "x", 1, FUSE_WRITE_KILL_SUIDGID),
-		1);
-	assert_int_equal(mode_of(c, "f"), 0755);
-	assert_false(has_cap(c));
-	set_bits(c);
-	assert_int_equal(client_write(c, node, fh, 0, "x", 1, 0), 1);
-	assert_int_equal(mode_of(c, "f"), 06755);
-	assert_int_equal(
-		client_write(c, node, fh, 0, "x", 1, FUSE_WRITE_KILL_SUIDGID),
-		1);
-	assert_int_equal(mode_of(c, "f"), 0755);
-
-	set_bits(c);
-	assert_int_equal(client_setattr(c, node, &size), 0);
-	assert_int_equal(mode_of(c, "f"), 06755);
-	set_bits(c);
-	size.valid |= FATTR_KILL_SUIDGID;
-	size.size = 1;
-	assert_int_equal(client_setattr(c, node, &size), 0);
-	assert_int_equal(mode_of(c, "f"), 0755);
-	assert_false(has_cap(c));
-
-	set_bits(c);
-	trunc.open_flags = FUSE_OPEN_KILL_SUIDGID;
-	assert_int_equal(
-		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
-		sizeof(struct fuse_open_out));
-	assert_int_equal(mode_of(c, "f"), 0755);
-	assert_false(has_cap(c));
-
-	set_bits(c);
-	assert_int_equal(client_setattr(c, node, &owner), 0);
-	assert_int_equal(mode_of(c, "f"), 0755);
-	assert_false(has_cap(c));
-	assert_owner(c, "f", GUEST_UID, 0);
-	client_free(c);
-}
-
-/* The guest clears them, but for an open that truncates. */
-static void test_bits_of_guest(void **state)
-{
-	struct virtiofs_config config = {.xattr = true, .no_killpriv = true};
-	struct fuse_open_in trunc = {.flags = O_WRONLY | O_TRUNC};
-	struct client *c;
-	uint64_t node;
-	uint64_t fh;
-
-	if (geteuid() != 0)
-		skip();
-	c = client_new(&config);
-	assert_int_equal(client_init(c, UINT32_MAX), 0);
-	assert_int_equal(fchmod(c->dir, 0755), 0);
-	client_host_file(c, "f", "hello");
-	node = client_lookup(c, 1, "f");
-	set_bits(c);
-	assert_int_equal(
-		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
-		sizeof(struct fuse_open_out));
-	assert_int_equal(mode_of(c, "f"), 06755);
-	c->uid = GUEST_UID;
-	assert_int_equal(client_open(c, FUSE_OPEN, node, O_WRONLY, &fh), 0);
-	assert_int_equal(mode_of(c, "f"), 06755);
-	assert_int_equal(
-		client_call(c, FUSE_OPEN, node, &trunc, sizeof(trunc), NULL, 0),
-		sizeof(struct fuse_open_out));
-	assert_int_equal(mode_of(c, "f"), 0755);
-	set_bits(c);
-	assert_int_equal(
-		client_create(c, 1, "f", O_WRONLY | O_TRUNC, 0644, &node, &fh),
-		0);
-	assert_int_equal(mode_of(c, "f"), 0755);
-	client_free(c);
-}
-
-static void test_empty_setattr(void **state)
-{
-	struct client *c = root_client();
-	struct fuse_setattr_in owner = {0};
-	uint64_t node;
-
-	if (!c)
-		skip();
-	client_host_file(c, "f", "hello");
-	node = client_lookup(c, 1, "f");
-	/* A chown(-1, -1), as it comes. */
-	set_bits(c);
-	assert_int_equal(client_setattr(c, node, &owner), 0);
-	assert_int_equal(mode_of(c, "f"), 0755);
-	assert_false(has_cap(c));
-	/* Without group-execute: cleared for those outside of the group. */
-	assert_int_equal(fchmodat(c->dir, "f", 02767, 0), 0);
-	assert_int_equal(client_setattr(c, node, &owner), 0);
-	assert_int_equal(mode_of(c, "f"), 0767);
-	assert_int_equal(getegid(), 0);
 	client_free(c);
 }
 
@@ -361,20 +188,20 @@ static void test_acl(void **state)
 		skip();
 	}
 	assert_int_equal(n, 0);
-	assert_int_equal(mode_of(c, "f"), 02755);
+	assert_int_equal(client_mode(c, "f"), 02755);
 	in.setxattr_flags = FUSE_SETXATTR_ACL_KILL_SGID;
 	c->gid = GUEST_GID;
 	assert_int_equal(client_call(c, FUSE_SETXATTR, node, &in, sizeof(in),
 				     more, sizeof(more)),
 			 0);
-	assert_int_equal(mode_of(c, "f"), 0755);
+	assert_int_equal(client_mode(c, "f"), 0755);
 	assert_int_equal(getegid(), 0);
 
 	/* The server has the umask, unless there is a default ACL. */
 	c->gid = 0;
 	client_entry(c, client_call(c, FUSE_MKDIR, 1, &mkdir_in,
 				    sizeof(mkdir_in), "d", 2));
-	assert_int_equal(mode_of(c, "d"), 0750);
+	assert_int_equal(client_mode(c, "d"), 0750);
 	client_free(c);
 }
 
@@ -462,9 +289,9 @@ static void test_mask_is_the_guests(void **state)
 	uint64_t fh;
 
 	client_entry(c, client_call(c, FUSE_MKDIR, 1, &in, sizeof(in), "d", 2));
-	assert_int_equal(mode_of(c, "d"), 0777);
+	assert_int_equal(client_mode(c, "d"), 0777);
 	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0666, &node, &fh), 0);
-	assert_int_equal(mode_of(c, "f"), 0666);
+	assert_int_equal(client_mode(c, "f"), 0666);
 	client_free(c);
 }
 
@@ -480,7 +307,7 @@ static void unprivileged(void)
 	c->uid = GUEST_UID;
 	c->gid = GUEST_GID;
 	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0600, &node, &fh), 0);
-	assert_owner(c, "f", getuid(), getgid());
+	client_owner(c, "f", getuid(), getgid());
 	assert_int_equal(client_setattr(c, node, &owner), -EPERM);
 	/* One that we may not read is still a file with attributes. */
 	assert_int_equal(fchmodat(c->dir, "f", 0, 0), 0);
@@ -573,9 +400,6 @@ int main(void)
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_setgid_directory),
 		cmocka_unit_test(test_supplementary_group),
-		cmocka_unit_test(test_kill_bits),
-		cmocka_unit_test(test_bits_of_guest),
-		cmocka_unit_test(test_empty_setattr),
 		cmocka_unit_test(test_acl),
 		cmocka_unit_test(test_acl_of_others),
 		cmocka_unit_test(test_mask_is_the_guests),
