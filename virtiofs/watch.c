@@ -173,14 +173,37 @@ static bool exists(const struct watch_dir *dir, const char *name)
 	return fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* Directories are read as they are by then, and what is told of them is older:
+ * one may be known where it came to later, or twice. */
+static void renamed_dir(struct fs_watch *w, struct watch_dir *dir,
+			const char *name, struct watch_dir *to_dir,
+			const char *to_name)
+{
+	struct watch_dir *child = watch_dir_child(dir, name);
+	struct watch_dir *replaced = watch_dir_child(to_dir, to_name);
+
+	if (replaced == child && child)
+		return;
+	if (replaced && watch_dir_holds(replaced, dir)) {
+		child = NULL;
+		watch_dir_check(w, NULL);
+	}
+	if (replaced)
+		watch_dir_drop(w, replaced);
+	if (child && watch_dir_move(child, to_dir, to_name) < 0) {
+		watch_dir_drop(w, child);
+		watch_dir_check(w, NULL);
+	} else if (child) {
+		watch_dir_check(w, child);
+	} else {
+		watch_dir_add(w, to_dir, to_name, false);
+	}
+}
+
 static void renamed(struct fs_watch *w, struct watch_dir *dir, const char *name,
 		    struct watch_dir *to_dir, const char *to_name,
 		    bool directory, bool own)
 {
-	struct watch_dir *child = directory ? watch_dir_child(dir, name) : NULL;
-	struct watch_dir *replaced =
-		directory ? watch_dir_child(to_dir, to_name) : NULL;
-
 	if (!own)
 		watch_emit(w, &(struct fs_event){
 				      .kind = FILE_EVENT_RENAME,
@@ -190,12 +213,8 @@ static void renamed(struct fs_watch *w, struct watch_dir *dir, const char *name,
 				      .name = name,
 				      .to_name = to_name,
 			      });
-	if (replaced && replaced != child)
-		watch_dir_drop(w, replaced);
-	if (child && watch_dir_move(child, to_dir, to_name) < 0)
-		watch_dir_drop(w, child);
-	else if (!child && directory)
-		watch_dir_add(w, to_dir, to_name, false);
+	if (directory)
+		renamed_dir(w, dir, name, to_dir, to_name);
 	/* Made again, which the kernel has merged with the first time. */
 	if (!own && !directory && exists(dir, name))
 		watch_tell(w, FILE_EVENT_CREATE, false, dir, name);
@@ -405,6 +424,10 @@ static int watch_open(struct fs_watch *w, struct err *err)
 	int ret;
 
 	w->fan = group_open();
+	if (w->fan < 0 && errno == EMFILE)
+		return err_set(err, EMFILE,
+			       "fanotify: all of fs.fanotify.max_user_groups "
+			       "are in use");
 	if (w->fan < 0)
 		return err_sys(err, "fanotify");
 	ret = watch_tree_init(w);
@@ -447,6 +470,8 @@ void fs_watch_free(struct fs_watch *w)
 		fs_watch_drop(w);
 	if (w->scan.expired)
 		evtimer_release(&w->scan);
+	if (w->settle.expired)
+		evtimer_release(&w->settle);
 	evsource_del(&w->src);
 	if (w->fan >= 0)
 		close(w->fan);

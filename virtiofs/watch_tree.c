@@ -15,6 +15,7 @@
 #define SCAN_PIECES 16u	  /* in a turn of the loop */
 #define SCAN_EVENTS 1024u /* more must not wait */
 #define SCAN_WAIT_MS 10u
+#define SETTLE_MS 200u
 
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
@@ -56,6 +57,13 @@ struct watch_dir *watch_dir_child(struct watch_dir *dir, const char *name)
 	while (child && strcmp(child->name, name) != 0)
 		child = child->next;
 	return child;
+}
+
+bool watch_dir_holds(const struct watch_dir *above, const struct watch_dir *dir)
+{
+	while (dir && dir != above)
+		dir = dir->parent;
+	return dir != NULL;
 }
 
 static int key_read(int fd, struct watch_key *key)
@@ -213,8 +221,10 @@ struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 	ret = dir->name ? dir_open(w, dir) : -ENOMEM;
 	if (ret) {
 		/* Gone again, a mount of its own, or of a kind that has no
-		 * events: nothing to watch. */
-		if (ret != -ENOENT && ret != -ENOTDIR && ret != -EXDEV)
+		 * events: nothing to watch. A root that is on another device
+		 * than its file system says, as with btrfs, should be. */
+		if (ret != -ENOENT && ret != -ENOTDIR &&
+		    (ret != -EXDEV || !parent))
 			watch_warn(w, "%.100s is not watched: %s", name,
 				   strerror(-ret));
 		dir_free(dir);
@@ -234,16 +244,22 @@ struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 	return dir;
 }
 
+/* Whoever is read begins anew, or the next one does. */
+static void scan_close(struct fs_watch *w)
+{
+	if (w->scan_fd >= 0)
+		close(w->scan_fd);
+	w->scan_fd = -1;
+}
+
 static void scan_end(struct fs_watch *w, struct watch_dir *dir)
 {
 	struct watch_dir **p = &w->scans;
 
 	if (!dir->scanning)
 		return;
-	if (w->scans == dir && w->scan_fd >= 0) {
-		close(w->scan_fd);
-		w->scan_fd = -1;
-	}
+	if (w->scans == dir)
+		scan_close(w);
 	while (*p != dir)
 		p = &(*p)->next_scan;
 	*p = dir->next_scan;
@@ -299,8 +315,11 @@ void watch_dir_drop(struct fs_watch *w, struct watch_dir *dir)
 int watch_dir_move(struct watch_dir *dir, struct watch_dir *parent,
 		   const char *name)
 {
-	char *copy = strdup(name);
+	char *copy;
 
+	if (watch_dir_holds(dir, parent))
+		return -ELOOP;
+	copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
 	free(dir->name);
@@ -319,7 +338,8 @@ static void found(struct fs_watch *w, struct watch_dir *dir,
 {
 	bool directory = d->d_type == DT_DIR;
 
-	if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+	if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+	    strlen(d->d_name) > REPLAY_NAME_MAX)
 		return;
 	if (d->d_type == DT_UNKNOWN) {
 		int fd = open_dir(w, dir, d->d_name);
@@ -370,12 +390,6 @@ static void on_scan(struct evtimer *timer)
 		evtimer_start(&w->scan, 0);
 }
 
-int watch_tree_init(struct fs_watch *w)
-{
-	w->scan_fd = -1;
-	return evtimer_init(w->config.loop, &w->scan, on_scan);
-}
-
 /* Still where it was. */
 static bool in_place(const struct fs_watch *w, const struct watch_dir *dir)
 {
@@ -396,10 +410,11 @@ static struct watch_dir *next_of(const struct watch_dir *dir)
 	return dir ? dir->next : NULL;
 }
 
-void watch_tree_check(struct fs_watch *w)
+static void tree_check(struct fs_watch *w, bool changed)
 {
 	struct watch_dir *next;
 
+	scan_close(w);
 	for (struct watch_dir *dir = w->roots; dir; dir = next) {
 		if (dir->parent && !in_place(w, dir)) {
 			next = next_of(dir);
@@ -407,7 +422,37 @@ void watch_tree_check(struct fs_watch *w)
 			continue;
 		}
 		next = dir->children ? dir->children : next_of(dir);
-		watch_tell(w, FILE_EVENT_ATTRIB, !dir->file, dir, "");
+		if (changed)
+			watch_tell(w, FILE_EVENT_ATTRIB, !dir->file, dir, "");
 		scan_later(w, dir);
 	}
+}
+
+void watch_tree_check(struct fs_watch *w)
+{
+	tree_check(w, true);
+}
+
+static void on_settle(struct evtimer *timer)
+{
+	struct fs_watch *w = container_of(timer, struct fs_watch, settle);
+
+	w->unsettled = false;
+	tree_check(w, false);
+}
+
+void watch_dir_check(struct fs_watch *w, const struct watch_dir *dir)
+{
+	if (w->unsettled || (dir && in_place(w, dir)))
+		return;
+	w->unsettled = true;
+	evtimer_start(&w->settle, SETTLE_MS);
+}
+
+int watch_tree_init(struct fs_watch *w)
+{
+	int ret = evtimer_init(w->config.loop, &w->scan, on_scan);
+
+	w->scan_fd = -1;
+	return ret ? ret : evtimer_init(w->config.loop, &w->settle, on_settle);
 }

@@ -53,6 +53,8 @@ struct fs_watch {
 	pid_t self;
 	struct evsource src;
 	struct evtimer scan; /* the next piece of it */
+	struct evtimer settle;
+	bool unsettled; /* and settle is to look */
 	uint64_t last_id;
 	unsigned ndirs;
 	bool full; /* and said so */
@@ -80,14 +82,21 @@ struct watch_dir *watch_dir_add(struct fs_watch *w, struct watch_dir *parent,
 				const char *name, bool announce);
 /* With all below it. */
 void watch_dir_drop(struct fs_watch *w, struct watch_dir *dir);
-/* The child is in another place, in the same tree. */
+/* The child is in another place, in the same tree. -ELOOP: that is below it, as
+ * the tree knows it by now. */
 int watch_dir_move(struct watch_dir *dir, struct watch_dir *parent,
 		   const char *name) MUST_CHECK;
 struct watch_dir *watch_dir_child(struct watch_dir *dir, const char *name);
+/* Whether dir is above or the same. */
+bool watch_dir_holds(const struct watch_dir *above,
+		     const struct watch_dir *dir);
 /* Those with the key: the first, and each next one. */
 struct watch_dir *watch_dir_find(struct fs_watch *w,
 				 const struct watch_key *key,
 				 const struct watch_dir *after);
+/* Whether it is where the tree has it; if not, or if dir is NULL, all of them are
+ * looked for a little later. */
+void watch_dir_check(struct fs_watch *w, const struct watch_dir *dir);
 /* Events were lost: every directory may have changed. */
 void watch_tree_check(struct fs_watch *w);
 

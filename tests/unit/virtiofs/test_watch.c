@@ -297,6 +297,57 @@ static void test_links(void **state)
 	assert_string_equal(take(f), "");
 }
 
+/* The host's script, of which the first directory that it makes is read as it is
+ * at the end: the kernel has more events than are read at a time. A little
+ * later the directories "v" and below of the list are watched, and no others. */
+static void behind(struct fixture *f, const char *first, const char *then,
+		   const char *const *paths)
+{
+	char script[512];
+	unsigned n = 1;
+
+	by_host(f, "mkdir v/b");
+	fs_watch_add(f->watch, "v");
+	assert_string_equal(take(f), "root/ 0:v 1:;directory/ 1:b 2:;");
+	snprintf(script, sizeof(script),
+		 "%s; i=0; while [ $i -lt 300 ]; do : >v/$i; i=$((i + 1)); "
+		 "done; %s",
+		 first, then);
+	by_host(f, script);
+	/* Events that are not taken hold up the kernel's, and no reading. */
+	while (!f->watch->first || f->watch->scans)
+		assert_int_equal(evloop_once(f->loop, 1000), 0);
+	do
+		assert_non_null(take(f));
+	while (f->watch->unsettled);
+	for (; paths[n - 1]; n++) {
+		snprintf(script, sizeof(script), "echo >%s/new", paths[n - 1]);
+		by_host(f, script);
+		assert_non_null(strstr(take(f), ":new 0:;close "));
+	}
+	assert_int_equal(f->watch->ndirs, n);
+	assert_string_equal(f->warnings, "");
+}
+
+/* What a directory comes to replace was above it once. */
+static void test_replaced_above(void **state)
+{
+	static const char *const paths[] = {"v/x", "v/x/b", "v/x/b/n", NULL};
+
+	behind(*state, "mkdir v/x",
+	       "mkdir v/b/n; mv -T v/b/n v/x; mkdir v/b/n; mv v/b v/x/b",
+	       paths);
+}
+
+/* Where one goes was below it at times. */
+static void test_moved_below(void **state)
+{
+	static const char *const paths[] = {"v/a", "v/a/b", NULL};
+
+	behind(*state, "mkdir v/a",
+	       "mv v/a v/b/a; rmdir v/b/a; mkdir v/a; mv v/b v/a/b", paths);
+}
+
 /* Two containers with one volume; one of them goes. */
 static void test_twice(void **state)
 {
@@ -531,6 +582,7 @@ int main(void)
 		TEST(test_files),	TEST(test_merged),
 		TEST(test_renames),	TEST(test_atomic_writer),
 		TEST(test_directories), TEST(test_own),
+		TEST(test_replaced_above), TEST(test_moved_below),
 		TEST(test_limit),	TEST(test_links),
 		TEST(test_twice),	TEST(test_file),
 		TEST(test_file_own),	TEST(test_file_replaced),
