@@ -39,7 +39,9 @@ streams()
 	succeeds 'exec: input to its end, and back' cmp "$work/in" "$work/out"
 	is 'exec: standard error is apart' "$(cat "$work/err")" 'the end'
 	head -c 100M /dev/urandom >"$work/b/rootfs/stream"
-	nacre exec "$tag-b" cat /stream </dev/null >"$work/out" 2>/dev/null
+	nacre exec "$tag-b" cat /stream </dev/null >"$work/out" 2>"$work/err"
+	is 'exec: 100 MiB of output: its status, and no error' \
+		"$? $(cat "$work/err")" '0 '
 	succeeds 'exec: 100 MiB of output are unbroken' \
 		cmp "$work/b/rootfs/stream" "$work/out"
 	returns 'exec: its status comes back' 7 nacre exec "$tag-b" \
