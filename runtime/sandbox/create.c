@@ -79,6 +79,8 @@ static void fail(struct creation *cr, int code, const char *text)
 	ttrpc_fail(cr->req, ttrpc_code_of_errno(code), "%s", text);
 	if (cr->asked_guest)
 		forget_in_guest(c);
+	if (c->created_in_guest)
+		file_events_end(c);
 	container_unshare(c);
 	container_free(c);
 	creation_free(cr);

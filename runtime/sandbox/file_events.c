@@ -61,11 +61,11 @@ bool file_events_message(struct sandbox *s, const char *text, size_t len)
 	s->file_events_busy = true;
 	if (s->agent) {
 		s->file_events_call.done = replayed;
+		/* As long as it takes: the agent takes no others meanwhile,
+		 * which would be lost. */
 		ttrpc_call_start(s->agent, &s->file_events_call, AGENT_SERVICE,
-				 "ReplayEvents", &request->base, NULL,
-				 s->args->config->create_container_timeout *
-					 1000ull,
-				 NULL, 0);
+				 "ReplayEvents", &request->base, NULL, 0, NULL,
+				 0);
 	}
 	agent__replay_events_request__free_unpacked(request, NULL);
 	return true;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/cleanup.h"
+
 /* Between a message for which the socket had no room and the next try. */
 #define RETRY_MS 10
 
@@ -75,7 +77,10 @@ int file_watch_init(struct file_watch *f, int control,
 	ret = evtimer_init(config->loop, &f->retry, on_retry);
 	if (!ret)
 		ret = evtimer_init(config->loop, &f->soon, on_events);
-	return ret < 0 ? err_ret(err, ret, "file events") : 0;
+	if (!ret)
+		return 0;
+	fs_watch_free(steal_ptr(&f->watch));
+	return err_ret(err, ret, "file events");
 }
 
 bool file_watch_message(struct file_watch *f, const struct control_message *m)
