@@ -188,7 +188,8 @@ kubernetes()
 	mkdir -p "$volume" "$work/other"
 	data 1 old
 	ln -s ..data/key "$volume/key"
-	configure '.virtio_fs_cache = "never"'
+	# What the agent says is in the log.
+	configure '.virtio_fs_cache = "never" | .enable_debug = true'
 	watcher two "$(volume volumes/kubernetes.io~configmap/name /v ro) |
 		$(volume other /w)" /bin/busybox /v /v/key
 	happens 'what Kubernetes writes is watched by default' has_watches two 2
@@ -259,7 +260,8 @@ kubernetes_file()
 	mkdir -p "$volume"
 	echo old >"$volume/key"
 	echo old >"$work/other/file"
-	configure '.virtio_fs_cache = "never"'
+	# What the agent says is in the log.
+	configure '.virtio_fs_cache = "never" | .enable_debug = true'
 	watcher key "$(volume volumes/kubernetes.io~configmap/keys/key /k ro) |
 		$(volume other/file /w)" /bin/busybox /k /w
 	happens 'a file that Kubernetes writes is watched' has_watches key 1
