@@ -94,8 +94,8 @@ bool watch_dir_holds(const struct watch_dir *above,
 struct watch_dir *watch_dir_find(struct fs_watch *w,
 				 const struct watch_key *key,
 				 const struct watch_dir *after);
-/* Whether it is where the tree has it; if not, or if dir is NULL, all of them are
- * looked for a little later. */
+/* Whether it is where the tree has it; if not, or if dir is NULL, all of them
+ * are looked for a little later. */
 void watch_dir_check(struct fs_watch *w, const struct watch_dir *dir);
 /* Events were lost: every directory may have changed. */
 void watch_tree_check(struct fs_watch *w);

@@ -13,10 +13,11 @@
  * DIR is on the file system. "write" makes a file, for which both kernels take
  * new pages, "rewrite" writes to one that both have in their caches. "direct"
  * figures go around the guest's page cache, so that each call is a request;
- * before the others but "rewrite" it is emptied, which takes root. TAR is an archive of sources in C: it is unpacked
- * ("unpack", by tar), it is looked at as `git status` does ("status": each file
- * is looked up, then all directories are read), and the files are opened and
- * written that a compiler would ("compile", without the compiling).
+ * before the others but "rewrite" it is emptied, which takes root. TAR is an
+ * archive of sources in C: it is unpacked ("unpack", by tar), it is looked at as
+ * `git status` does ("status": each file is looked up, then all directories are
+ * read), and the files are opened and written that a compiler would ("compile",
+ * without the compiling).
  */
 
 #include <dirent.h>
@@ -88,8 +89,8 @@ static ssize_t read_at(int fd, void *buf, size_t len, off_t off)
 	return pread(fd, buf, len, off);
 }
 
-/* Through the file, again and again until it took long enough. Empties the cache
- * each time, unless it is kept. */
+/* Through the file, again and again until it took long enough. Empties the
+ * cache each time, unless it is kept. */
 static void through(const char *name, int flags, transfer call, size_t len,
 		    bool kept)
 {

@@ -297,9 +297,9 @@ static void test_links(void **state)
 	assert_string_equal(take(f), "");
 }
 
-/* The host's script, of which the first directory that it makes is read as it is
- * at the end: the kernel has more events than are read at a time. A little
- * later the directories "v" and below of the list are watched, and no others. */
+/* The host's script, of which the first directory that it makes is read as it
+ * is at the end: the kernel has more events than are read at a time. A little
+ * later the directory "v" and those of the list are watched, and no others. */
 static void behind(struct fixture *f, const char *first, const char *then,
 		   const char *const *paths)
 {
@@ -579,15 +579,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		TEST(test_files),	TEST(test_merged),
-		TEST(test_renames),	TEST(test_atomic_writer),
-		TEST(test_directories), TEST(test_own),
+		TEST(test_files),	   TEST(test_merged),
+		TEST(test_renames),	   TEST(test_atomic_writer),
+		TEST(test_directories),	   TEST(test_own),
 		TEST(test_replaced_above), TEST(test_moved_below),
-		TEST(test_limit),	TEST(test_links),
-		TEST(test_twice),	TEST(test_file),
-		TEST(test_file_own),	TEST(test_file_replaced),
-		TEST(test_file_twice),	TEST(test_file_kinds),
-		TEST(test_file_limit),	TEST(test_pace),
+		TEST(test_limit),	   TEST(test_links),
+		TEST(test_twice),	   TEST(test_file),
+		TEST(test_file_own),	   TEST(test_file_replaced),
+		TEST(test_file_twice),	   TEST(test_file_kinds),
+		TEST(test_file_limit),	   TEST(test_pace),
 		TEST(test_overflow),
 #undef TEST
 	};
