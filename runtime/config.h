@@ -39,7 +39,7 @@ struct config {
 	uint32_t virtio_fs_cache_size;	    /* MiB of the DAX window; 0: none */
 
 	char *file_events;	    /* none, kubernetes, all */
-	uint32_t file_events_limit; /* directories of a sandbox */
+	uint32_t file_events_limit; /* directories and files of a sandbox */
 
 	char *internetworking_model; /* tcfilter, none */
 	bool disable_seccomp;	     /* of the sandbox process */

@@ -23,7 +23,7 @@ enum control_type {
 	CONTROL_LOG,	     /* text: one line */
 	CONTROL_FILE_EVENTS, /* text: see event_batch.h */
 	/* To the sandbox process: */
-	CONTROL_WATCH,	 /* text: a directory below the shared tree */
+	CONTROL_WATCH,	 /* text: a directory or file in the shared tree */
 	CONTROL_UNWATCH, /* text: how their paths begin */
 	CONTROL_NEXT,	 /* of CONTROL_FILE_EVENTS */
 };
