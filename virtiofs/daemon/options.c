@@ -444,6 +444,11 @@ static int check(const struct daemon_options *o, struct err *err)
 			       "--socket-group: needs --socket-path");
 	if (o->fs.xattrmap && !o->fs.xattr)
 		return err_set(err, EINVAL, "--xattrmap: needs --xattr");
+	if (o->fs.writeback && (o->fs.cache == VIRTIOFS_CACHE_NEVER ||
+				o->fs.cache == VIRTIOFS_CACHE_METADATA))
+		return err_set(err, EINVAL,
+			       "--writeback: does not go with --cache never or "
+			       "metadata, which cache no data");
 	if (maps && o->sandbox != DAEMON_SANDBOX_NAMESPACE)
 		return err_set(err, EINVAL,
 			       "--uid-map and --gid-map: need --sandbox "

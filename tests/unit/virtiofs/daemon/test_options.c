@@ -202,6 +202,8 @@ static void what_does_not_go_together(void **state)
 	assert_int_equal(PARSE("--xattrmap=:map::user.x.:", "--posix-acl"), 0);
 	assert_int_equal(PARSE("--xattrmap=:map::user.x.:", "--xattr"), 0);
 	assert_int_equal(o.fs.xattrmap->n, 2);
+	REFUSED("--writeback", "--writeback", "--cache=never");
+	REFUSED("--writeback", "--cache=metadata", "--writeback");
 	REFUSED("--socket-group", "--socket-group", "kvm");
 	REFUSED("--sandbox namespace", "--uid-map=:0:1:1:", "--sandbox=none");
 	assert_int_not_equal(parse("--fd=3", NULL), 0);
