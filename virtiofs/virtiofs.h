@@ -91,8 +91,9 @@ struct virtiofs_config {
 	const struct fs_idmap *uids;
 	const struct fs_idmap *gids;
 	/* Extended attributes by other names on the host; borrowed. NULL: the
-	 * same. Not with posix_acl, and security.capability only with
-	 * no_killpriv: the host would not know it. */
+	 * same. With posix_acl, access control lists keep their names; only
+	 * with no_killpriv may security.capability have another. The host
+	 * would not know them. */
 	const struct fs_xattrmap *xattrmap;
 	/* Needs CAP_DAC_READ_SEARCH, and the system calls name_to_handle_at
 	 * and open_by_handle_at. What is in the DAX window has a descriptor
