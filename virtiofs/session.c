@@ -172,7 +172,8 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 
 	if (getrlimit(RLIMIT_NOFILE, &rlim))
 		return err_sys(err, "RLIMIT_NOFILE");
-	if (rlim.rlim_cur < MIN(rlim.rlim_max, (rlim_t)FD_WANTED)) {
+	if (!config->keep_nofile &&
+	    rlim.rlim_cur < MIN(rlim.rlim_max, (rlim_t)FD_WANTED)) {
 		rlim.rlim_cur = MIN(rlim.rlim_max, (rlim_t)FD_WANTED);
 		if (setrlimit(RLIMIT_NOFILE, &rlim))
 			return err_sys(err, "RLIMIT_NOFILE");

@@ -115,6 +115,9 @@ struct virtiofs_config {
 	uint32_t max_inodes;
 	uint32_t max_handles;
 	uint32_t other_fds; /* that the process takes for other things */
+	/* The soft RLIMIT_NOFILE stays as it is; else it is raised to the hard
+	 * one, or as far as there is use for. */
+	bool keep_nofile;
 	/* On each worker before it works ("fs0"); may be NULL. Not 0: the
 	 * worker does not run and the device cannot be activated. */
 	int (*thread_started)(void *arg, const char *name);

@@ -80,6 +80,16 @@ pool()
 	check "threads: $1: the server ends" daemon_stop
 }
 
+# limit OPTION...: of a caller with another one.
+limit()
+{
+	as=(prlimit --nofile=2000:9000)
+	daemon_start --shared-dir shown --socket-path sock/fs "$@"
+	as=()
+	awk '/^Max open files/ { print $4 ":" $5 }' "/proc/$server/limits"
+	daemon_stop
+}
+
 # logged LEVEL NAMES: lines of the levels NAMES and of no other, the log's last
 # one being an error of the start of another.
 logged()

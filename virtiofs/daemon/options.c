@@ -138,7 +138,10 @@ static int set_threads(struct daemon_options *o, const char *value)
 static int set_nofile(struct daemon_options *o, const char *value)
 {
 	o->nofile_given = true;
-	return number_parse(value, INT32_MAX, &o->nofile);
+	if (number_parse(value, INT32_MAX, &o->nofile) < 0)
+		return -EINVAL;
+	o->fs.keep_nofile = o->nofile == 0;
+	return 0;
 }
 
 static int set_sandbox(struct daemon_options *o, const char *value)

@@ -63,7 +63,7 @@ struct daemon_options {
 	uint64_t add_caps;
 	uint64_t drop_caps;
 	bool nofile_given;
-	uint64_t nofile; /* 0: the limit stays */
+	uint64_t nofile; /* 0: the limit stays (fs.keep_nofile) */
 	enum log_level log_level;
 	bool log_off;
 	bool syslog;

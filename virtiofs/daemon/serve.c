@@ -145,7 +145,7 @@ static int set_nofile(const struct daemon_options *o, struct err *err)
 	struct rlimit limit;
 	uint64_t want = o->nofile_given ? o->nofile : nofile_default();
 
-	if (o->nofile_given && o->nofile == 0)
+	if (o->fs.keep_nofile)
 		return 0;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return err_sys(err, "RLIMIT_NOFILE");

@@ -149,6 +149,29 @@ static void test_config(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Hard limits again. */
+static void test_limit_stays(void **state)
+{
+	const struct rlimit soft = {2000, 4000};
+	struct virtiofs_config config = {.proc_fd = -1, .keep_nofile = true};
+	struct rlimit now;
+	struct err err;
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		config.root_fd = open("/", O_PATH | O_DIRECTORY);
+		if (setrlimit(RLIMIT_NOFILE, &soft) ||
+		    !virtiofs_new(&config, &err) ||
+		    getrlimit(RLIMIT_NOFILE, &now))
+			_exit(1);
+		_exit(now.rlim_cur == soft.rlim_cur ? 0 : 2);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_int_equal(status, 0);
+}
+
 /* Every opcode there is, and more, with every body too short for it. */
 static void test_short_bodies(void **state)
 {
@@ -434,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_init),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_limit_stays),
 		cmocka_unit_test(test_short_bodies),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_node_ids),

@@ -79,14 +79,18 @@ static void values_are_taken_both_ways(void **state)
 	assert_int_equal(o.fs.workers, 16);
 	assert_true(o.nofile_given);
 	assert_int_equal(o.nofile, 0);
+	assert_true(o.fs.keep_nofile);
 	assert_string_equal(o.fs.tag, "data");
 	assert_true(o.tag_given);
 	assert_int_equal(o.fs.request_queues, 1);
 	assert_int_equal(o.log_level, LOG_DEBUG);
 	/* The last one counts. */
 	assert_int_equal(PARSE("--log-level=off", "--log-level", "warn",
-			       "--cache=never", "--cache=always"),
+			       "--cache=never", "--cache=always",
+			       "--rlimit-nofile=0", "--rlimit-nofile=5000"),
 			 0);
+	assert_int_equal(o.nofile, 5000);
+	assert_false(o.fs.keep_nofile);
 	assert_false(o.log_off);
 	assert_int_equal(o.log_level, LOG_WARN);
 	assert_int_equal(o.fs.cache, VIRTIOFS_CACHE_ALWAYS);
