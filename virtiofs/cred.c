@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,6 +46,13 @@ void fs_cred_init(struct fs_thread *thread)
 			data[0].effective | (uint64_t)data[1].effective << 32;
 	}
 	thread->can_setid = (thread->effective & needed) == needed;
+}
+
+int fs_cred_keep(const struct fs_thread *thread)
+{
+	if (!thread->can_setid || thread->uid == 0)
+		return 0;
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) ? -errno : 0;
 }
 
 static int gid_set(gid_t gid)
@@ -125,8 +133,9 @@ void fs_cred_leave(struct fs_req *req)
 
 	if (stays(req))
 		return;
-	/* The real and saved ids never changed, so this cannot be refused:
-	 * going on with the wrong ids would be worse than to end. */
+	/* The real and saved ids never changed, and the capabilities stayed
+	 * (fs_cred_keep), so this cannot be refused: going on with the wrong
+	 * ids would be worse than to end. */
 	BUG_ON(uid_set(thread->uid));
 	BUG_ON(caps_set(thread, thread->effective));
 	BUG_ON(gid_set(thread->gid));

@@ -11,6 +11,12 @@
 #include "virtiofs/server.h"
 
 void fs_cred_init(struct fs_thread *thread);
+/*
+ * For a process that is not root: when a thread gives up root's ids, which it
+ * took on for a request, its capabilities stay. So do those of the threads that
+ * the caller starts, which may not ask for it themselves any more.
+ */
+int fs_cred_keep(const struct fs_thread *thread) MUST_CHECK;
 
 /* Takes on the ids of the request, for calls that create. 0 or -errno. */
 int fs_cred_enter(struct fs_req *req) MUST_CHECK;

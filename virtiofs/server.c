@@ -177,13 +177,12 @@ struct fs_thread *fs_thread_new(struct virtiofs *fs, bool own)
 	thread->fs = fs;
 	thread->quick_max = FS_QUICK;
 	fs_cred_init(thread);
-	if (!own)
-		return thread;
-	if (unshare(CLONE_FS) || fchdir(fs->proc_fd)) {
+	if (own ? unshare(CLONE_FS) || fchdir(fs->proc_fd)
+		: fs_cred_keep(thread)) {
 		free(thread);
 		return NULL;
 	}
-	thread->own_cwd = true;
+	thread->own_cwd = own;
 	return thread;
 }
 

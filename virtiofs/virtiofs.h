@@ -19,7 +19,8 @@
  *
  * The process should have no supplementary groups. virtiofs_device_new sets
  * its umask to 0, since modes come from the guest, ignores SIGXFSZ, and raises
- * its soft limit of descriptors: each inode that the guest knows takes one.
+ * its soft limit of descriptors: each inode that the guest knows takes one. For
+ * another user than root that may change its ids, it sets PR_SET_KEEPCAPS.
  *
  * System calls after activation, besides those of the event loop, by the loop
  * and the workers alike: openat, openat2, open_tree, close, fcntl

@@ -4,10 +4,13 @@
 #include <grp.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "base/privilege.h"
 #include "virtiofs/idmap.h"
+#include "virtiofs/needs.h"
 
 /* Ids of others. Most of it needs root. */
 
@@ -344,6 +347,34 @@ static void test_unprivileged(void **state)
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* By a user with capabilities: to be the guest's root for one request costs
+ * none of them. */
+static void privileged(void)
+{
+	struct virtiofs_config config = {0};
+	struct client *c;
+	uint64_t node;
+	uint64_t fh;
+
+	assert_int_equal(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
+	assert_int_equal(setresuid(65534, 65534, 65534), 0);
+	assert_int_equal(privilege_set(VIRTIOFS_CAPS), 0);
+	assert_int_equal(prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0), 0);
+	c = client_new(&config);
+	assert_true(c->thread->can_setid);
+	assert_int_equal(client_init(c, UINT32_MAX), 0);
+	c->uid = 0;
+	c->gid = 0;
+	assert_int_equal(client_create(c, 1, "f", O_RDWR, 0600, &node, &fh), 0);
+	client_owner(c, "f", 0, 0);
+	assert_int_equal(geteuid(), 65534);
+	c->uid = GUEST_UID;
+	c->gid = GUEST_GID;
+	assert_int_equal(client_create(c, 1, "g", O_RDWR, 0600, &node, &fh), 0);
+	client_owner(c, "g", GUEST_UID, GUEST_GID);
+	client_free(c);
+}
+
 /* As in the sandbox: nothing to see but the tree, no /proc. */
 static void empty_root(void)
 {
@@ -377,7 +408,7 @@ static void empty_root(void)
 	client_free(c);
 }
 
-static void test_empty_root(void **state)
+static void in_child(void (*run)(void))
 {
 	pid_t pid;
 	int status;
@@ -387,11 +418,21 @@ static void test_empty_root(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		empty_root();
+		run();
 		_exit(0);
 	}
 	assert_true(waitpid(pid, &status, 0) == pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_privileged(void **state)
+{
+	in_child(privileged);
+}
+
+static void test_empty_root(void **state)
+{
+	in_child(empty_root);
 }
 
 int main(void)
@@ -404,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_acl_of_others),
 		cmocka_unit_test(test_mask_is_the_guests),
 		cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_privileged),
 		cmocka_unit_test(test_empty_root),
 	};
 
