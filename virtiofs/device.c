@@ -48,10 +48,16 @@ int fs_device_pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	return ret;
 }
 
-void fs_device_bad_request(struct virtiofs_device *fsdev,
-			   const struct fs_ring *ring)
+int fs_device_begin(struct virtiofs_device *fsdev, const struct fs_ring *ring,
+		    struct fs_thread *thread, const struct virtq_chain *chain)
 {
-	fault(fsdev, ring->q, "no FUSE request");
+	int least = virtiofs_begin(thread, chain);
+
+	if (least < 0)
+		fault(fsdev, ring->q, "no FUSE request");
+	else if (ring->q == FS_QUEUE_HIPRIO && fsdev->fs->config.workers)
+		virtiofs_silent_only(thread);
+	return least;
 }
 
 /* On the loop. ---------------------------------------------------------- */
@@ -64,11 +70,10 @@ static int handle_one(struct virtiofs_device *fsdev, struct fs_ring *ring)
 
 	if (ret <= 0)
 		return ret;
-	ret = virtiofs_handle(fsdev->thread, fsdev->chain, &len);
-	if (ret < 0) {
-		fs_device_bad_request(fsdev, ring);
+	ret = fs_device_begin(fsdev, ring, fsdev->thread, fsdev->chain);
+	if (ret < 0)
 		return ret;
-	}
+	BUG_ON(!virtiofs_try(fsdev->thread, FS_PATIENT, &len));
 	fs_ring_push(ring, fsdev->chain->head, len, false);
 	return 1;
 }
@@ -169,11 +174,8 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	if (ret == 0)
 		return fs_spin_for(&worker->spin, ring_pending, ring) ||
 		       fs_ring_rest(ring);
-	if (ret > 0) {
-		ret = virtiofs_begin(worker->fs, worker->chain);
-		if (ret < 0)
-			fs_device_bad_request(fsdev, ring);
-	}
+	if (ret > 0)
+		ret = fs_device_begin(fsdev, ring, worker->fs, worker->chain);
 	if (ret < 0) {
 		fs_ring_leave(ring);
 		return false;

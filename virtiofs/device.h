@@ -29,8 +29,10 @@ struct virtio_fs_config_space {
 /*
  * Queue 0 is for what must not wait behind other requests (FORGET), and is
  * handled on the loop; so are the others when there are no workers. Otherwise
- * the threads of the pool serve those, and wait for their kicks; and where the
- * device is in the process of the vCPUs, their threads serve what is soon done.
+ * the threads of the pool serve those, and wait for their kicks, and queue 0
+ * takes nothing that has a reply: that may wait, as the loop must not. Where
+ * the device is in the process of the vCPUs, their threads serve what is soon
+ * done.
  */
 struct virtiofs_device {
 	struct virtio_device dev;
@@ -60,9 +62,10 @@ int fs_device_pop(struct virtiofs_device *fsdev, struct fs_ring *ring,
 /* The most bytes that one moves while it leads. */
 size_t fs_device_quick_max(const struct virtiofs_device *fsdev);
 
-/* A chain that holds no request was popped: the end. */
-void fs_device_bad_request(struct virtiofs_device *fsdev,
-			   const struct fs_ring *ring);
+/* virtiofs_begin, of what was popped; -errno: it holds no request, the end. */
+int fs_device_begin(struct virtiofs_device *fsdev, const struct fs_ring *ring,
+		    struct fs_thread *thread,
+		    const struct virtq_chain *chain) MUST_CHECK;
 /* One of the pool's threads looks at the ring. */
 void fs_device_call_pool(struct virtiofs_device *fsdev,
 			 const struct fs_ring *ring);

@@ -338,6 +338,12 @@ int virtiofs_begin(struct fs_thread *thread, const struct virtq_chain *chain)
 	return (int)op_patience(op);
 }
 
+void virtiofs_silent_only(struct fs_thread *thread)
+{
+	if (!op_is_silent(op_find(thread->req.in.opcode)))
+		thread->req.refused = -EOPNOTSUPP;
+}
+
 bool virtiofs_try(struct fs_thread *thread, enum fs_patience patience,
 		  uint32_t *written)
 {

@@ -210,6 +210,9 @@ void fs_thread_free(struct fs_thread *thread);
 int virtiofs_begin(struct fs_thread *thread,
 		   const struct virtq_chain *chain) MUST_CHECK;
 
+/* Refuses the request that was begun, unless it is one that has no reply. */
+void virtiofs_silent_only(struct fs_thread *thread);
+
 /*
  * Works on the request that was begun, while the chain is there. True: done,
  * and *written is the number of bytes written to the chain. False, never with

@@ -95,12 +95,10 @@ static bool try_briefly(struct fs_vcpu *v, uint32_t *len)
 static int request(struct virtiofs_device *fsdev, struct fs_ring *ring,
 		   struct fs_vcpu *v, uint32_t *len)
 {
-	int least = virtiofs_begin(v->fs, &v->chain);
+	int least = fs_device_begin(fsdev, ring, v->fs, &v->chain);
 
-	if (least < 0) {
-		fs_device_bad_request(fsdev, ring);
+	if (least < 0)
 		return least;
-	}
 	v->fs->quick_max = fs_device_quick_max(fsdev);
 	if (least == FS_NOWAIT && virtiofs_try(v->fs, FS_NOWAIT, len))
 		return 1;

@@ -168,6 +168,77 @@ static void test_forget_on_hiprio(void **state)
 	rig_close(&rig);
 }
 
+/* A lease on a new file "f", and an open of it that a worker waits with. */
+static int wait_with_lease(struct rig *rig, struct sent *sent, uint64_t *node)
+{
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	const struct fuse_entry_out *entry;
+	const struct timespec now = {0};
+	const void *body;
+	char path[80];
+	sigset_t set;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/f", rig->path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(call(rig, REQUEST, FUSE_LOOKUP, 1, "f", 2, &body), 0);
+	entry = body;
+	*node = entry->nodeid;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	*sent = send(rig, REQUEST, FUSE_OPEN, *node, &open_in, sizeof(open_in),
+		     256);
+	test_kick(rig->d, REQUEST);
+	/* The kernel tells whose lease it is of who wants to open the file. */
+	while (sigtimedwait(&set, NULL, &now) != SIGIO)
+		assert_true(evloop_once(rig->loop, 1) >= 0);
+	return fd;
+}
+
+/* What may wait, or copies gigabytes, is not for the loop, where there is
+ * somebody else. */
+static void test_others_on_hiprio(void **state)
+{
+	struct fuse_init_in init = {.major = 7, .minor = 38};
+	struct fuse_open_in open_in = {.flags = O_RDONLY};
+	struct fuse_getattr_in getattr = {0};
+	time_t end = time(NULL) + 20;
+	struct sent waits;
+	struct rig rig;
+	uint64_t node;
+	int fd;
+
+	rig_open(&rig, 1, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	assert_int_equal(
+		call(&rig, HIPRIO, FUSE_INIT, 0, &init, sizeof(init), NULL),
+		-EOPNOTSUPP);
+	session(&rig);
+	fd = wait_with_lease(&rig, &waits, &node);
+	assert_int_equal(call(&rig, HIPRIO, FUSE_OPEN, node, &open_in,
+			      sizeof(open_in), NULL),
+			 -EOPNOTSUPP);
+	assert_int_equal(call(&rig, HIPRIO, FUSE_SYNCFS, 1, &(uint64_t){0},
+			      sizeof(struct fuse_syncfs_in), NULL),
+			 -EOPNOTSUPP);
+	assert_int_equal(
+		call(&rig, HIPRIO, 4711, 1, &getattr, sizeof(getattr), NULL),
+		-EOPNOTSUPP);
+	assert_true(time(NULL) < end);
+	close(fd);
+	rig_close(&rig);
+	/* It has all there is. */
+	rig_open(&rig, 0, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	assert_int_equal(call(&rig, HIPRIO, FUSE_GETATTR, 1, &getattr,
+			      sizeof(getattr), NULL),
+			 0);
+	rig_close(&rig);
+}
+
 /* A request of less than a header, or without room for an answer. */
 static void faults(unsigned workers, unsigned q, bool no_room)
 {
@@ -192,7 +263,7 @@ static void faults(unsigned workers, unsigned q, bool no_room)
 	session(&rig);
 	assert_int_equal(
 		call(&rig, q, FUSE_GETATTR, 1, &getattr, sizeof(getattr), NULL),
-		0);
+		q == HIPRIO ? -EOPNOTSUPP : 0);
 	rig_close(&rig);
 }
 
@@ -248,47 +319,20 @@ static void test_reset(void **state)
 	rig_close(&rig);
 }
 
-/* A lease on a new file "f", and an open of it that a worker waits with. */
-static int wait_with_lease(struct rig *rig, struct sent *sent)
-{
-	struct fuse_open_in open_in = {.flags = O_RDONLY};
-	const struct fuse_entry_out *entry;
-	const struct timespec now = {0};
-	const void *body;
-	char path[80];
-	sigset_t set;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/f", rig->path);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	assert_int_equal(call(rig, REQUEST, FUSE_LOOKUP, 1, "f", 2, &body), 0);
-	entry = body;
-	sigemptyset(&set);
-	sigaddset(&set, SIGIO);
-	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
-	*sent = send(rig, REQUEST, FUSE_OPEN, entry->nodeid, &open_in,
-		     sizeof(open_in), 256);
-	test_kick(rig->d, REQUEST);
-	/* The kernel tells whose lease it is of who wants to open the file. */
-	while (sigtimedwait(&set, NULL, &now) != SIGIO)
-		assert_true(evloop_once(rig->loop, 1) >= 0);
-	return fd;
-}
-
 static void test_interrupt(void **state)
 {
 	struct fuse_getattr_in getattr = {0};
 	struct fuse_interrupt_in in;
 	struct sent waits;
 	struct rig rig;
+	uint64_t node;
 	uint32_t head;
 	int fd;
 
 	rig_open(&rig, 1, 1);
 	test_driver_start(rig.d, FEATURES, 64);
 	session(&rig);
-	fd = wait_with_lease(&rig, &waits);
+	fd = wait_with_lease(&rig, &waits, &node);
 	in.unique = rig.unique;
 	/* The loop goes on. */
 	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, 1, &getattr,
@@ -311,13 +355,14 @@ static void test_reset_of_waits(void **state)
 	time_t end = time(NULL) + 20;
 	struct sent sent;
 	struct rig rig;
+	uint64_t node;
 	int fd;
 
 	rig_open(&rig, 1, 1);
 	for (unsigned i = 0; i < 2; i++) {
 		test_driver_start(rig.d, FEATURES, 64);
 		session(&rig);
-		fd = wait_with_lease(&rig, &sent);
+		fd = wait_with_lease(&rig, &sent, &node);
 		if (i == 0)
 			virtio_device_set_status(rig.d->dev, 0);
 		else
@@ -353,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_forget_on_hiprio),
+		cmocka_unit_test(test_others_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_interrupt),

@@ -242,12 +242,13 @@ static void test_large(void **state)
 static void test_forget(void **state)
 {
 	struct fuse_forget_in forget = {.nlookup = 1};
+	struct fuse_getattr_in getattr = {0};
+	struct sent sent;
 	struct rig rig;
 
 	vcpu_open(&rig, 1);
 	session(&rig);
 	for (unsigned i = 0; i < 2; i++) {
-		struct fuse_getattr_in getattr = {0};
 		const struct fuse_entry_out *entry;
 		const void *body;
 		uint64_t node;
@@ -271,6 +272,12 @@ static void test_forget(void **state)
 				      &getattr, sizeof(getattr), NULL),
 				 -ESTALE);
 	}
+	/* Which is for nothing else. */
+	sent = send(&rig, HIPRIO, FUSE_GETATTR, 1, &getattr, sizeof(getattr),
+		    256);
+	assert_true(virtio_device_kick_now(rig.d->dev, HIPRIO));
+	assert_true(test_used(rig.d, HIPRIO, NULL, NULL));
+	assert_int_equal(reply(&rig, sent, NULL), -EOPNOTSUPP);
 	rig_close(&rig);
 }
 
