@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -80,24 +82,37 @@ static int check_file(int fd, uint64_t offset, uint64_t size, struct err *err)
 	return 0;
 }
 
-int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
-		 uint64_t offset, struct err *err)
+/* Where pages are huge, mmap rounds a length up, and munmap refuses it. */
+static int check_pages(int fd, uint64_t offset, uint64_t size, struct err *err)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	AUTO_FD int owned = fd;
-	void *host;
-	int rc;
+	struct statfs fs;
 
-	rc = check_region(mem, gpa, size, err);
-	if (rc < 0)
-		return rc;
+	if (fstatfs(fd, &fs) < 0)
+		return err_sys(err, "guest memory: fstatfs");
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		page = (uint64_t)fs.f_bsize;
 	if (size % page || offset % page || offset > INT64_MAX)
 		return err_set(err, EINVAL,
 			       "guest memory: 0x%llx bytes at offset 0x%llx: "
 			       "not in whole pages",
 			       (unsigned long long)size,
 			       (unsigned long long)offset);
-	rc = check_file(owned, offset, size, err);
+	return 0;
+}
+
+int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
+		 uint64_t offset, struct err *err)
+{
+	AUTO_FD int owned = fd;
+	void *host;
+	int rc;
+
+	rc = check_region(mem, gpa, size, err);
+	if (!rc)
+		rc = check_pages(owned, offset, size, err);
+	if (!rc)
+		rc = check_file(owned, offset, size, err);
 	if (rc < 0)
 		return rc;
 	host = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,

@@ -39,8 +39,9 @@ struct guestmem {
 };
 
 void guestmem_init(struct guestmem *mem);
-/* Takes fd in every case and maps it shared. size: multiple of the page. Other
- * threads may translate meanwhile. */
+/* Takes fd in every case and maps it shared. size, offset: multiples of the
+ * page, a huge one where fd is of those. Other threads may translate meanwhile.
+ */
 int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 		 uint64_t offset, struct err *err) MUST_CHECK;
 /* A new sealed memfd of that size, then guestmem_add. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -49,16 +51,18 @@ int vu_get_inflight_fd(struct vhost_user *vu, struct vu_msg *msg)
 	return 0;
 }
 
-/* Sealed: what could shrink below us would end us by a signal. */
+/* Sealed: what could shrink below us would end us by a signal. Of huge pages,
+ * our length could be mapped and not unmapped. */
 static int check_file(int fd, const struct vu_inflight *shape)
 {
 	uint64_t need = shape->num_queues * stride(shape->queue_size);
+	struct statfs fs;
 	struct stat st;
 	int seals;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) || fs.f_type == HUGETLBFS_MAGIC)
 		return -EINVAL;
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "tests/unit/vmm/virtio/frontend.h"
 #include "vmm/virtio/console.h"
 
@@ -74,6 +76,40 @@ static void memory_is_checked(void **state)
 	assert_int_equal(fe->closed, 0);
 	fe_free(fe);
 	close(other);
+	virtio_device_free(dev);
+}
+
+/* Nothing is touched: it takes no huge page that somebody has set aside. */
+static void huge_pages_are_mapped_whole(void **state)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	struct vu_memory m = {.count = 1};
+	struct virtio_device *dev;
+	struct frontend *fe;
+	struct stat st;
+	uint64_t page;
+
+	if (fd < 0)
+		skip();
+	assert_int_equal(fstat(fd, &st), 0);
+	page = (uint64_t)st.st_blksize;
+	assert_int_equal(ftruncate(fd, 2 * (off_t)page), 0);
+	dev = console();
+	fe = fe_new(loop);
+	fe_connect(fe, dev, ANY_FILE);
+	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
+#define SEND(bytes, at)                                                       \
+	(m.regions[0] = (struct vu_region){0, bytes, 0, at},                  \
+	 fe_send(fe, VU_SET_MEM_TABLE, &m, 8 + sizeof(struct vu_region), &fd, \
+		 1))
+	assert_false(SEND(4096, 0));
+	assert_false(SEND(page + 4096, 0));
+	assert_false(SEND(page, 4096));
+	assert_true(SEND(page, page));
+#undef SEND
+	assert_int_equal(fe->closed, 0);
+	fe_free(fe);
+	close(fd);
 	virtio_device_free(dev);
 }
 
@@ -233,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_checked),
+		cmocka_unit_test(huge_pages_are_mapped_whole),
 		cmocka_unit_test(ring_registers_are_checked),
 		cmocka_unit_test(broken_messages_end_the_connection),
 		cmocka_unit_test(descriptors_are_counted),

@@ -295,6 +295,8 @@ static void memory_is_checked(void **state)
 	struct rig r = make_rig();
 	int loose = memfd_create("loose", MFD_CLOEXEC);
 	int event = eventfd(0, EFD_CLOEXEC);
+	int huge = memfd_create("huge",
+				MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
 	struct vu_inflight s;
 	size_t stride = r.shape.mmap_size / 2;
 
@@ -304,6 +306,13 @@ static void memory_is_checked(void **state)
 	assert_false(set_fd(r.fe, &r.shape, event));
 	assert_false(set_fd(r.fe, &r.shape, r.fe->sock));
 	assert_false(set_fd(r.fe, &r.shape, -1));
+	/* Where no huge page is to be had, it cannot be mapped. */
+	if (huge >= 0) {
+		assert_int_equal(ftruncate(huge, 1 << 30), 0);
+		assert_int_equal(fcntl(huge, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+		assert_false(set_fd(r.fe, &r.shape, huge));
+		close(huge);
+	}
 	assert_false(set_fd(r.fe, WITH(mmap_size, stride), r.fd));
 	assert_false(set_fd(r.fe, WITH(mmap_size, UINT64_MAX), r.fd));
 	assert_false(set_fd(r.fe, WITH(mmap_offset, 4096), r.fd));
