@@ -151,12 +151,12 @@ static int create_open(struct fs_req *req, const char *name, int flags,
 	return (int)fd;
 }
 
-/* Entry and handle of a file that fd (taken) has open; name NULL: it has none.
- */
-static int create_finish(struct fs_req *req, const char *name, int fd, int path)
+/* Entry and handle of a file that fd (taken) has open, with those flags; name
+ * NULL: it has none. */
+static int create_finish(struct fs_req *req, const char *name, int fd,
+			 int flags, int path)
 {
 	struct create_reply *out = fs_reply(req, sizeof(*out));
-	const struct fuse_create_in *in = req->args;
 	struct fs_inode *inode;
 	int ret;
 
@@ -173,8 +173,7 @@ static int create_finish(struct fs_req *req, const char *name, int fd, int path)
 	if (inode)
 		fs_dax_opened(req->fs, inode);
 	fs_inode_put(req->fs, inode);
-	ret = fs_file_add(req->fs, fd, (int)in->flags, out->entry.nodeid,
-			  &out->open);
+	ret = fs_file_add(req->fs, fd, flags, out->entry.nodeid, &out->open);
 	if (ret)
 		fs_inode_forget(req->fs, out->entry.nodeid, 1);
 	else if (name)
@@ -187,7 +186,7 @@ static int create_finish(struct fs_req *req, const char *name, int fd, int path)
 static int create_existing(struct fs_req *req, const char *name, int flags,
 			   const struct fuse_create_in *in)
 {
-	bool kill = fs_open_kills(req, flags, in->open_flags);
+	struct fuse_open_in open = {in->flags, in->open_flags};
 	struct fs_inode found;
 	struct statx stx;
 	int fd;
@@ -204,16 +203,12 @@ static int create_existing(struct fs_req *req, const char *name, int flags,
 		close(found.fd);
 		return ret;
 	}
-	if (kill)
-		fs_fsetid_drop(req->thread);
-	fd = fs_reopen_wait(req, &found, flags);
-	if (kill)
-		fs_fsetid_restore(req->thread);
+	fd = fs_open_file(req, &found, &open, &flags);
 	if (fd < 0) {
 		close(found.fd);
 		return fd;
 	}
-	return create_finish(req, name, fd, found.fd);
+	return create_finish(req, name, fd, flags, found.fd);
 }
 
 int fs_create(struct fs_req *req)
@@ -237,7 +232,7 @@ int fs_create(struct fs_req *req)
 		return create_existing(req, name, flags, in);
 	if (fd < 0)
 		return fd;
-	return create_finish(req, name, fd, fs_path_of(fd));
+	return create_finish(req, name, fd, flags, fs_path_of(fd));
 }
 
 /* The name in the request has no meaning. */
@@ -256,5 +251,5 @@ int fs_tmpfile(struct fs_req *req)
 			 create_mode(req, in->mode, in->umask));
 	if (fd < 0)
 		return fd;
-	return create_finish(req, NULL, fd, fs_path_of(fd));
+	return create_finish(req, NULL, fd, flags, fs_path_of(fd));
 }

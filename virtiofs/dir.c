@@ -26,7 +26,7 @@ int fs_opendir(struct fs_req *req)
 	if (req->fs->config.cache == VIRTIOFS_CACHE_ALWAYS ||
 	    req->fs->config.cache == VIRTIOFS_CACHE_METADATA)
 		out->open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
-	return fs_handle_add(req->fs, FS_DIR, FS_WAITING_MAYBE, fd,
+	return fs_handle_add(req->fs, FS_DIR, FS_WAITING_MAYBE, fd, O_RDONLY,
 			     req->in.nodeid, &out->fh);
 }
 

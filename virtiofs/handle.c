@@ -2,6 +2,7 @@
 #include "virtiofs/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -50,7 +51,7 @@ void fs_handles_release(struct virtiofs *fs)
 }
 
 int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind,
-		  enum fs_waiting waiting, int fd, uint64_t nodeid,
+		  enum fs_waiting waiting, int fd, int flags, uint64_t nodeid,
 		  uint64_t *fh)
 {
 	struct fs_dir *dir = NULL;
@@ -71,6 +72,7 @@ int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind,
 	}
 	handle->kind = kind;
 	atomic_store_explicit(&handle->waiting, waiting, memory_order_relaxed);
+	handle->append = (flags & O_APPEND) != 0;
 	handle->fd = fd;
 	handle->nodeid = nodeid;
 	handle->dir = dir;

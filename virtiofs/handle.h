@@ -9,9 +9,9 @@
 int fs_handles_init(struct virtiofs *fs, uint32_t max) MUST_CHECK;
 void fs_handles_release(struct virtiofs *fs);
 
-/* Takes fd in every case. 0, -ENFILE or -ENOMEM. */
+/* Takes fd, open with those flags, in every case. 0, -ENFILE or -ENOMEM. */
 int fs_handle_add(struct virtiofs *fs, enum fs_handle_kind kind,
-		  enum fs_waiting waiting, int fd, uint64_t nodeid,
+		  enum fs_waiting waiting, int fd, int flags, uint64_t nodeid,
 		  uint64_t *fh) MUST_CHECK;
 /* NULL unless fh is an open handle of that kind and that inode. */
 struct fs_handle *fs_handle_get(struct virtiofs *fs, uint64_t fh,

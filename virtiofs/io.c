@@ -19,9 +19,9 @@
 #define COPY_MAX (64u << 20)
 
 /*
- * O_APPEND never reaches the host: it is asked for write by write
- * (RWF_APPEND), because dirty pages of a shared mapping may come with the
- * handle of any writer and have to land at their offset. O_DIRECT does when
+ * O_APPEND does not reach the host, but for fs_open_file: it is asked for write
+ * by write (RWF_APPEND), because dirty pages of a shared mapping may come with
+ * the handle of any writer and have to land at their offset. O_DIRECT does when
  * the configuration says so: buffers are then aligned as the guest has them.
  */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
@@ -48,11 +48,35 @@ int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out)
 /* Without FUSE_HANDLE_KILLPRIV_V2 a guest clears them itself, but leaves that
  * to the open when the open truncates (fs/fuse/dir.c, fuse_do_setattr). Nor
  * does it tell who has CAP_FSETID. */
-bool fs_open_kills(struct fs_req *req, int flags, uint32_t open_flags)
+static bool open_kills(struct fs_req *req, int flags, uint32_t open_flags)
 {
 	if (fs_has(req->fs, FUSE_HANDLE_KILLPRIV_V2))
 		return (open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
 	return (flags & O_TRUNC) && !req->root;
+}
+
+/*
+ * Of a file that is append-only, the host opens nothing else for writing. In
+ * writeback mode the guest has pages of it, and where they end is not where the
+ * host appends.
+ */
+int fs_open_file(struct fs_req *req, const struct fs_inode *inode,
+		 const struct fuse_open_in *in, int *flags)
+{
+	bool kill = open_kills(req, *flags, in->open_flags);
+	int fd;
+
+	if (kill)
+		fs_fsetid_drop(req->thread);
+	fd = fs_reopen_wait(req, inode, *flags);
+	if (fd == -EPERM && (in->flags & O_APPEND) &&
+	    !fs_has(req->fs, FUSE_WRITEBACK_CACHE)) {
+		*flags |= O_APPEND;
+		fd = fs_reopen_wait(req, inode, *flags);
+	}
+	if (kill)
+		fs_fsetid_restore(req->thread);
+	return fd;
 }
 
 static uint32_t cache_flags(const struct virtiofs *fs)
@@ -115,7 +139,7 @@ int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,
 	return fs_handle_add(fs, FS_FILE,
 			     is_memory(type) ? FS_WAITING_NEVER
 					     : FS_WAITING_ASK,
-			     fd, nodeid, &out->fh);
+			     fd, flags, nodeid, &out->fh);
 }
 
 int fs_open(struct fs_req *req)
@@ -123,7 +147,6 @@ int fs_open(struct fs_req *req)
 	const struct fuse_open_in *in = req->args;
 	struct fuse_open_out *out = fs_reply(req, sizeof(*out));
 	int flags;
-	bool kill;
 	int ret;
 	int fd;
 
@@ -134,12 +157,7 @@ int fs_open(struct fs_req *req)
 		return ret;
 	if (req->patience != FS_PATIENT && (flags & O_TRUNC))
 		return -EAGAIN;
-	kill = fs_open_kills(req, flags, in->open_flags);
-	if (kill)
-		fs_fsetid_drop(req->thread);
-	fd = fs_reopen_wait(req, req->inode, flags);
-	if (kill)
-		fs_fsetid_restore(req->thread);
+	fd = fs_open_file(req, req->inode, in, &flags);
 	if (fd < 0)
 		return fd;
 	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
@@ -274,15 +292,18 @@ static ssize_t write_buffered(struct fs_req *req,
 static ssize_t write_iov(struct fs_req *req, const struct fuse_write_in *in,
 			 const struct fs_handle *handle, unsigned niov)
 {
+	int flags = write_flags(req, in);
 	ssize_t n;
 
+	if (handle->append && !(flags & RWF_APPEND))
+		return -EPERM;
 	/* As the last write had it, most of the time. */
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		fs_fsetid_drop(req->thread);
 	else
 		fs_fsetid_restore(req->thread);
 	n = pwritev2(handle->fd, req->thread->iov, (int)niov, (off_t)in->offset,
-		     write_flags(req, in));
+		     flags);
 	if (n < 0)
 		n = -errno;
 	if (n == -EINVAL && req->fs->config.direct_io &&

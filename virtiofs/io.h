@@ -8,9 +8,13 @@
 
 /* The host's flags for those of the guest's open. 0 or -EINVAL, -EROFS. */
 int fs_open_flags(struct virtiofs *fs, uint32_t flags, int *out) MUST_CHECK;
-/* Whether an open with these flags, the host's and FUSE_OPEN_*, clears set-id
- * bits of a file that is there. */
-bool fs_open_kills(struct fs_req *req, int flags, uint32_t open_flags);
+/*
+ * Opens a file that is there, for a guest that asked for it with `in`; *flags
+ * are fs_open_flags', and what it is open with in the end. The descriptor or
+ * -errno.
+ */
+int fs_open_file(struct fs_req *req, const struct fs_inode *inode,
+		 const struct fuse_open_in *in, int *flags) MUST_CHECK;
 /* A handle for fd (taken), open with those flags, and FOPEN_* by the cache
  * policy. 0 or -errno. */
 int fs_file_add(struct virtiofs *fs, int fd, int flags, uint64_t nodeid,

@@ -104,6 +104,7 @@ struct fs_handle {
 	struct fs_slot slot;
 	enum fs_handle_kind kind;
 	_Atomic(enum fs_waiting) waiting;
+	bool append; /* the host's file takes no other writes */
 	int fd;
 	uint64_t nodeid;
 	struct fs_dir *dir; /* FS_DIR only */

@@ -130,6 +130,106 @@ static void test_directory(void **state)
 	client_free(c);
 }
 
+/* Of the host's; 0 or -errno. */
+static int make_append_only(struct client *c, const char *name, bool only)
+{
+	int fd = openat(c->dir, name, O_RDONLY);
+	unsigned flags;
+	int ret = ioctl(fd, FS_IOC_GETFLAGS, &flags) ? -errno : 0;
+
+	flags &= ~(unsigned)FS_APPEND_FL;
+	if (only)
+		flags |= FS_APPEND_FL;
+	if (!ret)
+		ret = ioctl(fd, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int write_as(struct client *c, uint64_t node, uint64_t fh,
+		    uint32_t flags, uint32_t write_flags)
+{
+	struct fuse_write_in in = {
+		.fh = fh,
+		.size = 3,
+		.write_flags = write_flags,
+		.flags = flags,
+	};
+
+	return client_call(c, FUSE_WRITE, node, &in, sizeof(in), "log", 3);
+}
+
+static void append(struct client *c, uint64_t node, uint64_t fh)
+{
+	struct fuse_attr attr;
+
+	assert_int_equal(write_as(c, node, fh, O_WRONLY | O_APPEND, 0),
+			 sizeof(struct fuse_write_out));
+	/* What has a place of its own would not get there. */
+	assert_int_equal(
+		write_as(c, node, fh, O_WRONLY | O_APPEND, FUSE_WRITE_CACHE),
+		-EPERM);
+	assert_int_equal(write_as(c, node, fh, O_WRONLY, 0), -EPERM);
+	assert_int_equal(client_getattr(c, node, &attr), 0);
+	assert_int_equal(attr.size, 8);
+}
+
+static void test_append_only(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	uint64_t node;
+	uint64_t fh;
+
+	client_host_file(c, "f", "hello");
+	client_host_file(c, "g", "hello");
+	if (make_append_only(c, "f", true) || make_append_only(c, "g", true)) {
+		client_free(c);
+		skip();
+	}
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_WRONLY, &fh),
+			 -EPERM);
+	assert_int_equal(client_open(c, FUSE_OPEN, node,
+				     O_WRONLY | O_APPEND | O_TRUNC, &fh),
+			 -EPERM);
+	assert_int_equal(
+		client_open(c, FUSE_OPEN, node, O_WRONLY | O_APPEND, &fh), 0);
+	append(c, node, fh);
+	assert_int_equal(
+		client_create(c, 1, "g", O_WRONLY | O_APPEND, 0644, &node, &fh),
+		0);
+	append(c, node, fh);
+	assert_int_equal(make_append_only(c, "f", false), 0);
+	assert_int_equal(make_append_only(c, "g", false), 0);
+	client_free(c);
+}
+
+/* The guest would append at the end that it knows. */
+static void test_append_only_in_writeback(void **state)
+{
+	struct virtiofs_config config = {
+		.cache = VIRTIOFS_CACHE_AUTO,
+		.writeback = true,
+	};
+	struct client *c = client_new(&config);
+	uint64_t node;
+	uint64_t fh;
+
+	assert_int_equal(client_init(c, UINT32_MAX), 0);
+	assert_true(c->features & FUSE_WRITEBACK_CACHE);
+	client_host_file(c, "f", "hello");
+	if (make_append_only(c, "f", true)) {
+		client_free(c);
+		skip();
+	}
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(
+		client_open(c, FUSE_OPEN, node, O_WRONLY | O_APPEND, &fh),
+		-EPERM);
+	assert_int_equal(make_append_only(c, "f", false), 0);
+	client_free(c);
+}
+
 static void test_bad(void **state)
 {
 	static const struct ioctl_args bad[] = {
@@ -176,6 +276,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_append_only),
+		cmocka_unit_test(test_append_only_in_writeback),
 		cmocka_unit_test(test_bad),
 	};
 
