@@ -6,7 +6,8 @@
  * Requests that wait for somebody on the host: an open of a file on which a
  * process holds a lease (fcntl(2), F_SETLEASE) waits until that gives it up, or
  * for as many seconds as /proc/sys/fs/lease-break-time says. FUSE_INTERRUPT
- * ends such a wait, with EINTR; so does the end of the device.
+ * ends such a wait, with EINTR; so does the end of the device. Both come by the
+ * loop: without workers that is what waits, and hears of nothing meanwhile.
  *
  * Nothing else waits for somebody: FIFOs and devices are never opened, locks
  * stay in the guest. What waits for a disk is not called off, as Linux does
