@@ -91,13 +91,12 @@ void fs_inodes_release(struct virtiofs *fs)
 	fs->buckets = NULL;
 }
 
-/* A reference, whose owner does not use the descriptor. */
-static struct fs_inode *inode_ref(struct virtiofs *fs, uint64_t nodeid)
+struct fs_inode *fs_inode_ref(struct virtiofs *fs, uint64_t nodeid)
 {
 	return inode_of(fs_slots_get(&fs->inodes, nodeid));
 }
 
-static void inode_unref(struct virtiofs *fs, struct fs_inode *inode)
+void fs_inode_unref(struct virtiofs *fs, struct fs_inode *inode)
 {
 	fs_slots_put(&fs->inodes, &inode->slot);
 }
@@ -140,11 +139,11 @@ static void inode_unpin(struct virtiofs *fs, struct fs_inode *inode)
 
 struct fs_inode *fs_inode_get(struct virtiofs *fs, uint64_t nodeid)
 {
-	struct fs_inode *inode = inode_ref(fs, nodeid);
+	struct fs_inode *inode = fs_inode_ref(fs, nodeid);
 
 	if (!inode || inode_pin(fs, inode) == 0)
 		return inode;
-	inode_unref(fs, inode);
+	fs_inode_unref(fs, inode);
 	return NULL;
 }
 
@@ -153,7 +152,7 @@ void fs_inode_put(struct virtiofs *fs, struct fs_inode *inode)
 	if (!inode)
 		return;
 	inode_unpin(fs, inode);
-	inode_unref(fs, inode);
+	fs_inode_unref(fs, inode);
 }
 
 /* With the shard's lock. The reference, if any, is the guest's. */
@@ -291,17 +290,17 @@ void fs_inode_forget(struct virtiofs *fs, uint64_t nodeid, uint64_t n)
 	/* The root is not looked up: it is there from INIT to DESTROY. */
 	if (nodeid == FUSE_ROOT_ID)
 		return;
-	inode = inode_ref(fs, nodeid);
+	inode = fs_inode_ref(fs, nodeid);
 	if (!inode) {
 		fs_fault(fs, "forget of unknown node %" PRIu64, nodeid);
 		return;
 	}
 	if (lookups_take(fs, inode, n, &had))
-		inode_unref(fs, inode);
+		fs_inode_unref(fs, inode);
 	if (n > had)
 		fs_fault(fs, "forget of %" PRIu64 " lookups, had %" PRIu64, n,
 			 had);
-	inode_unref(fs, inode);
+	fs_inode_unref(fs, inode);
 }
 
 void fs_inodes_forget_all(struct virtiofs *fs)
@@ -316,7 +315,7 @@ void fs_inodes_forget_all(struct virtiofs *fs)
 			continue;
 		if (fs_slot_id(&inode->slot) != FUSE_ROOT_ID &&
 		    lookups_take(fs, inode, UINT64_MAX, &had))
-			inode_unref(fs, inode);
-		inode_unref(fs, inode);
+			fs_inode_unref(fs, inode);
+		fs_inode_unref(fs, inode);
 	}
 }

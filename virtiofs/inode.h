@@ -17,6 +17,10 @@ void fs_inodes_release(struct virtiofs *fs);
 struct fs_inode *fs_inode_get(struct virtiofs *fs, uint64_t nodeid);
 void fs_inode_put(struct virtiofs *fs, struct fs_inode *inode);
 
+/* The same for those who do not use its descriptor. */
+struct fs_inode *fs_inode_ref(struct virtiofs *fs, uint64_t nodeid);
+void fs_inode_unref(struct virtiofs *fs, struct fs_inode *inode);
+
 /*
  * The inode of fd (O_PATH; taken in every case) with attributes stx; counts
  * one lookup. 0, -ENFILE or -ENOMEM.

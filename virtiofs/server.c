@@ -33,6 +33,7 @@ enum op_flags {
 	OP_QUICK = 1 << 5,     /* knows how not to wait (FS_NOWAIT) */
 	OP_BRIEF = 1 << 6,     /* hardly ever waits (FS_BRIEF) */
 	OP_NO_FSETID = 1 << 7, /* the same with CAP_FSETID and without */
+	OP_NO_FD = 1 << 8,     /* does not use the inode's descriptor */
 };
 
 struct op {
@@ -70,8 +71,9 @@ static const struct op ops[] = {
 			OP_BRIEF | OP_QUICK | OP_WRITES | OP_BULK |
 				OP_NO_FSETID},
 	[FUSE_STATFS] = {fs_statfs, 0, OP_BRIEF},
+	/* Nobody sends it again: it does not fail for want of a descriptor. */
 	[FUSE_RELEASE] = {fs_release, sizeof(struct fuse_release_in),
-			  OP_BRIEF | OP_QUICK | OP_NO_FSETID},
+			  OP_BRIEF | OP_QUICK | OP_NO_FSETID | OP_NO_FD},
 	[FUSE_FSYNC] = {fs_fsync, sizeof(struct fuse_fsync_in), OP_NO_FSETID},
 	[FUSE_SETXATTR] = {fs_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE,
 			   OP_BRIEF | OP_WRITES},
@@ -88,7 +90,7 @@ static const struct op ops[] = {
 	[FUSE_READDIR] = {fs_readdir, sizeof(struct fuse_read_in),
 			  OP_BRIEF | OP_NO_FSETID},
 	[FUSE_RELEASEDIR] = {fs_releasedir, sizeof(struct fuse_release_in),
-			     OP_BRIEF | OP_QUICK | OP_NO_FSETID},
+			     OP_BRIEF | OP_QUICK | OP_NO_FSETID | OP_NO_FD},
 	[FUSE_FSYNCDIR] = {fs_fsyncdir, sizeof(struct fuse_fsync_in), 0},
 	[FUSE_CREATE] = {fs_create, sizeof(struct fuse_create_in),
 			 OP_BRIEF | OP_WRITES},
@@ -258,6 +260,7 @@ static int args_read(struct fs_req *req, const struct op *op)
 
 static int request_run(struct fs_req *req, const struct op *op)
 {
+	bool no_fd = op->flags & OP_NO_FD;
 	struct virtiofs *fs = req->fs;
 	int ret;
 
@@ -269,11 +272,15 @@ static int request_run(struct fs_req *req, const struct op *op)
 		fs_fsetid_restore(req->thread);
 	if (op->flags & OP_NO_NODE)
 		return op->run(req);
-	req->inode = fs_inode_get(fs, req->in.nodeid);
+	req->inode = no_fd ? fs_inode_ref(fs, req->in.nodeid)
+			   : fs_inode_get(fs, req->in.nodeid);
 	if (!req->inode)
 		return -ESTALE;
 	ret = req->replayed ? fs_replay(req) : op->run(req);
-	fs_inode_put(fs, req->inode);
+	if (no_fd)
+		fs_inode_unref(fs, req->inode);
+	else
+		fs_inode_put(fs, req->inode);
 	return ret;
 }
 

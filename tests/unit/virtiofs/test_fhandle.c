@@ -171,6 +171,39 @@ static void an_open_file_outlives_its_name(void **state)
 	client_free(c);
 }
 
+/* The guest asks once: the file would stay open for as long as it runs. */
+static void a_release_needs_no_descriptor(void **state)
+{
+	struct rlimit old;
+	struct rlimit none;
+	struct client *c;
+	uint64_t node;
+	uint64_t dir;
+	uint64_t fh[2];
+	unsigned before;
+
+	if (!possible())
+		skip();
+	c = handle_client();
+	client_host_file(c, "f", "x");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(mkdirat(c->dir, "d", 0755), 0);
+	dir = client_lookup(c, 1, "d");
+	before = descriptors();
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDONLY, &fh[0]), 0);
+	assert_int_equal(client_open(c, FUSE_OPENDIR, dir, 0, &fh[1]), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){0, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(client_getattr(c, node, NULL), -ESTALE);
+	assert_int_equal(client_release(c, FUSE_RELEASE, node, fh[0]), 0);
+	assert_int_equal(client_release(c, FUSE_RELEASEDIR, dir, fh[1]), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(descriptors(), before);
+	assert_int_equal(client_getattr(c, node, NULL), 0);
+	client_free(c);
+}
+
 /* A mount is held while a file of it is known, and its place used again: there
  * are more of them, one after the other, than there are places. */
 static void mounts_come_and_go(void **state)
@@ -278,6 +311,7 @@ int main(void)
 		cmocka_unit_test(many_nodes_need_few_descriptors),
 		cmocka_unit_test(a_number_may_come_again),
 		cmocka_unit_test(an_open_file_outlives_its_name),
+		cmocka_unit_test(a_release_needs_no_descriptor),
 		cmocka_unit_test(a_device_says_what_it_has),
 		cmocka_unit_test(without_capability_there_are_none),
 		cmocka_unit_test(mounts_come_and_go), /* in its own namespace */
