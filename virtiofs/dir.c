@@ -59,10 +59,10 @@ static int dir_seek(struct fs_handle *handle, uint64_t offset)
 		return 0;
 	if (offset > INT64_MAX)
 		return -EINVAL;
-	dir->pos = 0;
-	dir->len = 0;
 	if (lseek(handle->fd, (off_t)offset, SEEK_SET) < 0)
 		return -errno;
+	dir->pos = 0;
+	dir->len = 0;
 	dir->next = offset;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/virtiofs/client.h"
+#include "virtiofs/handle.h"
 
 static void test_names(void **state)
 {
@@ -209,6 +210,41 @@ static void test_directories(void **state)
 	client_free(c);
 }
 
+/* The place behind the entry that is there. */
+static uint64_t step(struct client *c, uint64_t fh, uint64_t offset)
+{
+	struct fuse_read_in in = {.fh = fh, .size = 48, .offset = offset};
+	struct fuse_dirent *d = client_body(c);
+
+	assert_true(client_call(c, FUSE_READDIR, 1, &in, sizeof(in), NULL, 0) >
+		    0);
+	return d->off;
+}
+
+/* A place that there is none of: the directory goes on where it was. */
+static void test_bad_place(void **state)
+{
+	struct client *c = client_started(VIRTIOFS_CACHE_AUTO);
+	struct fuse_read_in in = {.size = 48, .offset = 1ull << 40};
+	uint64_t places[4] = {0};
+
+	/* Others take any number. */
+	assert_int_equal(fs_handle_add(c->fs, FS_DIR, FS_WAITING_MAYBE,
+				       open("/proc/self",
+					    O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+				       O_RDONLY, 1, &in.fh),
+			 0);
+	for (unsigned i = 1; i < ARRAY_SIZE(places); i++)
+		places[i] = step(c, in.fh, places[i - 1]);
+	assert_true(step(c, in.fh, 0) == places[1]);
+	assert_true(step(c, in.fh, places[1]) == places[2]);
+	assert_int_equal(
+		client_call(c, FUSE_READDIR, 1, &in, sizeof(in), NULL, 0),
+		-EINVAL);
+	assert_true(step(c, in.fh, places[2]) == places[3]);
+	client_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +252,7 @@ int main(void)
 		cmocka_unit_test(test_rename),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_bad_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
