@@ -66,6 +66,8 @@ int fs_open_file(struct fs_req *req, const struct fs_inode *inode,
 	bool kill = open_kills(req, *flags, in->open_flags);
 	int fd;
 
+	if (req->patience != FS_PATIENT && (*flags & O_TRUNC))
+		return -EAGAIN;
 	if (kill)
 		fs_fsetid_drop(req->thread);
 	fd = fs_reopen_wait(req, inode, *flags);
@@ -155,8 +157,6 @@ int fs_open(struct fs_req *req)
 	ret = fs_open_flags(req->fs, in->flags, &flags);
 	if (ret)
 		return ret;
-	if (req->patience != FS_PATIENT && (flags & O_TRUNC))
-		return -EAGAIN;
 	fd = fs_open_file(req, req->inode, in, &flags);
 	if (fd < 0)
 		return fd;

@@ -258,6 +258,22 @@ static int try_open(struct client *c, uint64_t node, uint32_t flags)
 	return ret;
 }
 
+static int try_create(struct client *c, const char *name, uint32_t flags)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[8];
+	} arg = {{.flags = flags | O_CREAT, .mode = 0644}, {0}};
+	int error = -1;
+	int ret;
+
+	snprintf(arg.name, sizeof(arg.name), "%s", name);
+	ret = try_call(c, FUSE_CREATE, 1, &arg, sizeof(arg), &error);
+	if (ret == 1)
+		assert_int_equal(error, 0);
+	return ret;
+}
+
 /* What is done as well where a wait is rare, and what is not even there. */
 static void test_briefly(void **state)
 {
@@ -277,6 +293,9 @@ static void test_briefly(void **state)
 	assert_int_equal(error, -ENOENT);
 	assert_int_equal(try_open(c, node, O_RDWR), 1);
 	assert_int_equal(try_open(c, node, O_RDWR | O_TRUNC), 0);
+	assert_int_equal(try_create(c, "f", O_RDWR), 1);
+	assert_int_equal(try_create(c, "f", O_RDWR | O_TRUNC), 0);
+	assert_int_equal(try_create(c, "new", O_RDWR | O_TRUNC), 1);
 	assert_int_equal(try_setattr(c, node, FATTR_MODE), 1);
 	assert_int_equal(try_setattr(c, node, FATTR_MODE | FATTR_SIZE), 0);
 	assert_int_equal(try_write(c, node, fsync_in.fh, 5), 1);
