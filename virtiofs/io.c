@@ -235,7 +235,7 @@ int fs_read(struct fs_req *req)
 	unsigned niov;
 	ssize_t n;
 
-	if (in->offset > INT64_MAX - FS_MAX_WRITE)
+	if (in->offset > INT64_MAX)
 		return -EINVAL;
 	len = MIN(len, (size_t)FS_MAX_WRITE);
 	if (req->patience != FS_PATIENT && len > req->thread->quick_max)

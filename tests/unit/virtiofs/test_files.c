@@ -206,6 +206,9 @@ static void test_read_write(void **state)
 	assert_int_equal(client_read(c, node, fh, big, 100), 5);
 	assert_int_equal(client_read(c, node, fh, big + 5, 100), 0);
 	assert_int_equal(client_read(c, node, fh, 1ull << 40, 100), 0);
+	assert_int_equal(client_read(c, node, fh, INT64_MAX - 100, 100), 0);
+	assert_int_equal(client_read(c, node, fh, INT64_MAX - 99, 100),
+			 -EINVAL);
 	assert_int_equal(client_read(c, node, fh, UINT64_MAX, 100), -EINVAL);
 	assert_int_equal(client_read(c, node, fh, 0, 0), 0);
 	/* A buffer of less than the size. */
