@@ -41,6 +41,26 @@ static struct fs_inode *inode_of(struct fs_slot *slot)
 	return slot ? container_of(slot, struct fs_inode, slot) : NULL;
 }
 
+/*
+ * Where inodes are file handles, there may be more of them than descriptors,
+ * and some have to do with one all the same. Without, they are all counted.
+ */
+static bool held_get(struct virtiofs *fs)
+{
+	if (fs->config.file_handles == VIRTIOFS_HANDLES_NEVER)
+		return true;
+	if (atomic_fetch_add(&fs->held, 1) < fs->held_max)
+		return true;
+	atomic_fetch_sub(&fs->held, 1);
+	return false;
+}
+
+static void held_put(struct virtiofs *fs)
+{
+	if (fs->config.file_handles != VIRTIOFS_HANDLES_NEVER)
+		atomic_fetch_sub(&fs->held, 1);
+}
+
 /* The last reference went: nobody finds the inode by number any more. */
 static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 {
@@ -56,8 +76,10 @@ static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 	*p = inode->next;
 	pthread_mutex_unlock(&shard->lock);
 	BUG_ON(inode->pins);
-	if (inode->fd >= 0)
+	if (!inode->fhandle) {
 		close(inode->fd);
+		held_put(fs);
+	}
 	inode->fd = -1;
 	fs_fhandle_free(fs, inode->fhandle);
 	inode->fhandle = NULL;
@@ -179,8 +201,13 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 				     const struct fs_key *key, int fd,
 				     mode_t type, struct fs_fhandle *fhandle)
 {
-	struct fs_inode *inode = inode_of(fs_slots_alloc(&fs->inodes));
+	struct fs_inode *inode;
 
+	if (!fhandle && !held_get(fs))
+		return NULL;
+	inode = inode_of(fs_slots_alloc(&fs->inodes));
+	if (!inode && !fhandle)
+		held_put(fs);
 	if (!inode)
 		return NULL;
 	inode->key = *key;

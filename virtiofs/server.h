@@ -124,6 +124,9 @@ struct virtiofs {
 	 * is always among those of a session, so it is never 0 by chance. */
 	_Atomic uint64_t session;
 	struct fs_slots inodes;
+	/* With file handles: of inodes that are held by a descriptor. */
+	atomic_uint held;
+	uint32_t held_max;
 	struct fs_slots handles;
 	struct fs_shard shards[FS_SHARDS];
 	struct fs_inode **buckets;

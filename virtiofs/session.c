@@ -162,13 +162,35 @@ int fs_batch_forget(struct fs_req *req)
 	return 0;
 }
 
+/* What is left beside open files is for inodes that have no handle. */
+static int held_limit(struct virtiofs *fs, uint64_t limit, uint64_t room,
+		      struct err *err)
+{
+	struct virtiofs_config *config = &fs->config;
+	/* What is mapped stays open, an inode a slot at the most. */
+	uint64_t slots = config->dax_size / FS_DAX_SLOT;
+
+	if (config->max_handles + slots > room)
+		return err_set(err, EMFILE,
+			       "%u handles and %llu slots of the DAX window do "
+			       "not fit in RLIMIT_NOFILE %llu",
+			       config->max_handles, (unsigned long long)slots,
+			       (unsigned long long)limit);
+	room -= config->max_handles + slots;
+	if (!config->max_inodes)
+		config->max_inodes = INODES_DEFAULT;
+	/* And the root. */
+	fs->held_max = 1 + (uint32_t)MIN(room, (uint64_t)UINT32_MAX - 1);
+	return 0;
+}
+
 /* What the descriptor limit leaves, in one part for open files and three for
  * inodes. */
-static int limits_set(struct virtiofs_config *config, struct err *err)
+static int limits_set(struct virtiofs *fs, struct err *err)
 {
+	struct virtiofs_config *config = &fs->config;
 	struct rlimit rlim;
 	uint64_t room;
-	uint64_t slots;
 
 	if (getrlimit(RLIMIT_NOFILE, &rlim))
 		return err_sys(err, "RLIMIT_NOFILE");
@@ -187,19 +209,8 @@ static int limits_set(struct virtiofs_config *config, struct err *err)
 	if (!config->max_handles)
 		config->max_handles =
 			(uint32_t)MIN(room / 4, (uint64_t)HANDLES_DEFAULT);
-	if (config->file_handles != VIRTIOFS_HANDLES_NEVER) {
-		if (!config->max_inodes)
-			config->max_inodes = INODES_DEFAULT;
-		/* What is mapped stays open, an inode a slot at the most. */
-		slots = config->dax_size / FS_DAX_SLOT;
-		if (config->max_handles + slots <= room)
-			return 0;
-		return err_set(err, EMFILE,
-			       "%u handles and %llu slots of the DAX window do "
-			       "not fit in RLIMIT_NOFILE %llu",
-			       config->max_handles, (unsigned long long)slots,
-			       (unsigned long long)rlim.rlim_cur);
-	}
+	if (config->file_handles != VIRTIOFS_HANDLES_NEVER)
+		return held_limit(fs, rlim.rlim_cur, room, err);
 	if (config->max_handles < room && !config->max_inodes)
 		config->max_inodes = (uint32_t)MIN(room - config->max_handles,
 						   (uint64_t)INODES_DEFAULT);
@@ -354,7 +365,12 @@ static int server_open(struct virtiofs *fs, struct err *err)
 			       "DAX window of %llu bytes: not a multiple of "
 			       "2 MiB up to 32 GiB",
 			       (unsigned long long)fs->config.dax_size);
-	ret = limits_set(&fs->config, err);
+	/* The limits are others where there are no file handles. */
+	ret = proc_open(fs, err);
+	if (!ret)
+		ret = fs_fhandles_init(fs, err);
+	if (!ret)
+		ret = limits_set(fs, err);
 	if (ret)
 		return ret;
 	table_grow(fs);
@@ -367,11 +383,6 @@ static int server_open(struct virtiofs *fs, struct err *err)
 		ret = fs_dax_init(fs, fs->config.dax_size);
 	if (ret)
 		return err_ret(err, ret, "DAX window");
-	ret = proc_open(fs, err);
-	if (!ret)
-		ret = fs_fhandles_init(fs, err);
-	if (ret)
-		return ret;
 	ret = fs->config.replay ? fs_replay_init(fs) : 0;
 	return ret ? err_ret(err, ret, "replay") : root_add(fs, err);
 }

@@ -112,7 +112,9 @@ struct virtiofs_config {
 	 * what is soon done. They need all that a worker needs. */
 	bool vcpus;
 	unsigned request_queues; /* 0: 1; at most VIRTIOFS_QUEUES_MAX */
-	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor. */
+	/* 0: what RLIMIT_NOFILE leaves. Each costs one descriptor; an inode
+	 * that is a file handle none, and of those that have to do with one
+	 * there are as many as fit, in any case. */
 	uint32_t max_inodes;
 	uint32_t max_handles;
 	uint32_t other_fds; /* that the process takes for other things */

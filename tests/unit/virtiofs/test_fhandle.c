@@ -90,22 +90,26 @@ static void with_few_descriptors(void)
 	client_free(c);
 }
 
-static void many_nodes_need_few_descriptors(void **state)
+static void in_a_process(void (*test)(void))
 {
-	pid_t pid;
+	pid_t pid = fork();
 	int status;
 
-	if (!possible())
-		skip();
-	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		with_few_descriptors();
+		test();
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void many_nodes_need_few_descriptors(void **state)
+{
+	if (!possible())
+		skip();
+	in_a_process(with_few_descriptors);
 }
 
 /* What has the number of another one that is gone is not that one. */
@@ -204,6 +208,16 @@ static void a_release_needs_no_descriptor(void **state)
 	client_free(c);
 }
 
+/* In a namespace of our own, from then on. */
+static bool may_mount(void)
+{
+	if (!possible() || !(privilege_permitted() & CAP_MASK(CAP_SYS_ADMIN)))
+		return false;
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	return true;
+}
+
 /* A mount is held while a file of it is known, and its place used again: there
  * are more of them, one after the other, than there are places. */
 static void mounts_come_and_go(void **state)
@@ -212,10 +226,8 @@ static void mounts_come_and_go(void **state)
 	char path[96];
 	unsigned before;
 
-	if (!possible() || !(privilege_permitted() & CAP_MASK(CAP_SYS_ADMIN)))
+	if (!may_mount())
 		skip();
-	assert_int_equal(unshare(CLONE_NEWNS), 0);
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	c = handle_client();
 	before = descriptors();
 	assert_int_equal(mkdirat(c->dir, "m", 0755), 0);
@@ -233,6 +245,81 @@ static void mounts_come_and_go(void **state)
 		assert_int_equal(umount(path), 0);
 	}
 	client_free(c);
+}
+
+static unsigned lookups_until_full(struct client *c, uint64_t dir,
+				   uint64_t *last)
+{
+	char name[16];
+	unsigned n = 0;
+	int ret;
+
+	for (;; n++) {
+		snprintf(name, sizeof(name), "m/f%u", n);
+		assert_int_equal(mknodat(c->dir, name, S_IFREG | 0644, 0), 0);
+		ret = client_name(c, FUSE_LOOKUP, dir, name + 2);
+		if (ret < 0)
+			break;
+		*last = client_entry(c, ret);
+		assert_true(client_lookup(c, dir, name + 2) == *last);
+	}
+	assert_int_equal(ret, -ENFILE);
+	return n;
+}
+
+/* Files of a mount that has no handles are held open: no more of them than
+ * leave room for everything else. */
+static void with_files_without_handles(void)
+{
+	const struct rlimit few = {2000, 2000};
+	struct virtiofs_config config = {
+		.file_handles = VIRTIOFS_HANDLES_PREFER,
+	};
+	struct client *c;
+	char path[96];
+	char name[16];
+	uint64_t last = 0;
+	uint64_t node;
+	uint64_t dir;
+	uint64_t fh;
+	unsigned opens = 0;
+	unsigned n;
+	int ret;
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	c = client_new(&config);
+	assert_int_equal(client_init(c, 0), 0);
+	client_host_file(c, "f", "x");
+	node = client_lookup(c, 1, "f");
+	assert_int_equal(mkdirat(c->dir, "m", 0755), 0);
+	snprintf(path, sizeof(path), "%s/m", c->path);
+	assert_int_equal(mount("t", path, "ramfs", 0, NULL), 0);
+	assert_int_equal(mknodat(c->dir, "m/more", S_IFREG | 0644, 0), 0);
+	dir = client_lookup(c, 1, "m");
+	n = lookups_until_full(c, dir, &last);
+	assert_true(n > 1000);
+	/* There is room for as many as go. */
+	fs_inode_forget(c->fs, last, 2);
+	snprintf(name, sizeof(name), "f%u", n);
+	last = client_lookup(c, dir, name);
+	assert_int_equal(client_name(c, FUSE_LOOKUP, dir, "more"), -ENFILE);
+	assert_int_equal(client_getattr(c, last, NULL), 0);
+	/* It is a limit of ours that is met, not the process's. */
+	while ((ret = client_open(c, FUSE_OPEN, node, O_RDONLY, &fh)) == 0)
+		opens++;
+	assert_int_equal(ret, -ENFILE);
+	assert_int_equal(opens, c->fs->config.max_handles);
+	assert_true(descriptors() < 2000 - 400);
+	virtiofs_reset(c->fs);
+	assert_int_equal(umount2(path, 0), 0);
+	client_free(c);
+}
+
+static void what_has_no_handle_has_a_limit(void **state)
+{
+	if (!may_mount())
+		skip();
+	in_a_process(with_files_without_handles);
 }
 
 static bool device_has_handles(enum virtiofs_file_handles handles)
@@ -270,10 +357,13 @@ static int without_capability(void)
 	struct virtiofs_config config = {
 		.file_handles = VIRTIOFS_HANDLES_MANDATORY,
 	};
+	const struct rlimit few = {2000, 2000};
 	struct virtiofs *fs;
 	struct err err;
 	bool never;
 
+	if (setrlimit(RLIMIT_NOFILE, &few))
+		return 5;
 	if (privilege_set(privilege_permitted() &
 			  ~CAP_MASK(CAP_DAC_READ_SEARCH)) < 0)
 		return 1;
@@ -286,7 +376,8 @@ static int without_capability(void)
 	fs = virtiofs_new(&config, &err);
 	if (!fs)
 		return 3;
-	never = fs->config.file_handles == VIRTIOFS_HANDLES_NEVER;
+	never = fs->config.file_handles == VIRTIOFS_HANDLES_NEVER &&
+		fs->config.max_inodes < 2000;
 	virtiofs_free(fs);
 	return never && !device_has_handles(VIRTIOFS_HANDLES_PREFER) ? 0 : 4;
 }
@@ -314,7 +405,9 @@ int main(void)
 		cmocka_unit_test(a_release_needs_no_descriptor),
 		cmocka_unit_test(a_device_says_what_it_has),
 		cmocka_unit_test(without_capability_there_are_none),
-		cmocka_unit_test(mounts_come_and_go), /* in its own namespace */
+		/* In their own namespace. */
+		cmocka_unit_test(mounts_come_and_go),
+		cmocka_unit_test(what_has_no_handle_has_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
