@@ -67,7 +67,7 @@ $(B)/netns/%.o build/tidy/netns/%.ok: CPPFLAGS += $(patsubst -I%,-isystem %,$(sh
 	--cflags libnl-route-3.0))
 
 # --- vmm -------------------------------------------------------------------
-VMM := core/guestmem core/window core/vm machine/machine virtio/queue virtio/device
+VMM := core/fault core/guestmem core/window core/vm machine/machine virtio/queue virtio/device
 VMM += virtio/vsock virtio/vsock_buf virtio/vsock_conn virtio/vsock_host \
 	virtio/vsock_pending virtio/vsock_stream virtio/vsock_tx virtio/iov \
 	virtio/net virtio/net_rx

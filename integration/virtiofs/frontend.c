@@ -401,6 +401,15 @@ void frontend_drop(struct frontend *fe)
 	fe->sock = -1;
 }
 
+void frontend_cut(struct frontend *fe)
+{
+	const uint64_t one = 1;
+
+	if (ftruncate(fe->memfd, 0) ||
+	    write(fe->kick, &one, sizeof(one)) != sizeof(one))
+		die("cut");
+}
+
 void frontend_again(struct frontend *fe, const char *path)
 {
 	connect_to(fe, path);

@@ -33,6 +33,9 @@ struct frontend *frontend_open_tracked(const char *path);
 void frontend_drop(struct frontend *fe);
 void frontend_again(struct frontend *fe, const char *path);
 void frontend_begin(struct frontend *fe);
+/* Takes the guest's memory away, and kicks; but frontend_drop, nothing goes any
+ * more. */
+void frontend_cut(struct frontend *fe);
 /* FUSE_INIT as it has it. */
 void frontend_add_init(struct frontend *fe, unsigned slot);
 

@@ -2,7 +2,7 @@
 
 /*
  * Requests that are under way when nacre-virtiofsd is killed, or when its
- * front-end goes and comes again:
+ * front-end goes and comes again, or takes the guest's memory away:
  *
  *	reconnect SERVER DIR SOCKET
  *
@@ -352,6 +352,20 @@ static void disconnected(void)
 	kill_server();
 }
 
+/* Memory whose file is cut short is no end of the server. */
+static void cut_short(const char *threads)
+{
+	serve(threads);
+	fe = frontend_open(path);
+	frontend_cut(fe);
+	verdict(threads, "memory that is gone is a fault",
+		says("needs a reset"));
+	frontend_drop(fe);
+	fe = frontend_open(path);
+	verdict(threads, "the next one is served", lookup("a") != 0);
+	kill_server();
+}
+
 /* A server that is killed at any moment. -------------------------------- */
 
 static struct {
@@ -501,6 +515,8 @@ int main(int argc, char **argv)
 	killed_at_work("2");
 	in_order();
 	disconnected();
+	cut_short("0");
+	cut_short("2");
 	killed_at_any_time("0");
 	killed_at_any_time("4");
 	return failed > 0;

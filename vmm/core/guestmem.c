@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "vmm/core/fault.h"
 
 #define HUGE_PAGE (2ull << 20)
 
@@ -18,6 +21,76 @@ void guestmem_init(struct guestmem *mem)
 {
 	memset(mem, 0, sizeof(*mem));
 }
+
+/* Memory that is cut short. --------------------------------------------- */
+
+struct guestmem_guard {
+	struct fault_span span;
+	int cut_fd;
+	atomic_bool cut;
+};
+
+void guestmem_guard(struct guestmem *mem, int cut_fd)
+{
+	mem->guarded = true;
+	mem->cut_fd = cut_fd;
+}
+
+bool guestmem_cut(const struct guestmem *mem)
+{
+	for (unsigned i = 0; i < mem->count; i++) {
+		const struct guestmem_guard *g = mem->regions[i].guard;
+
+		if (g && atomic_load(&g->cut))
+			return true;
+	}
+	return false;
+}
+
+/* Async-signal-safe. The whole of it: a page here and there would soon be more
+ * mappings than a process may have. */
+static bool replace_region(struct fault_span *span, uint8_t *at)
+{
+	struct guestmem_guard *g =
+		container_of(span, struct guestmem_guard, span);
+	const uint64_t one = 1;
+
+	if (mmap(span->host, (size_t)span->size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		 0) == MAP_FAILED)
+		return false;
+	atomic_store(&g->cut, true);
+	(void)!write(g->cut_fd, &one, sizeof(one));
+	return true;
+}
+
+static int guard(const struct guestmem *mem, struct guestmem_region *r)
+{
+	AUTO_FREE struct guestmem_guard *g = NULL;
+	int ret;
+
+	if (!mem->guarded)
+		return 0;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	g->span = (struct fault_span){r->host, r->size, replace_region};
+	g->cut_fd = mem->cut_fd;
+	ret = fault_span_add(&g->span);
+	if (!ret)
+		r->guard = steal_ptr(&g);
+	return ret;
+}
+
+static void unguard(struct guestmem_region *r)
+{
+	if (!r->guard)
+		return;
+	fault_span_del(&r->guard->span);
+	free(steal_ptr(&r->guard));
+}
+
+/* Regions. -------------------------------------------------------------- */
 
 static bool overlaps(const struct guestmem *mem, uint64_t gpa, uint64_t size)
 {
@@ -67,7 +140,7 @@ static void append(struct guestmem *mem, const struct guestmem_region *region)
 	__atomic_store_n(&mem->count, mem->count + 1, __ATOMIC_RELEASE);
 }
 
-/* The file must hold the whole region: a page beyond its end is a SIGBUS. */
+/* The file must hold the whole region, to begin with. */
 static int check_file(int fd, uint64_t offset, uint64_t size, struct err *err)
 {
 	struct stat st;
@@ -105,7 +178,7 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 		 uint64_t offset, struct err *err)
 {
 	AUTO_FD int owned = fd;
-	void *host;
+	struct guestmem_region r = {.gpa = gpa, .size = size, .offset = offset};
 	int rc;
 
 	rc = check_region(mem, gpa, size, err);
@@ -115,18 +188,18 @@ int guestmem_add(struct guestmem *mem, uint64_t gpa, uint64_t size, int fd,
 		rc = check_file(owned, offset, size, err);
 	if (rc < 0)
 		return rc;
-	host = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_NORESERVE, owned, (off_t)offset);
-	if (host == MAP_FAILED)
+	r.host = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE, owned, (off_t)offset);
+	if (r.host == MAP_FAILED)
 		return err_sys(err, "guest memory: mmap of 0x%llx bytes",
 			       (unsigned long long)size);
-	append(mem, &(struct guestmem_region){
-			    .gpa = gpa,
-			    .size = size,
-			    .host = host,
-			    .fd = steal_fd(&owned),
-			    .offset = offset,
-		    });
+	rc = guard(mem, &r);
+	if (rc < 0) {
+		munmap(r.host, (size_t)size);
+		return err_ret(err, rc, "guest memory: its faults");
+	}
+	r.fd = steal_fd(&owned);
+	append(mem, &r);
 	return 0;
 }
 
@@ -246,6 +319,7 @@ void guestmem_release(struct guestmem *mem)
 
 		if (r->borrowed)
 			continue;
+		unguard(r);
 		munmap(r->host, (size_t)r->size);
 		if (r->fd >= 0)
 			close(r->fd);

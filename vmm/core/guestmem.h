@@ -23,6 +23,8 @@
 
 #define GUESTMEM_REGIONS_MAX 8
 
+struct guestmem_guard;
+
 struct guestmem_region {
 	uint64_t gpa;
 	uint64_t size;
@@ -30,15 +32,26 @@ struct guestmem_region {
 	int fd;		 /* owned, for who shares it; -1: nobody can */
 	uint64_t offset; /* of `host` in fd */
 	bool borrowed;	 /* the mapping */
+	struct guestmem_guard *guard; /* NULL: it stays as long as it is */
 };
 
 struct guestmem {
 	unsigned count;
 	struct guestmem_region regions[GUESTMEM_REGIONS_MAX];
 	struct guestmem_region window; /* size 0: none; not RAM */
+	bool guarded;
+	int cut_fd; /* borrowed */
 };
 
 void guestmem_init(struct guestmem *mem);
+/*
+ * Whoever gives the files of regions that are added from now on may cut them
+ * short. Once this process finds no memory in one, it is a region of zeros, and
+ * this eventfd is written to.
+ */
+void guestmem_guard(struct guestmem *mem, int cut_fd);
+/* Whether one was. */
+bool guestmem_cut(const struct guestmem *mem);
 /* Takes fd in every case and maps it shared. size, offset: multiples of the
  * page, a huge one where fd is of those. Other threads may translate meanwhile.
  */

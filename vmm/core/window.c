@@ -2,8 +2,6 @@
 #include "vmm/core/window.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,57 +18,17 @@
 #define HINT_STEP 0x10000000000ull
 #define HINTS 16u
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Changed under `lock`, read by the signal handler. */
-static _Atomic(struct mem_window *) windows[MEM_WINDOWS_MAX];
-static const int signals[] = {SIGBUS, SIGSEGV};
-static struct sigaction before[ARRAY_SIZE(signals)];
-
-static struct mem_window *window_at(uintptr_t address)
+/* Async-signal-safe. */
+static bool replace_page(struct fault_span *span, uint8_t *at)
 {
-	for (unsigned i = 0; i < MEM_WINDOWS_MAX; i++) {
-		struct mem_window *w = atomic_load(&windows[i]);
+	struct mem_window *w = container_of(span, struct mem_window, span);
+	uintptr_t page = (uintptr_t)at & ~(uintptr_t)(PAGE - 1);
 
-		if (w && address >= (uintptr_t)w->host &&
-		    address - (uintptr_t)w->host < w->size)
-			return w;
-	}
-	return NULL;
-}
-
-/* Async-signal-safe. What is no window's goes the way it went before. */
-static void on_fault(int signo, siginfo_t *info, void *context)
-{
-	uintptr_t address = (uintptr_t)info->si_addr;
-	struct mem_window *w = window_at(address);
-	int saved = errno;
-
-	if (w && mmap((void *)(address & ~(uintptr_t)(PAGE - 1)), PAGE,
-		      PROT_READ | PROT_WRITE, RESERVED | MAP_FIXED, -1,
-		      0) != MAP_FAILED)
-		atomic_store(&w->torn, true);
-	else
-		sigaction(signo, &before[signo == signals[1]], NULL);
-	errno = saved;
-}
-
-static int handle_faults(void)
-{
-	struct sigaction action = {
-		.sa_sigaction = on_fault,
-		.sa_flags = SA_SIGINFO | SA_RESTART,
-	};
-
-	sigemptyset(&action.sa_mask);
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
-		struct sigaction old;
-
-		if (sigaction(signals[i], &action, &old) < 0)
-			return -errno;
-		if (old.sa_sigaction != on_fault)
-			before[i] = old;
-	}
-	return 0;
+	if (mmap((void *)page, PAGE, PROT_READ | PROT_WRITE,
+		 RESERVED | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return false;
+	atomic_store(&w->torn, true);
+	return true;
 }
 
 static void *reserve(uint64_t size)
@@ -90,43 +48,32 @@ static void *reserve(uint64_t size)
 
 int mem_window_init(struct mem_window *w, uint64_t size)
 {
-	unsigned i = 0;
 	void *host;
 	int ret;
 
 	BUG_ON(size == 0 || size % MEM_WINDOW_UNIT);
 	memset(w, 0, sizeof(*w));
-	pthread_mutex_lock(&lock);
-	ret = handle_faults();
-	while (i < MEM_WINDOWS_MAX && atomic_load(&windows[i]))
-		i++;
-	if (!ret && i == MEM_WINDOWS_MAX)
-		ret = -ENOSPC;
-	if (!ret) {
-		host = reserve(size);
-		ret = host == MAP_FAILED ? -errno : 0;
+	host = reserve(size);
+	if (host == MAP_FAILED)
+		return -errno;
+	w->span = (struct fault_span){host, size, replace_page};
+	ret = fault_span_add(&w->span);
+	if (ret) {
+		munmap(host, (size_t)size);
+		return ret;
 	}
-	if (!ret) {
-		w->host = host;
-		w->size = size;
-		/* A core dump is no place for the host's files. */
-		(void)madvise(host, (size_t)size, MADV_DONTDUMP);
-		atomic_store(&windows[i], w);
-	}
-	pthread_mutex_unlock(&lock);
-	return ret;
+	w->host = host;
+	w->size = size;
+	/* A core dump is no place for the host's files. */
+	(void)madvise(host, (size_t)size, MADV_DONTDUMP);
+	return 0;
 }
 
 void mem_window_release(struct mem_window *w)
 {
 	if (!w->host)
 		return;
-	pthread_mutex_lock(&lock);
-	for (unsigned i = 0; i < MEM_WINDOWS_MAX; i++) {
-		if (atomic_load(&windows[i]) == w)
-			atomic_store(&windows[i], NULL);
-	}
-	pthread_mutex_unlock(&lock);
+	fault_span_del(&w->span);
 	munmap(w->host, (size_t)w->size);
 	w->host = NULL;
 }

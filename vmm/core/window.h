@@ -9,9 +9,9 @@
  *
  * A mapped file may be cut short at any time, and a page behind its end is no
  * memory any more. The guest's own accesses then make its vCPU stop; those of
- * this process, for a request whose buffer lies in the window, are SIGBUS, or
- * SIGSEGV where nothing is mapped. Both are handled for windows: the page is
- * replaced by one of zeros, and `torn` tells the device that it was.
+ * this process, for a request whose buffer lies in the window, are a fault
+ * (vmm/core/fault.h): the page is replaced by one of zeros, and `torn` tells
+ * the device that it was.
  */
 
 #include <stdatomic.h>
@@ -19,16 +19,16 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "vmm/core/fault.h"
 
 /* Size and alignment of windows. */
 #define MEM_WINDOW_UNIT (2ull << 20)
-/* In one process. */
-#define MEM_WINDOWS_MAX 4u
 
 struct mem_window {
 	uint8_t *host;
 	uint64_t size;
 	atomic_bool torn;
+	struct fault_span span;
 };
 
 /* size: units. 0 or -errno; -ENOSPC: there are too many. */

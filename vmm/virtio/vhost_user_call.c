@@ -115,6 +115,8 @@ static void retry_ready(struct evsource *src, uint32_t revents)
 
 	if (read(src->fd, &count, sizeof(count)) < 0)
 		return;
+	if (guestmem_cut(&vu->mem))
+		vdev_fault(vu->dev, "guest memory was cut short");
 	if (vu->room.loop || vu->backend_fd < 0)
 		return;
 	/* Without it a call is late until the next one: not worth a fault. */

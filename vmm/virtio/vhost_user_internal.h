@@ -62,8 +62,10 @@ struct vhost_user {
 	/* In-band calls the backend channel had no room for. */
 	uint32_t missed_calls;
 	bool missed_config;
-	struct evsource retry; /* an eventfd of its own: wakes the loop */
-	struct evsource room;  /* backend_fd, while something was missed */
+	/* An eventfd of its own: wakes the loop, for these or because memory
+	 * was cut short. */
+	struct evsource retry;
+	struct evsource room; /* backend_fd, while something was missed */
 };
 
 static inline struct vhost_user *vu_of(struct virtio_device *dev)

@@ -145,6 +145,9 @@ int vu_set_mem_table(struct vhost_user *vu, struct vu_msg *msg)
 	if (grows(vu, msg))
 		return grow(vu, msg);
 	guestmem_init(&mem);
+	/* What is not ours is the front-end's to cut short. */
+	if (vu->options.memory_fd < 0)
+		guestmem_guard(&mem, vu->retry.fd);
 	rc = map_regions(vu, msg, &mem);
 	if (rc < 0) {
 		guestmem_release(&mem);

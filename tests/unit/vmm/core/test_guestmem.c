@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -131,6 +133,57 @@ static void new_memory_is_sealed(void **state)
 	assert_int_equal(byte, 'x');
 	guestmem_release(&mem);
 	assert_int_equal(mem.count, 0);
+}
+
+/* Its file, with memory in it, is gone: a region of zeros, and whoever waits is
+ * told. Huge pages come with it, where there are any. */
+static void cut_memory(unsigned flags)
+{
+	int file = memfd_create("cut", MFD_CLOEXEC | flags);
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct guestmem mem;
+	struct stat st;
+	struct err err;
+	char byte = 1;
+	uint64_t n;
+
+	if (file < 0)
+		skip();
+	assert_int_equal(fstat(file, &st), 0);
+	assert_int_equal(ftruncate(file, 2 * st.st_blksize), 0);
+	guestmem_init(&mem);
+	guestmem_guard(&mem, event);
+	assert_int_equal(guestmem_add(&mem, 0, 2 * (uint64_t)st.st_blksize,
+				      dup(file), 0, &err),
+			 0);
+	if (!flags) {
+		assert_int_equal(guestmem_write(&mem, 0, "x", 1), 0);
+		assert_false(guestmem_cut(&mem));
+		assert_int_equal(read(event, &n, sizeof(n)), -1);
+	}
+	assert_int_equal(ftruncate(file, 0), 0);
+	assert_int_equal(
+		guestmem_write(&mem, (uint64_t)st.st_blksize + 10, "y", 1), 0);
+	assert_true(guestmem_cut(&mem));
+	assert_int_equal(read(event, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(guestmem_read(&mem, 0, &byte, 1), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(
+		guestmem_read(&mem, (uint64_t)st.st_blksize + 10, &byte, 1), 0);
+	assert_int_equal(byte, 'y');
+	guestmem_release(&mem);
+	close(event);
+	close(file);
+}
+
+static void memory_may_be_cut_short(void **state)
+{
+	cut_memory(0);
+}
+
+static void huge_pages_may_be_cut_short(void **state)
+{
+	cut_memory(MFD_HUGETLB);
 }
 
 /* The line "name:" of the mapping that holds an address in /proc/self/smaps. */
@@ -306,6 +359,8 @@ int main(void)
 		cmocka_unit_test(regions_never_overlap),
 		cmocka_unit_test(copies_are_checked),
 		cmocka_unit_test(new_memory_is_sealed),
+		cmocka_unit_test(memory_may_be_cut_short),
+		cmocka_unit_test(huge_pages_may_be_cut_short),
 		cmocka_unit_test(private_memory_is_nobody_elses),
 		cmocka_unit_test(private_memory_leaves_nothing_mapped),
 		cmocka_unit_test(files_must_hold_the_region),

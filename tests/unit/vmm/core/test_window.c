@@ -106,13 +106,13 @@ static void failure_leaves_no_access(void **state)
 
 static void few_windows(void **state)
 {
-	struct mem_window more[MEM_WINDOWS_MAX];
+	struct mem_window more[FAULT_SPANS_MAX];
 	unsigned i, n = 0;
 
-	while (n < MEM_WINDOWS_MAX &&
+	while (n < FAULT_SPANS_MAX &&
 	       mem_window_init(&more[n], MEM_WINDOW_UNIT) == 0)
 		n++;
-	assert_int_equal(n, MEM_WINDOWS_MAX - 1);
+	assert_int_equal(n, FAULT_SPANS_MAX - 1);
 	assert_int_equal(mem_window_init(&more[n], MEM_WINDOW_UNIT), -ENOSPC);
 	for (i = 0; i < n; i++)
 		mem_window_release(&more[i]);

@@ -113,6 +113,33 @@ static void huge_pages_are_mapped_whole(void **state)
 	virtio_device_free(dev);
 }
 
+/* The device is the next one's. */
+static void memory_may_be_cut_short(void **state)
+{
+	struct virtio_device *dev = console();
+	struct frontend *fe = fe_new(loop);
+
+	fe_connect(fe, dev, ANY_FILE);
+	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
+	assert_true(fe_start_rings(fe, 2, 64, false));
+	assert_true(virtio_device_running(dev));
+	assert_int_equal(ftruncate(fe->memfd, 0), 0);
+	fe_kick(fe, 1);
+	assert_true(virtio_device_status(dev) & VIRTIO_NEEDS_RESET);
+	fe_kick(fe, 1);
+	assert_int_equal(fe->closed, 0);
+	fe_free(fe);
+	fe = fe_new(loop);
+	fe_connect(fe, dev, ANY_FILE);
+	assert_true(fe_hello(fe, 0, UML_PROTOCOL));
+	assert_true(fe_start_rings(fe, 2, 64, false));
+	fe_kick(fe, 1);
+	assert_false(virtio_device_status(dev) & VIRTIO_NEEDS_RESET);
+	assert_true(virtio_device_running(dev));
+	fe_free(fe);
+	virtio_device_free(dev);
+}
+
 static void ring_registers_are_checked(void **state)
 {
 	struct virtio_device *dev = console();
@@ -270,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_checked),
 		cmocka_unit_test(huge_pages_are_mapped_whole),
+		cmocka_unit_test(memory_may_be_cut_short),
 		cmocka_unit_test(ring_registers_are_checked),
 		cmocka_unit_test(broken_messages_end_the_connection),
 		cmocka_unit_test(descriptors_are_counted),
