@@ -156,7 +156,7 @@ TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/sandbox/test_control \
 	runtime/sandbox/test_host_cgroup runtime/sandbox/test_size \
 	runtime/sandbox/test_liar runtime/sandbox/test_liar_calls \
-	runtime/sandbox/test_races \
+	runtime/sandbox/test_races runtime/sandbox/test_hooks \
 	runtime/sandbox/test_event_batch runtime/sandbox/test_extensions
 TESTS_agent := $(addprefix guest/agent/test_,beside names cgroup_bpf spec \
 	rootfs hooks memory pci_path policy stdio storage user_names \

@@ -42,12 +42,15 @@ static void on_exit_of_hook(struct evsource *src, uint32_t revents)
 	struct hook_run *run = container_of(src, struct hook_run, src);
 	char what[64] = "timed out";
 	int status = 0;
+	bool known;
 
 	evsource_del(&run->src);
 	close(steal_fd(&run->pidfd));
-	waitpid(run->pid, &status, 0);
+	known = waitpid(run->pid, &status, 0) == run->pid;
 	if (run->timed_out) {
 		fail(run, what);
+	} else if (!known) {
+		fail(run, "no exit status");
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		next_hook(run);
 	} else {

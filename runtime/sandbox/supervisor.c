@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "runtime/sandbox/sandbox.h"
 #include "runtime/sandbox/share.h"
 
@@ -74,11 +75,10 @@ static int serve(struct sandbox *s, struct err *err)
 static void forget_caller(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
 
 	setsid();
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Among them SIGCHLD: ignored, hooks would leave no exit status. */
+	signals_reset();
 	signal(SIGPIPE, SIG_IGN);
 	/* Ends by its socket or a kill, not with the caller's terminal. */
 	signal(SIGHUP, SIG_IGN);
