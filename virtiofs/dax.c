@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "virtiofs/inode.h"
 #include "virtiofs/name.h"
+#include "virtiofs/wait.h"
 
 #define PAGE 4096u
 /* Of file systems that linux/magic.h does not know. */
@@ -132,10 +133,9 @@ static int file_prot(bool writable)
 	return writable ? PROT_READ | PROT_WRITE : PROT_READ;
 }
 
-static int file_open(struct virtiofs *fs, const struct fs_inode *inode,
-		     bool writable)
+static int file_flags(bool writable)
 {
-	return fs_reopen(fs, inode, writable ? O_RDWR : O_RDONLY);
+	return writable ? O_RDWR : O_RDONLY;
 }
 
 static int slots_map(struct virtiofs *fs, uint32_t first, uint32_t n,
@@ -165,11 +165,13 @@ static int slots_map(struct virtiofs *fs, uint32_t first, uint32_t n,
 	return ret;
 }
 
-/* The file anew, all of it. */
+/* The file anew, all of it. A lease that keeps it from us is an error as any
+ * other: this is no thread's place to wait, and there is the lock. */
 static void slot_restore(struct virtiofs *fs, uint32_t i)
 {
 	struct fs_dax_slot *slot = &fs->dax->slots[i];
-	AUTO_FD int fd = file_open(fs, slot->inode, slot->writable);
+	AUTO_FD int fd = fs_reopen(fs, slot->inode,
+				   file_flags(slot->writable) | O_NONBLOCK);
 	int ret = fd < 0 ? fd
 			 : mem_window_map(
 				   &fs->dax->window, slot_at(i), FS_DAX_SLOT,
@@ -229,7 +231,7 @@ int fs_setupmapping(struct fs_req *req)
 		return -ENODEV;
 	if (writable && fs->config.readonly)
 		return -EROFS;
-	AUTO_FD int fd = file_open(fs, req->inode, writable);
+	AUTO_FD int fd = fs_reopen_wait(req, req->inode, file_flags(writable));
 
 	if (fd < 0)
 		return fd;

@@ -280,7 +280,7 @@ static int write_flags(struct fs_req *req, const struct fuse_write_in *in)
 static ssize_t write_buffered(struct fs_req *req,
 			      const struct fuse_write_in *in, unsigned niov)
 {
-	AUTO_FD int fd = fs_reopen(req->fs, req->inode, O_WRONLY);
+	AUTO_FD int fd = fs_reopen_wait(req, req->inode, O_WRONLY);
 	ssize_t n;
 
 	if (fd < 0)
@@ -490,7 +490,7 @@ int fs_copy_file_range(struct fs_req *req)
 
 int fs_syncfs(struct fs_req *req)
 {
-	AUTO_FD int fd = fs_reopen(req->fs, req->inode, O_RDONLY);
+	AUTO_FD int fd = fs_reopen_wait(req, req->inode, O_RDONLY);
 
 	if (fd < 0)
 		return fd;

@@ -2,6 +2,7 @@
 #include "tests/unit/virtiofs/client.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 
 #include "virtiofs/dax.h"
@@ -406,7 +407,6 @@ static void which_files(void **state)
 	assert_int_equal(flags_of("small"), FUSE_ATTR_DAX);
 }
 
-/* On an overlay, opening for writing makes it another file. */
 /* Who forgets a file and its descriptor still has it mapped. */
 static void forgotten(void **state)
 {
@@ -433,6 +433,46 @@ static void forgotten(void **state)
 	assert_false(readable(0));
 }
 
+/* The host's process that has one is told by a signal; it may keep waiting who
+ * wants the file. */
+static int lease(const char *name)
+{
+	int fd = openat(c->dir, name, O_RDWR | O_CLOEXEC);
+
+	assert_true(signal(SIGIO, SIG_IGN) != SIG_ERR);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	return fd;
+}
+
+static void leased(void **state)
+{
+	struct fuse_interrupt_in in;
+	uint64_t a;
+	int fd;
+
+	make("a", SLOT, 9);
+	a = client_lookup(c, 1, "a");
+	fd = lease("a");
+	in.unique = c->unique + 2;
+	client_call(c, FUSE_INTERRUPT, 0, &in, sizeof(in), NULL, 0);
+	assert_int_equal(map(a, 0, SLOT, 0, READ), -EINTR);
+	assert_false(readable(0));
+	close(fd);
+	/* Once there is nothing left of what was mapped. */
+	assert_int_equal(map(a, 0, SLOT, 0, READ), 0);
+	resize("a", 0);
+	fs_dax_check(c->fs);
+	fd = lease("a");
+	assert_int_equal(ftruncate(fd, SLOT), 0);
+	fs_dax_settle(c->fs);
+	assert_false(readable(0));
+	close(fd);
+	assert_int_equal(map(a, 0, SLOT, 0, READ), 0);
+	assert_true(readable(0));
+}
+
+/* On an overlay, opening for writing makes it another file. */
 static void copied_up(void **state)
 {
 	char options[400];
@@ -492,6 +532,7 @@ int main(void)
 		TEST(own_accesses_survive),
 		TEST(which_files),
 		TEST(forgotten),
+		TEST(leased),
 		TEST(copied_up),
 	};
 

@@ -236,6 +236,18 @@ static void test_create(void **state)
 		-EINTR);
 }
 
+/* Of the file system that it is on. */
+static void test_syncfs(void **state)
+{
+	struct leased *l = *state;
+	struct fuse_syncfs_in in = {0};
+
+	interrupt(l->c, l->c->unique + 2);
+	assert_int_equal(client_call(l->c, FUSE_SYNCFS, l->node, &in,
+				     sizeof(in), NULL, 0),
+			 -EINTR);
+}
+
 static void test_no_wait(void **state)
 {
 	struct leased *l = *state;
@@ -289,6 +301,7 @@ int main(void)
 		TEST(test_interrupted_before),
 		TEST(test_truncate),
 		TEST(test_create),
+		TEST(test_syncfs),
 		TEST(test_no_wait),
 		TEST(test_end),
 	};
