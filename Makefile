@@ -418,6 +418,7 @@ $(UML_BINS): %: %.o $(call objs,integration/uml,machine memcg tree) \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+.PRECIOUS: $(B)/integration/uml/guest/%
 $(B)/integration/uml/guest/%: $(B)/integration/uml/guest/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -o $@ $<
