@@ -79,7 +79,7 @@ attached()
 	like 'it names the command' "$err" '/no/such/command'
 	# script gives ctr a terminal, of which ctr tells the size once the
 	# container has started.
-	try script -qc "stty rows 30 cols 90
+	try script -qec "stty rows 30 cols 90
 		timeout --foreground -k 5 $limit ctr run \
 		--runtime io.containerd.runc.v2 \
 		--runc-binary $work/runtime --env PATH=/bin --rootfs --tty \
@@ -87,6 +87,7 @@ attached()
 			until stty size 2>/dev/null | grep -x \"30 90\"; do
 				sleep 0.1
 			done'" /dev/null
+	is 'run: a terminal: the status' "$status" 0
 	like 'run: a terminal with its size' "$out" '30 90'
 }
 
