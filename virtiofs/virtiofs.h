@@ -28,9 +28,9 @@
  * fstatfs, readlinkat, fchmodat, fchownat, utimensat, ftruncate, mmap, preadv,
  * preadv2, pwritev2, lseek, fsync, fdatasync, syncfs, fallocate,
  * copy_file_range, getdents64, mkdirat, mknodat, symlinkat, linkat, unlinkat,
- * renameat2, getxattr, setxattr, listxattr, removexattr, capget, capset,
- * setresuid, setresgid, setgroups, write (eventfd), epoll_wait or epoll_pwait,
- * futex, clock_gettime, getrusage.
+ * renameat2 and renameat, getxattr, setxattr, listxattr, removexattr, capget,
+ * capset, setresuid, setresgid, setgroups, write (eventfd), epoll_wait or
+ * epoll_pwait, futex, clock_gettime, getrusage.
  * To start a worker: clone3 or clone, mmap, mprotect, rt_sigprocmask,
  * set_robust_list, rseq, unshare (CLONE_FS); madvise, munmap, exit when it
  * ends.

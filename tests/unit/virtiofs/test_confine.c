@@ -6,6 +6,8 @@
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 
+#include "virtiofs/needs.h"
+
 /* Each operation that takes a name, with names that are none. */
 static void test_bad_names(void **state)
 {
@@ -358,6 +360,23 @@ static void test_submount(void **state)
 	client_free(c);
 }
 
+/* What no request makes is not there for whoever took the server over. */
+static void test_system_calls(void **state)
+{
+	static const int never[] = {
+		SCMP_SYS(setfsuid),  SCMP_SYS(setfsgid),   SCMP_SYS(umask),
+		SCMP_SYS(fchmod),    SCMP_SYS(fchown),	   SCMP_SYS(truncate),
+		SCMP_SYS(fsetxattr), SCMP_SYS(lsetxattr),  SCMP_SYS(pwrite64),
+		SCMP_SYS(pwritev),   SCMP_SYS(faccessat2), SCMP_SYS(readv),
+	};
+
+	for (size_t i = 0; i < virtiofs_syscalls.n; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(never); k++)
+			assert_int_not_equal(virtiofs_syscalls.rules[i].nr,
+					     never[k]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_mknod),
 		cmocka_unit_test(test_readonly),
 		cmocka_unit_test(test_submount),
+		cmocka_unit_test(test_system_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
