@@ -140,6 +140,18 @@ static void pass_on(struct virtiofs_device *fsdev, struct fs_ring *ring)
 		fs_device_call_pool(fsdev, ring);
 }
 
+/* After n requests: the thread leads on, or leaves what there is to others. */
+static bool lead_on(struct virtiofs_device *fsdev, struct fs_ring *ring,
+		    unsigned n)
+{
+	/* Other queues have their turn. */
+	if (ring->all || n % TURN)
+		return true;
+	pass_on(fsdev, ring);
+	fs_ring_leave(ring);
+	return false;
+}
+
 /* What may wait. True: the thread leads again; false: it has left. */
 static bool serve_slowly(struct virtiofs_device *fsdev, struct fs_ring *ring,
 			 struct fs_worker *worker)
@@ -182,15 +194,11 @@ static bool serve_one(struct virtiofs_device *fsdev, struct fs_ring *ring,
 	}
 	worker->fs->quick_max = fs_device_quick_max(fsdev);
 	if (!virtiofs_try(worker->fs, FS_NOWAIT, &len))
-		return serve_slowly(fsdev, ring, worker);
+		return serve_slowly(fsdev, ring, worker) &&
+		       lead_on(fsdev, ring, n);
 	signal = n % SIGNAL_BATCH == 0 || !fs_ring_pending(ring);
 	fs_ring_push(ring, worker->chain->head, len, signal);
-	/* Other queues have their turn. */
-	if (ring->all || n % TURN)
-		return true;
-	pass_on(fsdev, ring);
-	fs_ring_leave(ring);
-	return false;
+	return lead_on(fsdev, ring, n);
 }
 
 static void serve(struct fs_pool *pool, struct fs_worker *worker, unsigned q)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+
 #include "tests/unit/virtiofs/rig.h"
 
 /* What a driver notifies of, and no more. */
@@ -122,12 +124,110 @@ static void test_reset_gives_back(void **state)
 	rig_close(&rig);
 }
 
+/* The device asks for a kick by the next request, and no other. */
+static bool all_are_taken(struct rig *rig)
+{
+	struct test_ring *r = &rig->d->rings[REQUEST];
+
+	return test_get16(rig->d, r->used + 4 + 8ull * r->size) == r->avail_idx;
+}
+
+static struct sent make_dir(struct rig *rig, unsigned q, const char *name)
+{
+	struct {
+		struct fuse_mkdir_in in;
+		char name[8];
+	} args = {.in = {.mode = 0755}};
+
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	return send(rig, q, FUSE_MKDIR, 1, &args,
+		    sizeof(args.in) + strlen(name) + 1, 256);
+}
+
+/* The next request, which waits for the lease: a thread has it. */
+static void taken(struct rig *rig, uint64_t node)
+{
+	struct fuse_open_in in = {.flags = O_RDONLY};
+
+	send(rig, REQUEST, FUSE_OPEN, node, &in, sizeof(in), 256);
+	test_kick(rig->d, REQUEST);
+	while (!all_are_taken(rig))
+		assert_true(evloop_once(rig->loop, 1) >= 0);
+}
+
+static uint64_t leased_file(struct rig *rig, const char *name, int *fd)
+{
+	const struct fuse_entry_out *entry;
+	const void *body;
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/%s", rig->path, name);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(call(rig, REQUEST + 1, FUSE_LOOKUP, 1, name,
+			      strlen(name) + 1, &body),
+			 0);
+	assert_int_equal(fcntl(*fd, F_SETLEASE, F_WRLCK), 0);
+	entry = body;
+	return entry->nodeid;
+}
+
+/* Both threads are in one queue, which has enough for them for long, of what
+ * waits. True: the other one had its turn meanwhile. */
+static bool has_turn(struct rig *rig, const char *file, const char *dir)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct sent late;
+	unsigned left;
+	int fd;
+	uint64_t node = leased_file(rig, file, &fd);
+
+	taken(rig, node);
+	taken(rig, node);
+	for (left = 2; left < 900; left++) {
+		if (left == 600)
+			late = make_dir(rig, REQUEST, dir);
+		else
+			send(rig, REQUEST, FUSE_STATFS, 1, &getattr, 1, 256);
+	}
+	test_kick(rig->d, REQUEST);
+	make_dir(rig, REQUEST + 1, dir);
+	test_kick(rig->d, REQUEST + 1);
+	close(fd);
+	for (; left > 0; left--)
+		wait_used(rig, REQUEST, NULL, NULL);
+	wait_used(rig, REQUEST + 1, NULL, NULL);
+	return reply(rig, late, NULL) == -EEXIST;
+}
+
+static void test_two_queues(void **state)
+{
+	struct rig rig;
+	char file[8];
+	char dir[8];
+	bool turn = false;
+
+	/* Of the lease. */
+	signal(SIGIO, SIG_IGN);
+	rig_open(&rig, 1, 2);
+	test_driver_start(rig.d, FEATURES, 1024);
+	session(&rig);
+	/* The thread whose turn it is may not get a processor for so long. */
+	for (unsigned i = 0; i < 5 && !turn; i++) {
+		snprintf(file, sizeof(file), "f%u", i);
+		snprintf(dir, sizeof(dir), "d%u", i);
+		turn = has_turn(&rig, file, dir);
+	}
+	assert_true(turn);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kicks),
 		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_reset_gives_back),
+		cmocka_unit_test(test_two_queues),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
