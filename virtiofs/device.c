@@ -346,6 +346,7 @@ static void fs_device_reset(struct virtio_device *dev)
 	for (unsigned q = 0; q < dev->nqueues; q++)
 		fs_ring_drain(&fsdev->rings[q]);
 	/* The transport looks at the queues. */
+	fs_waits_allow(&fsdev->fs->waits);
 	unlisten_all(fsdev);
 	for (unsigned q = 0; q < dev->nqueues; q++)
 		fs_ring_reset(&fsdev->rings[q]);

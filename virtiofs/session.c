@@ -115,7 +115,7 @@ void virtiofs_reset(struct virtiofs *fs)
 	fs_handles_close_all(fs);
 	fs_dax_reset(fs);
 	fs_inodes_forget_all(fs);
-	fs_waits_reset(&fs->waits);
+	fs_waits_forget(&fs->waits);
 	atomic_store(&fs->session, 0);
 }
 

@@ -32,10 +32,16 @@ void fs_waits_end(struct fs_waits *waits)
 	pthread_mutex_unlock(&waits->lock);
 }
 
-void fs_waits_reset(struct fs_waits *waits)
+void fs_waits_allow(struct fs_waits *waits)
 {
 	pthread_mutex_lock(&waits->lock);
 	waits->over = false;
+	pthread_mutex_unlock(&waits->lock);
+}
+
+void fs_waits_forget(struct fs_waits *waits)
+{
+	pthread_mutex_lock(&waits->lock);
 	/* Another session counts its requests from the start. */
 	waits->count = 0;
 	pthread_mutex_unlock(&waits->lock);

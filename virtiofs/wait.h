@@ -39,10 +39,11 @@ struct virtiofs;
 
 void fs_waits_init(struct fs_waits *waits);
 void fs_waits_release(struct fs_waits *waits);
-/* Ends all waits, and those that begin before fs_waits_reset. */
+/* Ends all waits, and those that begin before fs_waits_allow. */
 void fs_waits_end(struct fs_waits *waits);
-/* For another session. */
-void fs_waits_reset(struct fs_waits *waits);
+void fs_waits_allow(struct fs_waits *waits);
+/* For another session, whoever waits in this one. */
+void fs_waits_forget(struct fs_waits *waits);
 
 /* fs_reopen, unless with O_NONBLOCK or less than FS_PATIENT, waits for leases.
  */
