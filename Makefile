@@ -132,7 +132,8 @@ TESTS_vmm += vmm/core/test_guestmem vmm/core/test_window vmm/virtio/test_queue \
 	vmm/virtio/test_queue_race vmm/virtio/test_device \
 	vmm/virtio/test_rng vmm/virtio/test_console vmm/virtio/test_blk \
 	vmm/virtio/test_vhost_user vmm/virtio/test_vhost_user_hostile \
-	vmm/virtio/test_vhost_user_inflight vmm/virtio/test_vhost_user_kicks
+	vmm/virtio/test_vhost_user_inflight vmm/virtio/test_vhost_user_kicks \
+	vmm/virtio/test_vhost_user_stop
 TESTS_vmm += vmm/virtio/test_vsock vmm/virtio/test_vsock_stream \
 	vmm/virtio/test_vsock_sink vmm/virtio/test_vsock_tx \
 	vmm/virtio/test_vsock_pending vmm/virtio/test_net

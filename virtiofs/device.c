@@ -338,21 +338,27 @@ static int fs_activate(struct virtio_device *dev)
 	return ret;
 }
 
-static void fs_device_reset(struct virtio_device *dev)
+/* The session goes on: where a machine is paused, its guest knows nothing. */
+static void fs_device_stop(struct virtio_device *dev)
 {
 	struct virtiofs_device *fsdev = fs_device_of(dev);
 
 	fs_waits_end(&fsdev->fs->waits);
 	for (unsigned q = 0; q < dev->nqueues; q++)
 		fs_ring_drain(&fsdev->rings[q]);
-	/* The transport looks at the queues. */
 	fs_waits_allow(&fsdev->fs->waits);
+	/* The transport looks at the queues. */
 	unlisten_all(fsdev);
 	for (unsigned q = 0; q < dev->nqueues; q++)
 		fs_ring_reset(&fsdev->rings[q]);
 	fsdev->opened = 0;
 	dax_check_stop(fsdev);
-	virtiofs_reset(fsdev->fs);
+}
+
+static void fs_device_reset(struct virtio_device *dev)
+{
+	fs_device_stop(dev);
+	virtiofs_reset(fs_device_of(dev)->fs);
 }
 
 static void fs_config_read(struct virtio_device *dev, size_t off, void *dst,
@@ -392,6 +398,7 @@ static const struct virtio_device_ops fs_device_ops = {
 	.kick = fs_kick,
 	.kick_lost = fs_kick_lost,
 	.reset = fs_device_reset,
+	.stop = fs_device_stop,
 	.config_read = fs_config_read,
 	.destroy = fs_device_destroy,
 	.window_fault = fs_window_fault,

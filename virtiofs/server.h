@@ -196,7 +196,8 @@ struct fs_thread {
 struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
 			      struct err *err);
 void virtiofs_free(struct virtiofs *fs);
-/* Ends the session: forgets what the guest holds. No request may run. */
+/* Ends the session: forgets what the guest holds. What runs meanwhile goes on,
+ * as a guest may have it. */
 void virtiofs_reset(struct virtiofs *fs);
 
 /*

@@ -91,6 +91,9 @@ int fs_init(struct fs_req *req)
 	if ((offered & FUSE_INIT_EXT) && req->args_len >= sizeof(*in))
 		offered |= (uint64_t)in->flags2 << 32;
 	session = offered & features_wanted(&req->fs->config);
+	/* A guest that was started again without a word about it. */
+	if (atomic_load(&req->fs->session))
+		virtiofs_reset(req->fs);
 	/* The mark of a session, whether the guest has the feature or not. */
 	if (!atomic_compare_exchange_strong(&req->fs->session, &none,
 					    session | FUSE_INIT_EXT))

@@ -2,7 +2,8 @@
 #
 # For scripts: a machine of QEMU's that has a virtio-fs over vhost-user and
 # runs commands for them. They set kernel and guest, the image with `shell`.
-# In the working directory: input, output (FIFOs), console, qemu.log.
+# In the working directory: input, output, monitor.in and .out (FIFOs), console,
+# qemu.log.
 
 # machine_start SOCKET [MIB]: waits until the guest takes commands. The kernel
 # has no clock to measure the TSC by, and QEMU's runs as this machine's does.
@@ -10,8 +11,8 @@ machine_start()
 {
 	khz=$(awk '/^cpu MHz/ { printf "%d", $4 * 1000; exit }' /proc/cpuinfo)
 	memory=${2-256}
-	rm -f input output
-	mkfifo input output
+	rm -f input output monitor.in monitor.out
+	mkfifo input output monitor.in monitor.out
 	# shellcheck disable=SC2154
 	timeout "${machine_limit-300}" qemu-system-x86_64 -nodefaults \
 		-no-user-config -no-reboot -display none \
@@ -20,6 +21,7 @@ machine_start()
 		-object "memory-backend-memfd,id=ram,share=on,size=${memory}M" \
 		-kernel "$kernel" -initrd "$guest" -append \
 		"console=ttyS0 quiet panic=-1 tsc=reliable tsc_early_khz=$khz" \
+		-chardev pipe,id=monitor,path=monitor -mon chardev=monitor \
 		-chardev stdio,id=console,signal=off -serial chardev:console \
 		-chardev "socket,id=fs,path=$1" \
 		-device vhost-user-fs-pci,chardev=fs,tag=shared \
@@ -49,6 +51,20 @@ in_guest()
 {
 	echo "$*" >&4
 	answer_read
+}
+
+# machine_monitor COMMAND STATE: QEMU does it, and is in that state.
+machine_monitor()
+{
+	local line
+
+	printf '%s\ninfo status\n' "$1" >monitor.in
+	while IFS= read -r -t 20 line; do
+		case $line in
+		*"VM status: $2"*) return ;;
+		esac
+	done <monitor.out
+	return 1
 }
 
 # It powers off, whatever its file system is at.

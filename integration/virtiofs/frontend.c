@@ -416,6 +416,23 @@ void frontend_again(struct frontend *fe, const char *path)
 	start(fe, true);
 }
 
+static void enable_rings(struct frontend *fe, uint32_t on)
+{
+	for (unsigned q = 0; q < QUEUES; q++)
+		send_state(fe, VU_SET_VRING_ENABLE, q, on);
+	ask(fe, VU_GET_FEATURES);
+}
+
+void frontend_pause(struct frontend *fe)
+{
+	enable_rings(fe, 0);
+}
+
+void frontend_resume(struct frontend *fe)
+{
+	enable_rings(fe, 1);
+}
+
 static struct inflight_map *map_of(const struct frontend *fe)
 {
 	return (void *)(fe->map + REQUESTS * (fe->notes.mmap_size / QUEUES));

@@ -36,6 +36,9 @@ void frontend_begin(struct frontend *fe);
 /* Takes the guest's memory away, and kicks; but frontend_drop, nothing goes any
  * more. */
 void frontend_cut(struct frontend *fe);
+/* As the machine is paused, and goes on, with the same session. */
+void frontend_pause(struct frontend *fe);
+void frontend_resume(struct frontend *fe);
 /* FUSE_INIT as it has it. */
 void frontend_add_init(struct frontend *fe, unsigned slot);
 

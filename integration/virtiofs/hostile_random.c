@@ -257,7 +257,7 @@ static void run(bool noise)
 
 	for (unsigned i = 0; i < LINK_SLOTS; i++) {
 		request_make(&requests[i], bufs[i], noise);
-		if (noise && hostile_draw(32) == 0)
+		if (noise && hostile_draw(128) == 0)
 			session_make(&requests[i], bufs[i]);
 	}
 	hostile_batch(requests, LINK_SLOTS, errors);

@@ -2,7 +2,7 @@
 
 /*
  * Requests that are under way when nacre-virtiofsd is killed, or when its
- * front-end goes and comes again, or takes the guest's memory away:
+ * front-end goes and comes again, pauses, or takes the guest's memory away:
  *
  *	reconnect SERVER DIR SOCKET
  *
@@ -366,6 +366,40 @@ static void cut_short(const char *threads)
 	kill_server();
 }
 
+/* What waits ends here, too; the rest of the guest's state does not. */
+static void paused(void)
+{
+	const struct fuse_open_out *out;
+	uint64_t a, b, fh;
+	int fd;
+
+	serve("2");
+	fe = frontend_open_tracked(path);
+	a = lookup("a");
+	b = lookup("b");
+	add_open(0, a);
+	if (!next_is(0, 0))
+		die("a");
+	out = frontend_reply(fe, 0);
+	fh = out->fh;
+	fd = lease("b");
+	add_open(0, b);
+	verdict("2", "an open waits", is_told());
+	frontend_pause(fe);
+	verdict("2", "it ends with a pause", next_is(0, -EINTR));
+	close(fd);
+	add_read(1, a, fh);
+	frontend_resume(fe);
+	verdict("2", "what came in the pause is done, with what was open",
+		next_is(1, 0));
+	add_open(0, b);
+	verdict("2", "nodes are known", next_is(0, 0));
+	frontend_begin(fe);
+	add_getattr(0, b);
+	verdict("2", "not to a guest that begins again", next_is(0, -ESTALE));
+	kill_server();
+}
+
 /* A server that is killed at any moment. -------------------------------- */
 
 static struct {
@@ -517,6 +551,7 @@ int main(int argc, char **argv)
 	disconnected();
 	cut_short("0");
 	cut_short("2");
+	paused();
 	killed_at_any_time("0");
 	killed_at_any_time("4");
 	return failed > 0;

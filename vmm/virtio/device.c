@@ -129,20 +129,36 @@ static int call_activate(struct virtio_device *dev)
 	return rc;
 }
 
-static void reset_on_loop(void *arg)
+static void clear(struct virtio_device *dev)
 {
-	struct virtio_device *dev = arg;
-
-	if (is_active(dev)) {
-		dev->ops->reset(dev);
-		stop_again(dev);
-	}
+	stop_again(dev);
 	pthread_mutex_lock(&dev->lock);
 	dev->active = false;
 	dev->status = 0;
 	dev->features = 0;
 	stop_queues(dev);
 	pthread_mutex_unlock(&dev->lock);
+}
+
+static void reset_on_loop(void *arg)
+{
+	struct virtio_device *dev = arg;
+
+	if (is_active(dev) || dev->kept)
+		dev->ops->reset(dev);
+	dev->kept = false;
+	clear(dev);
+}
+
+static void stop_on_loop(void *arg)
+{
+	struct virtio_device *dev = arg;
+
+	if (is_active(dev)) {
+		dev->ops->stop(dev);
+		dev->kept = true;
+	}
+	clear(dev);
 }
 
 /* DRIVER_OK is set: no register changes under these checks any more. */
@@ -231,6 +247,11 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 		on_loop(dev, advance_on_loop, &w);
 }
 
+void virtio_device_stop(struct virtio_device *dev)
+{
+	on_loop(dev, dev->ops->stop ? stop_on_loop : reset_on_loop, dev);
+}
+
 uint8_t virtio_device_status(struct virtio_device *dev)
 {
 	uint8_t status;
@@ -243,7 +264,7 @@ uint8_t virtio_device_status(struct virtio_device *dev)
 
 void virtio_device_free(struct virtio_device *dev)
 {
-	if (is_active(dev))
+	if (is_active(dev) || dev->kept)
 		reset_on_loop(dev);
 	dev->ops->destroy(dev);
 }

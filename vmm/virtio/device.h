@@ -78,6 +78,9 @@ struct virtio_device_ops {
 	/* After activate: returns when nothing is in flight any more. Queues
 	 * are still started; they stop right after. */
 	void (*reset)(struct virtio_device *dev);
+	/* NULL: reset. The same but for what the device has of its driver,
+	 * which activate finds again; reset comes in any case. */
+	void (*stop)(struct virtio_device *dev);
 	/* Range already checked against config_len. May be NULL when that is
 	 * 0. */
 	void (*config_read)(struct virtio_device *dev, size_t off, void *dst,
@@ -102,7 +105,7 @@ struct virtio_transport_ops {
 	 * On the loop, for a device that waits for the kicks of a queue that
 	 * was started on a thread of its own: what becomes readable, with an
 	 * edge, with each of them; it is borrowed, and not to be read. Until
-	 * kick_back, at the latest in ops->reset, they come no more by
+	 * kick_back, at the latest in ops->reset or stop, they come no more by
 	 * ops->kick, but for some that have no descriptor. -1: none has. Both
 	 * NULL: the same.
 	 */
@@ -133,6 +136,7 @@ struct virtio_device {
 	/* Loop only: queues that ops->kick asked to be kicked again. */
 	struct evsource again; /* an eventfd of its own */
 	uint32_t again_queues;
+	bool kept; /* loop only: ops->stop came, and no ops->reset */
 
 	pthread_mutex_t config_lock; /* one config access at a time */
 
@@ -161,6 +165,8 @@ void virtio_device_free(struct virtio_device *dev);
 
 /* Status bits only advance; 0 resets. Queues freeze at DRIVER_OK. */
 void virtio_device_set_status(struct virtio_device *dev, uint8_t status);
+/* As 0, for a transport whose queues stop although the driver goes on. */
+void virtio_device_stop(struct virtio_device *dev);
 uint8_t virtio_device_status(struct virtio_device *dev);
 /* Low (sel 0) or high (sel 1) half of the driver's features; ignored after
  * FEATURES_OK. Bits not offered keep FEATURES_OK from being set. */

@@ -12,11 +12,12 @@
 /* Per wake-up of the loop. */
 #define MESSAGES_MAX 16u
 
+/* With STATUS, QEMU resets a device whenever it stops its rings. */
 static uint64_t protocol_offered(const struct vhost_user *vu)
 {
 	return VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |
 	       VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_RESET_DEVICE |
-	       VU_PROTOCOL_F_STATUS |
+	       (vu->dev->ops->stop ? 0 : VU_PROTOCOL_F_STATUS) |
 	       (vu->options.no_config ? 0 : VU_PROTOCOL_F_CONFIG) |
 	       (vu->options.inflight ? VU_PROTOCOL_F_INFLIGHT_SHMFD : 0) |
 	       (vu->options.inband ? VU_PROTOCOL_F_INBAND : 0);
@@ -51,6 +52,7 @@ static void forget_rings(struct vhost_user *vu)
 static void reset(struct vhost_user *vu)
 {
 	forget_rings(vu);
+	virtio_device_set_status(vu->dev, 0);
 	vu_rings_enable(vu, enabled_from_start(vu));
 }
 
@@ -64,8 +66,8 @@ static int set_features(struct vhost_user *vu, struct vu_msg *msg)
 	if (!(v & VIRTIO_F_VERSION_1))
 		return -EINVAL; /* a legacy driver */
 	was = enabled_from_start(vu);
-	/* A driver that begins again. User-mode Linux says no more than this
-	 * of a reset. */
+	/* A driver that begins again, or a machine that was paused. User-mode
+	 * Linux, and QEMU before 8.2, say no more than this of a reset. */
 	vu->features = v;
 	vu->features_set = true;
 	forget_rings(vu);
@@ -303,6 +305,7 @@ static void shut(struct vhost_user *vu)
 
 	vu->closed = true;
 	vu_stop(vu);
+	virtio_device_set_status(vu->dev, 0);
 	vu_rings_release(vu);
 	vu_msg_release(&vu->msg);
 	evsource_del(&vu->conn);

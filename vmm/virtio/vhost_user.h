@@ -8,8 +8,9 @@
  * shares its guest's memory and its rings with us. The front-end is a peer
  * like any other: nothing it sends is trusted.
  *
- * Rings may be stopped and started again at any time. The device is reset for
- * it, with nothing left in flight, and goes on at the ring's next index.
+ * Rings may be stopped and started again at any time, as those of a machine are
+ * that is paused. The device is stopped for it, or reset where it has no such
+ * thing, with nothing left in flight, and goes on at the ring's next index.
  */
 
 #include <stdbool.h>

@@ -94,7 +94,7 @@ void vu_rings_release(struct vhost_user *vu);
  * they are enabled. */
 void vu_rings_reset(struct vhost_user *vu);
 void vu_rings_enable(struct vhost_user *vu, bool on);
-/* Resets the device; rings keep what they are, and remember their index. */
+/* Stops the device; rings keep what they are, and remember their index. */
 void vu_stop(struct vhost_user *vu);
 /*
  * Starts what is ready; unless now, waits for rings that are still being set

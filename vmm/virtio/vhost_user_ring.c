@@ -114,7 +114,7 @@ void vu_stop(struct vhost_user *vu)
 		return;
 	for (i = 0; i < dev->nqueues; i++)
 		was[i] = dev->queues[i].started;
-	virtio_device_set_status(dev, 0);
+	virtio_device_stop(dev);
 	vu->running = false;
 	for (i = 0; i < dev->nqueues; i++) {
 		if (was[i])
@@ -169,7 +169,7 @@ static int activate(struct vhost_user *vu)
 			rc = -EINVAL;
 	}
 	if (rc < 0)
-		virtio_device_set_status(dev, 0);
+		virtio_device_stop(dev);
 	else
 		vu->running = true;
 	return rc;

@@ -319,6 +319,71 @@ static void test_reset(void **state)
 	rig_close(&rig);
 }
 
+static uint64_t create_file(struct rig *rig, uint64_t *fh)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[8];
+	} create = {{.flags = O_RDWR, .mode = 0644}, "file"};
+	const struct fuse_entry_out *entry;
+	const struct fuse_open_out *open_out;
+	const void *body;
+
+	assert_int_equal(call(rig, REQUEST, FUSE_CREATE, 1, &create,
+			      sizeof(create.in) + 5, &body),
+			 0);
+	entry = body;
+	open_out = (const void *)(entry + 1);
+	*fh = open_out->fh;
+	return entry->nodeid;
+}
+
+static int read_file(struct rig *rig, uint64_t node, uint64_t fh)
+{
+	struct fuse_read_in in = {.fh = fh, .size = 100};
+
+	return call(rig, REQUEST, FUSE_READ, node, &in, sizeof(in), NULL);
+}
+
+/* A machine that is paused, with requests in flight; and one that never goes
+ * on. */
+static void stops(unsigned workers)
+{
+	struct fuse_getattr_in getattr = {0};
+	struct rig rig;
+	uint64_t node;
+	uint64_t fh;
+
+	rig_open(&rig, workers, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	node = create_file(&rig, &fh);
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 40; i++)
+			send(&rig, REQUEST, i % 2 ? FUSE_GETATTR : FUSE_STATFS,
+			     node, &getattr, sizeof(getattr), 256);
+		test_kick(rig.d, REQUEST);
+		virtio_device_stop(rig.d->dev);
+		assert_false(virtio_device_running(rig.d->dev));
+		test_driver_resume(rig.d, FEATURES, 64);
+		assert_int_equal(read_file(&rig, node, fh), 0);
+	}
+	virtio_device_stop(rig.d->dev);
+	virtio_device_set_status(rig.d->dev, 0);
+	test_driver_resume(rig.d, FEATURES, 64);
+	assert_int_equal(read_file(&rig, node, fh), -EIO);
+	session(&rig);
+	assert_int_equal(read_file(&rig, node, fh), -ESTALE);
+	virtio_device_stop(rig.d->dev);
+	rig_close(&rig);
+}
+
+static void test_stop(void **state)
+{
+	stops(0);
+	stops(2);
+}
+
 static void test_interrupt(void **state)
 {
 	struct fuse_getattr_in getattr = {0};
@@ -348,8 +413,8 @@ static void test_interrupt(void **state)
 	rig_close(&rig);
 }
 
-/* Neither a reset nor the end of the device waits for the host, which would
- * take 45 s. */
+/* Neither a reset nor a stop nor the end of the device waits for the host,
+ * which would take 45 s. */
 static void test_reset_of_waits(void **state)
 {
 	time_t end = time(NULL) + 20;
@@ -359,12 +424,14 @@ static void test_reset_of_waits(void **state)
 	int fd;
 
 	rig_open(&rig, 1, 1);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		test_driver_start(rig.d, FEATURES, 64);
 		session(&rig);
 		fd = wait_with_lease(&rig, &sent, &node);
 		if (i == 0)
 			virtio_device_set_status(rig.d->dev, 0);
+		else if (i == 1)
+			virtio_device_stop(rig.d->dev);
 		else
 			rig_close(&rig);
 		close(fd);
@@ -401,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_others_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_reset_of_waits),
 		cmocka_unit_test(test_start_refused),

@@ -10,6 +10,9 @@ static void test_init(void **state)
 	struct client *c = client_new(&config);
 	struct fuse_init_in in = {.major = 8, .minor = 1};
 	struct fuse_init_out *out = client_body(c);
+	uint64_t node;
+	uint64_t fh;
+	uint64_t again;
 
 	/* Nothing before INIT. */
 	assert_int_equal(client_name(c, FUSE_LOOKUP, 1, "x"), -EIO);
@@ -46,8 +49,18 @@ static void test_init(void **state)
 	assert_int_equal(out->max_pages, 0 + 256);
 
 	assert_int_equal(client_getattr(c, 1, NULL), 0);
-	/* Once a session. */
-	assert_int_equal(client_init(c, 0), -EINVAL);
+	/* Another guest, of which nobody told: what the one before had is gone.
+	 */
+	client_host_file(c, "file", "hello");
+	node = client_lookup(c, 1, "file");
+	assert_int_equal(client_open(c, FUSE_OPEN, node, O_RDONLY, &fh), 0);
+	assert_int_equal(client_init(c, 0), 0);
+	assert_int_equal(client_getattr(c, 1, NULL), 0);
+	assert_int_equal(client_getattr(c, node, NULL), -ESTALE);
+	assert_int_equal(client_open(c, FUSE_OPEN, client_lookup(c, 1, "file"),
+				     O_RDONLY, &again),
+			 0);
+	assert_true(again != fh);
 	assert_int_equal(client_call(c, FUSE_DESTROY, 0, NULL, 0, NULL, 0), 0);
 	assert_int_equal(client_getattr(c, 1, NULL), -EIO);
 	assert_int_equal(client_init(c, 0), 0);

@@ -287,8 +287,8 @@ static void test_end(void **state)
 	assert_true(somebody_waits());
 	fs_waits_end(&l->c->fs->waits);
 	assert_int_equal(call_end(&call), -EINTR);
-	assert_int_equal(
-		client_call(l->c, FUSE_DESTROY, 0, NULL, 0, NULL, 0), 0);
+	assert_int_equal(client_call(l->c, FUSE_DESTROY, 0, NULL, 0, NULL, 0),
+			 0);
 	/* Nor does it by a guest that says goodbye meanwhile. */
 	assert_true(l->c->fs->waits.over);
 	fs_waits_allow(&l->c->fs->waits);

@@ -252,12 +252,11 @@ static inline void test_ring_make(struct test_driver *d, unsigned q,
 	pthread_mutex_unlock(&d->dev->lock);
 }
 
-/* Status and features up to FEATURES_OK; false: the device refused them. */
-static inline bool test_negotiate(struct test_driver *d, uint64_t features)
+/* Of a device that was reset or stopped; as test_negotiate. */
+static inline bool test_accept(struct test_driver *d, uint64_t features)
 {
 	uint8_t status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER;
 
-	virtio_device_set_status(d->dev, 0);
 	virtio_device_set_status(d->dev, VIRTIO_ACKNOWLEDGE);
 	virtio_device_set_status(d->dev, status);
 	features |= VIRTIO_F_VERSION_1;
@@ -265,6 +264,13 @@ static inline bool test_negotiate(struct test_driver *d, uint64_t features)
 	virtio_device_set_features(d->dev, 1, (uint32_t)(features >> 32));
 	virtio_device_set_status(d->dev, status | VIRTIO_FEATURES_OK);
 	return (virtio_device_status(d->dev) & VIRTIO_FEATURES_OK) != 0;
+}
+
+/* Status and features up to FEATURES_OK; false: the device refused them. */
+static inline bool test_negotiate(struct test_driver *d, uint64_t features)
+{
+	virtio_device_set_status(d->dev, 0);
+	return test_accept(d, features);
 }
 
 static inline uint8_t test_driver_ok(struct test_driver *d)
@@ -275,18 +281,26 @@ static inline uint8_t test_driver_ok(struct test_driver *d)
 	return virtio_device_status(d->dev);
 }
 
-/* All queues of `size` (or their smaller maximum), up to DRIVER_OK. */
-static inline void test_driver_start(struct test_driver *d, uint64_t features,
-				     uint16_t size)
+/* Of a device that was reset or stopped; as test_driver_start. */
+static inline void test_driver_resume(struct test_driver *d, uint64_t features,
+				      uint16_t size)
 {
 	unsigned q;
 
-	if (!test_negotiate(d, features))
+	if (!test_accept(d, features))
 		BUG("features refused");
 	for (q = 0; q < d->dev->nqueues; q++)
 		test_ring_make(d, q, (uint16_t)MIN(size, d->dev->queue_max[q]));
 	if (test_driver_ok(d) & VIRTIO_NEEDS_RESET)
 		BUG("device does not start");
+}
+
+/* All queues of `size` (or their smaller maximum), up to DRIVER_OK. */
+static inline void test_driver_start(struct test_driver *d, uint64_t features,
+				     uint16_t size)
+{
+	virtio_device_set_status(d->dev, 0);
+	test_driver_resume(d, features, size);
 }
 
 /* Makes a head visible to the device, whatever it points to. */
