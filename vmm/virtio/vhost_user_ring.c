@@ -236,13 +236,22 @@ int vu_start_ready(struct vhost_user *vu, bool now)
 	return 0;
 }
 
+/* Those that are ready, whatever becomes of the others. */
+static void go_on(struct vhost_user *vu)
+{
+	int rc = vu_start_ready(vu, true);
+
+	if (rc < 0 && log_allowed(&vu->refused, 5))
+		log_warn("vhost-user %s: rings do not start: %s",
+			 vu->dev->ops->name, strerror(-rc));
+}
+
 /* Kicks. ---------------------------------------------------------------- */
 
 static void kicked(struct vu_ring *ring)
 {
 	struct vhost_user *vu = ring->vu;
 	unsigned q = index_of(ring);
-	int rc;
 
 	if (!ready(ring))
 		return;
@@ -252,10 +261,7 @@ static void kicked(struct vu_ring *ring)
 	}
 	if (vu->running && !virtio_device_running(vu->dev))
 		return; /* at fault */
-	rc = vu_start_ready(vu, true);
-	if (rc < 0 && log_allowed(&vu->refused, 5))
-		log_warn("vhost-user %s: ring %u does not start: %s",
-			 vu->dev->ops->name, q, strerror(-rc));
+	go_on(vu);
 }
 
 /* By descriptor; those in band come by the loop in any case. */
@@ -354,6 +360,7 @@ int vu_set_vring_base(struct vhost_user *vu, struct vu_msg *msg)
 int vu_get_vring_base(struct vhost_user *vu, struct vu_msg *msg)
 {
 	struct vu_ring *ring = ring_at(vu, msg->payload.state.index);
+	bool running = vu->running;
 
 	if (!ring)
 		return -EINVAL;
@@ -361,6 +368,8 @@ int vu_get_vring_base(struct vhost_user *vu, struct vu_msg *msg)
 	ring->started = false;
 	ring->addr_set = false;
 	drop_kick(ring);
+	if (running)
+		go_on(vu);
 	msg->payload.state.num = ring->base;
 	msg->header.size = sizeof(msg->payload.state);
 	return 0;
@@ -397,6 +406,7 @@ int vu_set_vring_enable(struct vhost_user *vu, struct vu_msg *msg)
 {
 	struct vu_ring *ring = ring_at(vu, msg->payload.state.index);
 	uint32_t on = msg->payload.state.num;
+	bool started;
 
 	if (!ring || on > 1)
 		return -EINVAL;
@@ -406,11 +416,14 @@ int vu_set_vring_enable(struct vhost_user *vu, struct vu_msg *msg)
 		return vu_start_ready(vu, false);
 	}
 	/* The front-end may free the ring as soon as we answer. The others
-	 * go on at their next kick. */
-	if (vu->dev->queues[index_of(ring)].started)
+	 * may have had their last kick. */
+	started = vu->dev->queues[index_of(ring)].started;
+	if (started)
 		vu_stop(vu);
 	ring->enabled = false;
 	ring->disabled = true;
+	if (started)
+		go_on(vu);
 	return 0;
 }
 

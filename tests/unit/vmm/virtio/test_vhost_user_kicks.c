@@ -102,9 +102,10 @@ static void kicks_may_be_taken(void **state)
 	assert_int_equal(t.kicks, kicks);
 	assert_int_equal(read(t.fd[0], &count, sizeof(count)), sizeof(count));
 
-	/* A kick that was for the device before it stopped starts nothing. */
+	/* A kick that was for the device before it stopped starts nothing while
+	 * rings are set up anew. */
 	fe_kick(fe, 1);
-	assert_true(fe_state(fe, VU_SET_VRING_ENABLE, 0, 0));
+	assert_true(fe_state(fe, VU_SET_VRING_NUM, 0, 64));
 	fe_run(fe);
 	assert_false(virtio_device_running(&t.dev));
 	assert_int_equal(t.fd[1], -1);
@@ -115,10 +116,49 @@ static void kicks_may_be_taken(void **state)
 	virtio_device_free(&t.dev);
 }
 
+static struct frontend *taken(struct taker *t)
+{
+	struct frontend *fe = fe_new(loop);
+
+	*t = (struct taker){.fd = {-1, -1}};
+	virtio_device_init(&t->dev, &taker_ops, 0, 2, 64);
+	fe_connect(fe, &t->dev, ANY_FILE);
+	assert_true(fe_hello(fe, 0, VU_PROTOCOL_F_REPLY_ACK));
+	assert_true(fe_start_rings(fe, 2, 64, false));
+	assert_true(t->fd[0] >= 0 && t->fd[1] >= 0);
+	return fe;
+}
+
+/* Whose last kick may be that of before, one ring goes on without the other. */
+static void other_rings_go_on(void **state)
+{
+	struct taker t;
+	struct frontend *fe = taken(&t);
+	unsigned kicks = t.kicks;
+
+	assert_true(fe_state(fe, VU_SET_VRING_ENABLE, 0, 0));
+	assert_true(virtio_device_running(&t.dev));
+	assert_true(t.kicks > kicks);
+	assert_int_equal(t.fd[0], -1);
+	assert_true(t.fd[1] >= 0);
+	assert_true(fe_state(fe, VU_SET_VRING_ENABLE, 0, 1));
+	assert_true(t.fd[0] >= 0);
+	kicks = t.kicks;
+	fe_get_base(fe, 1);
+	assert_true(t.kicks > kicks);
+	assert_true(t.fd[0] >= 0);
+	assert_int_equal(t.fd[1], -1);
+	fe_get_base(fe, 0);
+	assert_false(virtio_device_running(&t.dev));
+	fe_free(fe);
+	virtio_device_free(&t.dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kicks_may_be_taken),
+		cmocka_unit_test(other_rings_go_on),
 	};
 	int rc;
 
