@@ -9,6 +9,18 @@
 #include "base/cleanup.h"
 #include "vmm/virtio/vhost_user_internal.h"
 
+/* The peer, which has the same description, can make it blocking again. */
+static int unblock(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
 /*
  * Eight bytes, always: an eventfd takes nothing else, and user-mode Linux
  * reads its socket by eights. Full means that the interrupt is pending.
@@ -16,13 +28,11 @@
 static void notify(int fd, bool is_socket)
 {
 	const uint64_t one = 1;
-	ssize_t n;
 
 	if (is_socket)
-		n = send(fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
-	else
-		n = write(fd, &one, sizeof(one));
-	(void)n;
+		(void)!send(fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (unblock(fd) == 0)
+		(void)!write(fd, &one, sizeof(one));
 }
 
 /* In band, under call_lock. False: the channel has no room now. */
@@ -38,7 +48,9 @@ static bool tell(struct vhost_user *vu, uint32_t request, uint32_t index)
 
 static void ask_for_retry(struct vhost_user *vu)
 {
-	notify(vu->retry.fd, false);
+	const uint64_t one = 1;
+
+	(void)!write(vu->retry.fd, &one, sizeof(one));
 }
 
 void vu_signal_queue(struct virtio_device *dev, unsigned q)
@@ -183,16 +195,10 @@ int vu_vring_fd(struct vhost_user *vu, struct vu_msg *msg,
 int vu_check_event_fd(int fd)
 {
 	struct stat st;
-	int flags;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_mode & S_IFMT) != 0)
-		return -EINVAL;
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
+	return (st.st_mode & S_IFMT) != 0 ? -EINVAL : unblock(fd);
 }
 
 static int is_socket(int fd, bool *yes)

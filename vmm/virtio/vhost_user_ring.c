@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -281,10 +282,12 @@ void vu_kick_back(struct virtio_device *dev, unsigned q)
 {
 	struct evsource *kick = &vu_of(dev)->rings[q].kick;
 	uint64_t count;
+	struct iovec iov = {&count, sizeof(count)};
 
-	/* What is no eventfd was ready once, and is so once more. */
+	/* What is no eventfd was ready once, and is so once more. O_NONBLOCK
+	 * is the peer's to clear: it has the same description. */
 	if (!virtq_pending(&dev->queues[q]))
-		(void)!read(kick->fd, &count, sizeof(count));
+		(void)!preadv2(kick->fd, &iov, 1, -1, RWF_NOWAIT);
 	BUG_ON(evsource_modify(kick, EPOLLIN | EPOLLET) < 0);
 }
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 
 #include "tests/unit/vmm/virtio/frontend.h"
@@ -154,11 +155,33 @@ static void other_rings_go_on(void **state)
 	virtio_device_free(&t.dev);
 }
 
+/* A peer that has descriptors wait for it waits alone. */
+static void nobody_is_held_up(void **state)
+{
+	struct taker t;
+	struct frontend *fe = taken(&t);
+	const uint64_t full = UINT64_MAX - 1;
+
+	alarm(30);
+	fe_called(fe, 0);
+	assert_int_equal(fcntl(fe->call[0], F_SETFL, 0), 0);
+	assert_int_equal(write(fe->call[0], &full, sizeof(full)), sizeof(full));
+	t.dev.transport->signal_queue(&t.dev, 0);
+	t.dev.transport->signal_queue(&t.dev, 0);
+	assert_int_equal(fcntl(fe->kick[0], F_SETFL, 0), 0);
+	fe_disconnect(fe);
+	assert_int_equal(t.fd[0], -1);
+	alarm(0);
+	fe_free(fe);
+	virtio_device_free(&t.dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kicks_may_be_taken),
 		cmocka_unit_test(other_rings_go_on),
+		cmocka_unit_test(nobody_is_held_up),
 	};
 	int rc;
 
