@@ -7,8 +7,9 @@ paused()
 {
 	local said
 
-	echo 'exec 7>/mnt/held; n=0; echo begun; until [ -e /mnt/enough ]; do ' \
-		'n=$((n + 1)); echo >&7 || exit; done; echo $n' >&4
+	echo 'exec 7>/mnt/held; n=2; echo >&7; echo begun; ' \
+		'until [ -e /mnt/enough ]; do n=$((n + 1)); echo >&7 || exit; ' \
+		'done; echo >&7; echo $n' >&4
 	read -r -t 20 said <&3
 	for _ in 1 2 3; do
 		check 'paused: it stands still' machine_monitor stop paused
