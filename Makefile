@@ -87,7 +87,7 @@ VMM += machine/uml machine/uml_spawner machine/uml_jail machine/uml_exec \
 # --- virtiofs --------------------------------------------------------------
 VIRTIOFS := slots inode handle cred name attr dir io xattr create remove \
 	session server pool ring spin device needs idmap dax fhandle \
-	fileattr acl xattrmap replay watch watch_tree wait vcpu
+	fileattr acl xattrmap replay watch watch_tree wait closer vcpu
 VIRTIOFS += $(addprefix daemon/,options confine fork listen serve)
 
 # --- runtime ---------------------------------------------------------------
@@ -151,7 +151,8 @@ TESTS_virtiofs += virtiofs/test_idmap virtiofs/test_fileattr \
 	virtiofs/test_fhandle virtiofs/test_xattrmap \
 	virtiofs/daemon/test_options virtiofs/daemon/test_listen \
 	virtiofs/test_dax virtiofs/test_replay virtiofs/test_watch \
-	virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus
+	virtiofs/test_wait virtiofs/test_vcpu virtiofs/test_vcpus \
+	virtiofs/test_closer
 TESTS_runtime := runtime/oci/test_spec runtime/test_config \
 	runtime/test_state runtime/cli/test_args runtime/cli/test_stats_json \
 	runtime/sandbox/test_control \

@@ -235,6 +235,8 @@ int fs_setupmapping(struct fs_req *req)
 
 	if (fd < 0)
 		return fd;
+	/* What is read of it takes pages as well, where it is in memory. */
+	fs_inode_reaches(req->inode, in->foffset + in->len);
 	pthread_mutex_lock(&fs->dax->lock);
 	ret = slots_map(fs, first, n, req->inode, fd, in->foffset, writable);
 	pthread_mutex_unlock(&fs->dax->lock);

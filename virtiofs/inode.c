@@ -61,6 +61,15 @@ static void held_put(struct virtiofs *fs)
 		atomic_fetch_sub(&fs->held, 1);
 }
 
+static bool takes_long_to_close(const struct fs_inode *inode)
+{
+	struct stat st;
+
+	return atomic_load_explicit(&inode->large, memory_order_relaxed) &&
+	       inode->type == S_IFREG && fstat(inode->fd, &st) == 0 &&
+	       st.st_nlink == 0;
+}
+
 /* The last reference went: nobody finds the inode by number any more. */
 static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 {
@@ -77,7 +86,9 @@ static void inode_end(struct fs_slots *slots, struct fs_slot *slot)
 	pthread_mutex_unlock(&shard->lock);
 	BUG_ON(inode->pins);
 	if (!inode->fhandle) {
-		close(inode->fd);
+		if (!takes_long_to_close(inode) ||
+		    !fs_closer_add(&fs->closer, inode->fd))
+			close(inode->fd);
 		held_put(fs);
 	}
 	inode->fd = -1;
@@ -217,6 +228,7 @@ static struct fs_inode *inode_insert(struct virtiofs *fs, uint32_t bucket,
 	inode->type = type;
 	atomic_store(&inode->mappable, FS_MAPPABLE_UNKNOWN);
 	atomic_store(&inode->noted, false);
+	atomic_store(&inode->large, false);
 	inode->nlookup = 0;
 	inode->next = fs->buckets[bucket];
 	fs->buckets[bucket] = inode;
@@ -249,6 +261,7 @@ bool fs_inode_known(struct virtiofs *fs, const struct statx *stx,
 	inode = inode_find(fs, bucket, &key, NULL);
 	if (inode) {
 		inode->nlookup++;
+		fs_inode_reaches(inode, stx->stx_size);
 		*nodeid = fs_slot_id(&inode->slot);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -283,6 +296,7 @@ int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
 				     stx->stx_mode & S_IFMT, fhandle);
 	if (inode) {
 		inode->nlookup++;
+		fs_inode_reaches(inode, stx->stx_size);
 		*nodeid = fs_slot_id(&inode->slot);
 	}
 	pthread_mutex_unlock(&shard->lock);

@@ -10,6 +10,9 @@
 
 #include "virtiofs/server.h"
 
+/* Bytes that are not deleted in no time. */
+#define FS_INODE_LARGE (4u << 20)
+
 int fs_inodes_init(struct virtiofs *fs, uint32_t max) MUST_CHECK;
 void fs_inodes_release(struct virtiofs *fs);
 
@@ -33,6 +36,15 @@ int fs_inode_add(struct virtiofs *fs, int fd, const struct statx *stx,
  */
 bool fs_inode_known(struct virtiofs *fs, const struct statx *stx,
 		    uint64_t *nodeid);
+/* A file goes on as far as that, at least. */
+static inline void fs_inode_reaches(struct fs_inode *inode, uint64_t end)
+{
+	if (end > FS_INODE_LARGE &&
+	    !atomic_load_explicit(&inode->large, memory_order_relaxed))
+		atomic_store_explicit(&inode->large, true,
+				      memory_order_relaxed);
+}
+
 /* Takes n lookups back; more than there are is a fault of the guest. */
 void fs_inode_forget(struct virtiofs *fs, uint64_t nodeid, uint64_t n);
 /* All of them but the root. */

@@ -349,6 +349,9 @@ int fs_write(struct fs_req *req)
 	if (n < 0)
 		return (int)n;
 	out->size = (uint32_t)n;
+	fs_inode_reaches(req->inode, in->flags & O_APPEND
+					     ? UINT64_MAX
+					     : in->offset + (uint64_t)n);
 	return 0;
 }
 
@@ -434,6 +437,7 @@ int fs_fallocate(struct fs_req *req)
 		      ? -errno
 		      : 0;
 	fs_handle_put(req->fs, handle);
+	fs_inode_reaches(req->inode, in->offset + in->length);
 	return ret;
 }
 
@@ -466,6 +470,7 @@ int fs_copy_file_range(struct fs_req *req)
 	struct fuse_write_out *out = fs_reply(req, sizeof(*out));
 	struct fs_handle *from;
 	struct fs_handle *to;
+	struct fs_inode *inode;
 	loff_t off_in = (loff_t)in->off_in;
 	loff_t off_out = (loff_t)in->off_out;
 	ssize_t n = -EBADF;
@@ -485,6 +490,11 @@ int fs_copy_file_range(struct fs_req *req)
 	if (n < 0)
 		return (int)n;
 	out->size = (uint32_t)n;
+	inode = fs_inode_ref(req->fs, in->nodeid_out);
+	if (inode) {
+		fs_inode_reaches(inode, (uint64_t)off_out);
+		fs_inode_unref(req->fs, inode);
+	}
 	return 0;
 }
 

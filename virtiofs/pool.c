@@ -13,6 +13,7 @@
 #include "base/err.h"
 
 #define STOP UINT32_MAX
+#define CLOSE (UINT32_MAX - 1)
 
 static int watch(struct fs_pool *pool, int fd, uint32_t events, uint32_t what)
 {
@@ -39,7 +40,7 @@ int fs_pool_init(struct fs_pool *pool, struct virtiofs *fs, unsigned nqueues,
 	pool->nqueues = nqueues;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->change, NULL);
-	pool->stop_fd = -1;
+	pool->stop_fd = pool->close_fd = -1;
 	for (unsigned q = 0; q < nqueues; q++)
 		pool->call_fd[q] = pool->kick_fd[q] = -1;
 	pool->epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -47,6 +48,11 @@ int fs_pool_init(struct fs_pool *pool, struct virtiofs *fs, unsigned nqueues,
 		return -errno;
 	/* Stays ready, so that all threads see it. */
 	ret = watched_eventfd(pool, &pool->stop_fd, EPOLLIN, STOP);
+	if (!ret)
+		ret = watched_eventfd(pool, &pool->close_fd, EPOLLIN | EPOLLET,
+				      CLOSE);
+	if (!ret)
+		fs_closer_call(&fs->closer, pool->close_fd);
 	for (unsigned q = 0; !ret && q < nqueues; q++)
 		ret = watched_eventfd(pool, &pool->call_fd[q],
 				      EPOLLIN | EPOLLET, q);
@@ -85,6 +91,8 @@ void fs_pool_release(struct fs_pool *pool)
 	if (!pool->ops)
 		return;
 	workers_stop(pool);
+	fs_closer_call(&pool->fs->closer, -1);
+	close_fd(pool->close_fd);
 	for (unsigned q = 0; q < pool->nqueues; q++)
 		close_fd(pool->call_fd[q]);
 	close_fd(pool->stop_fd);
@@ -109,7 +117,10 @@ static void work(struct fs_worker *worker)
 			continue;
 		if (ev.data.u32 == STOP)
 			return;
-		pool->ops->serve(pool, worker, ev.data.u32);
+		if (ev.data.u32 == CLOSE)
+			fs_closer_run(&pool->fs->closer);
+		else
+			pool->ops->serve(pool, worker, ev.data.u32);
 	}
 }
 

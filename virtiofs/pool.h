@@ -43,6 +43,7 @@ struct fs_pool {
 	unsigned nqueues;
 	int epfd;
 	int stop_fd;			  /* eventfd: the end */
+	int close_fd;			  /* eventfd: see closer.h */
 	int call_fd[VIRTIOFS_QUEUES_MAX]; /* eventfds: fs_pool_call */
 	int kick_fd[VIRTIOFS_QUEUES_MAX]; /* of the transport; -1: none */
 	unsigned nthreads;		  /* running, once started */

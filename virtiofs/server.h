@@ -25,6 +25,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "virtiofs/closer.h"
 #include "virtiofs/slots.h"
 #include "virtiofs/virtiofs.h"
 #include "virtiofs/wait.h"
@@ -72,6 +73,7 @@ struct fs_inode {
 	mode_t type; /* S_IFMT bits; an inode never changes them */
 	_Atomic(enum fs_mappable) mappable;
 	atomic_bool noted; /* a directory: see replay.h */
+	atomic_bool large; /* a file: it has been seen, or made, so */
 	uint64_t nlookup;  /* the guest's count; guarded by the shard. While it
 			    * is not 0, the guest has one reference. */
 };
@@ -136,6 +138,7 @@ struct virtiofs {
 	struct fs_mounts *mounts; /* of file handles; NULL: none */
 	struct fs_replay *replay; /* NULL: none */
 	struct fs_waits waits;
+	struct fs_closer closer;
 	pthread_mutex_t fault_lock;
 	struct log_limit faults;
 };

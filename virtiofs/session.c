@@ -406,6 +406,7 @@ struct virtiofs *virtiofs_new(const struct virtiofs_config *config,
 	fs->proc_fd = steal_fd(&proc_fd);
 	pthread_mutex_init(&fs->fault_lock, NULL);
 	fs_waits_init(&fs->waits);
+	fs_closer_init(&fs->closer);
 	if (server_open(fs, err)) {
 		virtiofs_free(fs);
 		return NULL;
@@ -438,6 +439,7 @@ void virtiofs_free(struct virtiofs *fs)
 	if (fs->proc_fd >= 0)
 		close(fs->proc_fd);
 	fs_waits_release(&fs->waits);
+	fs_closer_release(&fs->closer);
 	pthread_mutex_destroy(&fs->fault_lock);
 	free(fs);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "tests/unit/descriptors.h"
 
 static void test_config_space(void **state)
 {
@@ -165,6 +166,40 @@ static void test_forget_on_hiprio(void **state)
 	assert_int_equal(call(&rig, REQUEST, FUSE_GETATTR, node, &getattr,
 			      sizeof(getattr), NULL),
 			 -ESTALE);
+	rig_close(&rig);
+}
+
+/* Of large files, the workers let go. */
+static void test_forget_of_large(void **state)
+{
+	struct fuse_forget_in forget = {.nlookup = 1};
+	const struct fuse_entry_out *entry;
+	const void *body;
+	struct rig rig;
+	char path[80];
+	unsigned before;
+	int fd;
+
+	rig_open(&rig, 1, 1);
+	test_driver_start(rig.d, FEATURES, 64);
+	session(&rig);
+	before = descriptors();
+	snprintf(path, sizeof(path), "%s/f", rig.path);
+	for (unsigned i = 0; i < 100; i++) {
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		assert_int_equal(ftruncate(fd, 64 << 20), 0);
+		close(fd);
+		assert_int_equal(
+			call(&rig, REQUEST, FUSE_LOOKUP, 1, "f", 2, &body), 0);
+		entry = body;
+		assert_int_equal(unlink(path), 0);
+		send(&rig, HIPRIO, FUSE_FORGET, entry->nodeid, &forget,
+		     sizeof(forget), 0);
+		test_kick(rig.d, HIPRIO);
+		assert_true(test_used(rig.d, HIPRIO, NULL, NULL));
+	}
+	while (descriptors() != before)
+		assert_true(evloop_once(rig.loop, 1) >= 0);
 	rig_close(&rig);
 }
 
@@ -465,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_forget_on_hiprio),
+		cmocka_unit_test(test_forget_of_large),
 		cmocka_unit_test(test_others_on_hiprio),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reset),
