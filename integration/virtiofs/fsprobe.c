@@ -14,10 +14,10 @@
  * new pages, "rewrite" writes to one that both have in their caches. "direct"
  * figures go around the guest's page cache, so that each call is a request;
  * before the others but "rewrite" it is emptied, which takes root. TAR is an
- * archive of sources in C: it is unpacked ("unpack", by tar), it is looked at as
- * `git status` does ("status": each file is looked up, then all directories are
- * read), and the files are opened and written that a compiler would ("compile",
- * without the compiling).
+ * archive of sources in C: it is unpacked ("unpack", by tar), it is looked at
+ * as `git status` does ("status": each file is looked up, then all directories
+ * are read), and the files are opened and written that a compiler would
+ * ("compile", without the compiling).
  */
 
 #include <dirent.h>
