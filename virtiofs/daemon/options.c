@@ -9,6 +9,7 @@
 
 #include "base/number.h"
 #include "base/privilege.h"
+#include "virtiofs/needs.h"
 
 const char daemon_options_usage[] =
 	"usage: nacre-virtiofsd --shared-dir DIR --socket-path PATH|--fd FD "
@@ -459,6 +460,11 @@ static int check(const struct daemon_options *o, struct err *err)
 	if (o->add_caps & o->drop_caps)
 		return err_set(err, EINVAL,
 			       "--modcaps: one capability both ways");
+	if (o->fs.file_handles != VIRTIOFS_HANDLES_NEVER &&
+	    (o->drop_caps & VIRTIOFS_HANDLE_CAPS))
+		return err_set(err, EINVAL,
+			       "--modcaps: without dac_read_search no file "
+			       "handle is opened (--inode-file-handles)");
 	return 0;
 }
 

@@ -208,6 +208,9 @@ static void what_does_not_go_together(void **state)
 	assert_int_equal(o.fs.xattrmap->n, 2);
 	REFUSED("--writeback", "--writeback", "--cache=never");
 	REFUSED("--writeback", "--cache=metadata", "--writeback");
+	REFUSED("--inode-file-handles", "--modcaps=-dac_read_search",
+		"--inode-file-handles=prefer");
+	assert_int_equal(PARSE("--modcaps=-dac_read_search", "--xattr"), 0);
 	REFUSED("--socket-group", "--socket-group", "kvm");
 	REFUSED("--sandbox namespace", "--uid-map=:0:1:1:", "--sandbox=none");
 	assert_int_not_equal(parse("--fd=3", NULL), 0);
