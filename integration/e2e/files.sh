@@ -193,6 +193,26 @@ many_files()
 		$'mine\nno'
 }
 
+# By pieces of 1 MiB, and by smaller ones, which are in the guest's cache as well.
+large_writes()
+{
+	[ "$machine" = kvm ] && [ "$kernel" = tuned ] || return
+	head -c 16M /dev/urandom >"$work/data/source"
+	guest_is 'what is written in large pieces leaves no pages' "$1" '
+		cached() { set -- $(grep ^Cached: /proc/meminfo); echo $2; }
+		for size in 1024 64; do
+			before=$(cached)
+			dd if=/dev/zero of=/data/large bs=${size}k \
+				count=$((16384 / size)) 2>/dev/null
+			echo $((($(cached) - before) / 1024 > 8))
+		done' '0
+1'
+	guest_ok 'nor those that were there' "$1" '
+		dd if=/data/source of=/data/large bs=1M conv=notrunc 2>/dev/null
+		cmp /data/source /data/large'
+	succeeds 'the host has it' cmp "$work/data/source" "$work/data/large"
+}
+
 remember
 [ -n "$small" ] || mistakes
 mkdir -p "$work/data/many"
@@ -208,6 +228,7 @@ mounts_begin
 prlimit --nofile=$most:$most --pid $$
 served h '.virtio_fs_inode_file_handles = "prefer"'
 many_files
+large_writes h
 submounts h
 over h
 succeeds 'nothing holds what was mounted' \

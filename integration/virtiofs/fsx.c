@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #define LOG_SIZE 32u
+#define LARGE ((size_t)1 << 20)
 
 static const char *path;
 static int fds[2] = {-1, -1};
@@ -158,6 +159,11 @@ static void do_write(void)
 	size_t off = place(max_len - 1);
 	size_t len = extent(off, max_len);
 
+	/* What Linux may treat in another way, by whole pages. */
+	if (max_len > LARGE && draw(8) == 0) {
+		off = (size_t)draw((max_len - LARGE) / 4096 + 1) * 4096;
+		len = LARGE;
+	}
 	logged("write", off, len);
 	for (size_t i = 0; i < len; i++)
 		buf[i] = (uint8_t)(draw(256));
