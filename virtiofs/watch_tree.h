@@ -52,9 +52,9 @@ struct fs_watch {
 	uint64_t mask;
 	pid_t self;
 	struct evsource src;
-	struct evtimer scan; /* the next piece of it */
-	struct evtimer settle;
-	bool unsettled; /* and settle is to look */
+	struct evtimer scan;   /* the next piece of it */
+	struct evtimer settle; /* all of them are looked for */
+	bool unsettled;	       /* settle is started */
 	uint64_t last_id;
 	unsigned ndirs;
 	bool full; /* and said so */
@@ -87,7 +87,7 @@ void watch_dir_drop(struct fs_watch *w, struct watch_dir *dir);
 int watch_dir_move(struct watch_dir *dir, struct watch_dir *parent,
 		   const char *name) MUST_CHECK;
 struct watch_dir *watch_dir_child(struct watch_dir *dir, const char *name);
-/* Whether dir is above or the same. */
+/* Whether above is dir, or above it. */
 bool watch_dir_holds(const struct watch_dir *above,
 		     const struct watch_dir *dir);
 /* Those with the key: the first, and each next one. */
