@@ -10,13 +10,13 @@
  * them. The large file has 64 MiB, of the small ones there are 500, and what is
  * repeated takes 700 ms at least, unless told otherwise.
  *
- * DIR is on the file system. "write" makes a file, for which both kernels take
- * new pages, "rewrite" writes to one that both have in their caches. "direct"
- * figures go around the guest's page cache, so that each call is a request;
- * before the others but "rewrite" it is emptied, which takes root. TAR is an
- * archive of sources in C: it is unpacked ("unpack", by tar), it is looked at
- * as `git status` does ("status": each file is looked up, then all directories
- * are read), and the files are opened and written that a compiler would
+ * DIR is on the file system. "write" makes a file, for which the host's kernel
+ * takes new pages, "rewrite" writes to one that is there. "direct" figures go
+ * around the guest's page cache, so that each call is a request; before the
+ * others but "rewrite" it is emptied, which takes root. TAR is an archive of
+ * sources in C: it is unpacked ("unpack", by tar), it is looked at as `git
+ * status` does ("status": each file is looked up, then all directories are
+ * read), and the files are opened and written that a compiler would
  * ("compile", without the compiling).
  */
 

@@ -258,6 +258,16 @@ static void another_session(const char *threads, uint64_t old_node)
 	verdict(threads, "another session has the file", next_is(0, 0));
 }
 
+/* An open of what has a lease then, the descriptor that is returned. */
+static int open_waits(const char *threads, const char *name, uint64_t node)
+{
+	int fd = lease(name);
+
+	add_open(0, node);
+	verdict(threads, "an open waits", is_told());
+	return fd;
+}
+
 /* Of two opens and more, one is under way, or both, with threads. */
 static void killed_at_work(const char *threads)
 {
@@ -270,10 +280,8 @@ static void killed_at_work(const char *threads)
 	fe = frontend_open_tracked(path);
 	a = lookup("a");
 	b = lookup("b");
-	leases[0] = lease("a");
+	leases[0] = open_waits(threads, "a", a);
 	leases[1] = lease("b");
-	add_open(0, a);
-	verdict(threads, "an open waits", is_told());
 	add_open(1, b);
 	verdict(threads, "and another one", !pool || is_told());
 	add_getattr(2, FUSE_ROOT_ID);
@@ -338,9 +346,7 @@ static void disconnected(void)
 	serve("2");
 	fe = frontend_open_tracked(path);
 	node = lookup("a");
-	fd = lease("a");
-	add_open(0, node);
-	verdict("2", "an open waits", is_told());
+	fd = open_waits("2", "a", node);
 	frontend_drop(fe);
 	verdict("2", "it ends with the connection", next_is(0, -EINTR));
 	verdict("2", "and is not noted", frontend_has_notes(fe, 0));
@@ -382,9 +388,7 @@ static void paused(void)
 		die("a");
 	out = frontend_reply(fe, 0);
 	fh = out->fh;
-	fd = lease("b");
-	add_open(0, b);
-	verdict("2", "an open waits", is_told());
+	fd = open_waits("2", "b", b);
 	frontend_pause(fe);
 	verdict("2", "it ends with a pause", next_is(0, -EINTR));
 	close(fd);
